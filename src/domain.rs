@@ -1,0 +1,32 @@
+//! What an answer *is*: customers, restrictions, checks and the decision over them.
+//!
+//! Everything here is a plain value or a plain function of values. The time is always an
+//! argument; nothing reads a clock, opens a socket or awaits.
+
+pub mod action;
+pub mod actor;
+pub mod audit;
+pub mod change;
+pub mod check;
+pub mod customer;
+pub mod decision;
+pub mod entitlement;
+pub mod freshness;
+pub mod key;
+pub mod restriction;
+pub mod revision;
+pub mod time;
+
+pub use action::{Action, Placement, Refusal, Verb};
+pub use actor::{Actor, Role};
+pub use audit::AuditEntry;
+pub use change::{Change, Subject};
+pub use check::{Access, Check, Identity, IdentityFault, LimitCheck, Operation};
+pub use customer::{Customer, Obligations, Private, Record, RestrictionNote};
+pub use decision::{Decision, Evidence, Outcome, Policy, Reason, RecordEvidence, decide};
+pub use entitlement::{Code, Limit, Maximum};
+pub use freshness::{Freshness, Staleness};
+pub use key::{CustomerId, CustomerKey, Partition, TenantId};
+pub use restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source, Status};
+pub use revision::{Epoch, Position, Revision, Token, Watermark};
+pub use time::Timestamp;

@@ -1,0 +1,494 @@
+//! What may be done to a customer, and what it makes of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    actor::{Actor, Role, RoleTooWeak},
+    change::Act,
+    customer::{Customer, Obligations, Private, RecordBody, RestrictionNote},
+    entitlement::{Code, Limit},
+    restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source},
+    time::Timestamp,
+};
+
+/// The name of an act, as the audit trail and the log have it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verb {
+    /// Closes the customer, preserving everything.
+    Deactivate,
+    /// Soft delete: the same as deactivate, by another door.
+    Delete,
+    /// Takes all access.
+    Disable,
+    /// Lifts a disable.
+    Enable,
+    /// Makes the customer read-only.
+    Freeze,
+    /// Writes the customer's record.
+    Put,
+    /// Lifts a deactivate.
+    Reactivate,
+    /// Lifts a freeze.
+    Unfreeze,
+}
+
+impl Verb {
+    /// The six verbs of the operator plane.
+    pub const STATUS: [Self; 6] = [
+        Self::Disable,
+        Self::Enable,
+        Self::Freeze,
+        Self::Unfreeze,
+        Self::Deactivate,
+        Self::Reactivate,
+    ];
+
+    /// The word used on every wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deactivate => "deactivate",
+            Self::Delete => "delete",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Freeze => "freeze",
+            Self::Put => "put",
+            Self::Reactivate => "reactivate",
+            Self::Unfreeze => "unfreeze",
+        }
+    }
+
+    /// The kind that it places, if it restricts.
+    #[must_use]
+    pub const fn places(self) -> Option<Kind> {
+        match self {
+            Self::Disable => Some(Kind::Disabled),
+            Self::Freeze => Some(Kind::Frozen),
+            Self::Deactivate | Self::Delete => Some(Kind::Inactive),
+            Self::Enable | Self::Put | Self::Reactivate | Self::Unfreeze => None,
+        }
+    }
+
+    /// The kind that it lifts, if it lets back in.
+    #[must_use]
+    pub const fn lifts(self) -> Option<Kind> {
+        match self {
+            Self::Enable => Some(Kind::Disabled),
+            Self::Unfreeze => Some(Kind::Frozen),
+            Self::Reactivate => Some(Kind::Inactive),
+            Self::Deactivate | Self::Delete | Self::Disable | Self::Freeze | Self::Put => None,
+        }
+    }
+}
+
+/// Something to be done to one customer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Action {
+    /// Its name.
+    pub verb: Verb,
+    /// For which source; the actor's own when it is not said.
+    pub source: Option<Source>,
+    /// What is said about the restriction, if one is placed or lifted.
+    pub placement: Placement,
+    /// Whether a customer that is not known is made.
+    pub create: bool,
+    /// What is written to the record.
+    pub fields: Fields,
+    /// The kind that the source is to hold from now on: `Some(None)` for none at all.
+    pub status: Option<Option<Kind>>,
+}
+
+impl Action {
+    /// A plain act by `verb`.
+    #[must_use]
+    pub fn of(verb: Verb) -> Self {
+        Self {
+            verb,
+            source: None,
+            placement: Placement::default(),
+            create: verb == Verb::Put,
+            fields: Fields::default(),
+            status: None,
+        }
+    }
+
+    /// For which source it is done when `actor` asks for it.
+    #[must_use]
+    pub fn source_for(&self, actor: &Actor) -> Source {
+        let own = || actor.source.clone().unwrap_or_else(Source::operator);
+        self.source.clone().unwrap_or_else(own)
+    }
+
+    /// The weakest role that may ask for it, whatever the customer's restrictions.
+    #[must_use]
+    pub fn needs(&self, actor: &Actor) -> Role {
+        let own = actor.source.clone().unwrap_or_else(Source::operator);
+        let for_another = self.source.as_ref().is_some_and(|source| *source != own);
+        let writes_record = !self.fields.is_empty() || (self.verb == Verb::Put && self.status.is_none());
+        if for_another || writes_record { Role::Manager } else { Role::Support }
+    }
+}
+
+/// What is said about a restriction that is placed or lifted.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Placement {
+    /// Why.
+    pub reason: Option<RestrictionReason>,
+    /// From when; now, when it is not said.
+    pub since: Option<Timestamp>,
+    /// Until when; without end, when it is not said.
+    pub until: Option<Timestamp>,
+    /// Free text for operators.
+    pub notes: Option<String>,
+    /// When the customer was told.
+    pub informed_at: Option<Timestamp>,
+}
+
+/// Record fields to write: outer `None` leaves a field, inner `None` clears it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Fields {
+    /// The customer's name.
+    pub name: Option<Option<String>>,
+    /// Whatever operators keep beside it.
+    pub metadata: Option<Option<BTreeMap<String, String>>>,
+    /// The plan's code.
+    pub plan: Option<Option<Code>>,
+    /// The features it has.
+    pub features: Option<Option<BTreeSet<Code>>>,
+    /// The limits it has.
+    pub limits: Option<Option<BTreeMap<Code, Limit>>>,
+    /// What stands against closing it.
+    pub obligations: Option<Option<Obligations>>,
+}
+
+impl Fields {
+    /// Whether nothing is to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn write(&self, body: &mut RecordBody, private: &mut Private, now: Timestamp) {
+        if let Some(name) = &self.name {
+            private.name.clone_from(name);
+        }
+        if let Some(metadata) = &self.metadata {
+            private.metadata = metadata.clone().unwrap_or_default();
+        }
+        if let Some(plan) = &self.plan {
+            body.plan.clone_from(plan);
+        }
+        if let Some(features) = &self.features {
+            body.features.clone_from(features);
+        }
+        if let Some(limits) = &self.limits {
+            body.limits.clone_from(limits);
+            for limit in body.limits.iter_mut().flat_map(BTreeMap::values_mut) {
+                if limit.used.is_some() {
+                    limit.used_at.get_or_insert(now);
+                }
+            }
+        }
+        if let Some(obligations) = self.obligations {
+            body.obligations = obligations.unwrap_or_default();
+        }
+    }
+}
+
+/// What an action makes of a customer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Plan {
+    /// The record after it.
+    pub body: RecordBody,
+    /// The private part after it.
+    pub private: Private,
+    /// What was done, for the log.
+    pub act: Act,
+    /// Whether anything is different from before.
+    pub changed: bool,
+    /// Whether features or limits are.
+    pub entitlements_changed: bool,
+}
+
+/// Works out what `action` makes of `current`, or why it may not be done. Nothing is changed.
+pub fn plan(
+    current: Option<&Customer>,
+    action: &Action,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Plan, Refusal> {
+    actor.require(action.needs(actor))?;
+    let source = action.source_for(actor);
+    let placing = action.verb.places().or(action.status.flatten());
+    if current.is_none() && !(action.create && (placing.is_some() || action.verb == Verb::Put)) {
+        return Err(Refusal::CustomerUnknown);
+    }
+    let fresh = || RecordBody { created_at: now, updated_at: now, ..RecordBody::default() };
+    let before = current.map_or_else(fresh, |customer| customer.record.body.clone());
+    let mut body = before.clone();
+    let mut private = current.map(|customer| customer.private.clone()).unwrap_or_default();
+    let private_before = private.clone();
+
+    action.fields.write(&mut body, &mut private, now);
+    let mut sole = SourceHand { source: &source, actor, restrictions: body.restrictions, private };
+    if let Some(kept) = action.status {
+        for kind in Kind::ALL.into_iter().filter(|kind| Some(*kind) != kept) {
+            sole.lift(kind)?;
+        }
+    }
+    if let Some(kind) = placing {
+        let is_new = sole.restrictions.held_by(&source, kind).is_none();
+        if is_new && kind == Kind::Inactive {
+            settled(&body.obligations)?;
+        }
+        sole.place(kind, &action.placement, now)?;
+    }
+    if let Some(kind) = action.verb.lifts() {
+        sole.lift(kind)?;
+    }
+    let SourceHand { restrictions, private, .. } = sole;
+    body.restrictions = restrictions;
+
+    let changed = current.is_none() || body != before || private != private_before;
+    if changed {
+        body.updated_at = now;
+    }
+    let kind = placing.or(action.verb.lifts());
+    let placed = placing.and_then(|kind| body.restrictions.held_by(&source, kind));
+    let act = Act {
+        verb: action.verb,
+        kind,
+        reason: placed.map(|held| held.reason),
+        since: placed.map(|held| held.since),
+        until: placed.and_then(|held| held.until),
+        at: None,
+        source: source.clone(),
+    };
+    let entitlements_changed = body.changes_entitlements_of(current.map(|known| &known.record.body));
+    Ok(Plan { body, private, act, changed, entitlements_changed })
+}
+
+/// Why an action may not be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such customer.
+    #[error("there is no such customer")]
+    CustomerUnknown,
+    /// The end does not lie after the start.
+    #[error("`until` must lie after `since`")]
+    EndsBeforeStart,
+    /// Subscriptions are running.
+    #[error("the customer has active subscriptions")]
+    HasActiveSubscriptions,
+    /// Orders are not finished.
+    #[error("the customer has pending orders")]
+    HasPendingOrders,
+    /// Devices have not come back.
+    #[error("the customer has unreturned devices")]
+    HasUnreturnedDevices,
+    /// The actor may not.
+    #[error(transparent)]
+    RoleTooWeak(#[from] RoleTooWeak),
+}
+
+/// The restrictions as one source may touch them.
+struct SourceHand<'a> {
+    source: &'a Source,
+    actor: &'a Actor,
+    restrictions: Restrictions,
+    private: Private,
+}
+
+impl SourceHand<'_> {
+    fn place(&mut self, kind: Kind, said: &Placement, now: Timestamp) -> Result<(), Refusal> {
+        let held = self.restrictions.held_by(self.source, kind);
+        // One that has lapsed is over: what is placed now begins now.
+        let held = held.filter(|held| held.until.is_none_or(|until| now < until));
+        let kept_reason = held.map_or(RestrictionReason::Other, |held| held.reason);
+        let kept_since = held.map_or(now, |held| held.since);
+        let kept_note = held.and_then(|held| self.private.note_on(held)).cloned();
+        let placed = Restriction {
+            kind,
+            source: self.source.clone(),
+            reason: said.reason.unwrap_or(kept_reason),
+            since: said.since.unwrap_or(kept_since),
+            until: said.until,
+        };
+        if placed.until.is_some_and(|until| until <= placed.since) {
+            return Err(Refusal::EndsBeforeStart);
+        }
+        let note = RestrictionNote {
+            source: self.source.clone(),
+            kind,
+            actor: self.actor.name.clone(),
+            notes: said.notes.clone().or_else(|| kept_note.as_ref()?.notes.clone()),
+            informed_at: said.informed_at.or_else(|| kept_note.as_ref()?.informed_at),
+        };
+        let says_the_same = |kept: &RestrictionNote| {
+            (&kept.notes, kept.informed_at) == (&note.notes, note.informed_at)
+        };
+        if held == Some(&placed) && kept_note.as_ref().is_some_and(says_the_same) {
+            return Ok(());
+        }
+        self.may_touch(kind)?;
+        self.restrictions = self.restrictions.with(placed);
+        self.private.keep_note(note);
+        Ok(())
+    }
+
+    fn lift(&mut self, kind: Kind) -> Result<(), Refusal> {
+        self.may_touch(kind)?;
+        self.restrictions = self.restrictions.without(self.source, kind);
+        self.private.drop_note(self.source, kind);
+        Ok(())
+    }
+
+    fn may_touch(&self, kind: Kind) -> Result<(), Refusal> {
+        match self.restrictions.held_by(self.source, kind) {
+            Some(held) if held.reason.is_sensitive() => Ok(self.actor.require(Role::Manager)?),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn settled(obligations: &Obligations) -> Result<(), Refusal> {
+    if obligations.active_subscriptions > 0 {
+        Err(Refusal::HasActiveSubscriptions)
+    } else if obligations.pending_orders > 0 {
+        Err(Refusal::HasPendingOrders)
+    } else if obligations.unreturned_devices > 0 {
+        Err(Refusal::HasUnreturnedDevices)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{key::CustomerKey, customer::Record, restriction::Status, revision::Revision},
+        *,
+    };
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn actor(role: Role) -> Actor {
+        Actor { name: "alice".to_owned(), key_id: None, role, tenant: None, source: None, address: None }
+    }
+
+    fn customer(compact: &str) -> Customer {
+        let restrictions = Restrictions::parse_compact(compact).unwrap();
+        let body = RecordBody { restrictions, ..RecordBody::default() };
+        let key = CustomerKey::parse("default:c1").unwrap();
+        Customer { record: Record { key, revision: Revision(1), body }, private: Private::default() }
+    }
+
+    fn after(customer: &Customer, plan: Plan) -> Customer {
+        let record = Record { body: plan.body, ..customer.record.clone() };
+        Customer { record, private: plan.private }
+    }
+
+    #[test]
+    fn placing_again_with_other_fields_keeps_since() {
+        let known = customer("");
+        let support = actor(Role::Support);
+        let first = plan(Some(&known), &Action::of(Verb::Disable), &support, at(10)).unwrap();
+        assert!(first.changed);
+        let known = after(&known, first);
+        let mut again = Action::of(Verb::Disable);
+        assert!(!plan(Some(&known), &again, &support, at(20)).unwrap().changed);
+        again.placement.reason = Some(RestrictionReason::NonPayment);
+        let second = plan(Some(&known), &again, &support, at(20)).unwrap();
+        assert!(second.changed);
+        assert_eq!(second.body.restrictions.to_compact(), "disabled,operator,non_payment,10,");
+    }
+
+    #[test]
+    fn a_lapsed_restriction_placed_again_begins_now() {
+        let known = customer("disabled,operator,other,1,5");
+        let placed = plan(Some(&known), &Action::of(Verb::Disable), &actor(Role::Support), at(9));
+        assert_eq!(placed.unwrap().body.restrictions.to_compact(), "disabled,operator,other,9,");
+    }
+
+    #[test]
+    fn lifting_what_is_not_held_changes_nothing() {
+        let known = customer("disabled,billabear,other,1,");
+        let lifted = plan(Some(&known), &Action::of(Verb::Enable), &actor(Role::Support), at(9)).unwrap();
+        assert!(!lifted.changed);
+        assert_eq!(lifted.body.restrictions.status_at(at(9)), Status::Disabled);
+    }
+
+    #[test]
+    fn support_cannot_lift_or_replace_a_sensitive_restriction() {
+        let known = customer("disabled,operator,fraud,1,");
+        let mut replace = Action::of(Verb::Disable);
+        replace.placement.reason = Some(RestrictionReason::Other);
+        for action in [Action::of(Verb::Enable), replace] {
+            let refused = plan(Some(&known), &action, &actor(Role::Support), at(9));
+            assert_eq!(refused, Err(Refusal::RoleTooWeak(RoleTooWeak { needed: Role::Manager })));
+            assert!(plan(Some(&known), &action, &actor(Role::Manager), at(9)).unwrap().changed);
+        }
+    }
+
+    #[test]
+    fn acting_for_another_source_needs_a_manager() {
+        let known = customer("");
+        let mut action = Action::of(Verb::Disable);
+        action.source = Source::parse("billabear").ok();
+        assert!(plan(Some(&known), &action, &actor(Role::Support), at(9)).is_err());
+        let own = Actor { source: action.source.clone(), ..actor(Role::Support) };
+        assert!(plan(Some(&known), &action, &own, at(9)).is_ok());
+    }
+
+    #[test]
+    fn obligations_stand_against_closing_in_their_order() {
+        let mut known = customer("");
+        let manager = actor(Role::Manager);
+        let mut refusal = |obligations| {
+            known.record.body.obligations = obligations;
+            plan(Some(&known), &Action::of(Verb::Deactivate), &manager, at(9)).err()
+        };
+        let all = Obligations { active_subscriptions: 1, pending_orders: 1, unreturned_devices: 1 };
+        assert_eq!(refusal(all), Some(Refusal::HasActiveSubscriptions));
+        let fewer = Obligations { active_subscriptions: 0, ..all };
+        assert_eq!(refusal(fewer), Some(Refusal::HasPendingOrders));
+        let fewest = Obligations { pending_orders: 0, ..fewer };
+        assert_eq!(refusal(fewest), Some(Refusal::HasUnreturnedDevices));
+        assert_eq!(refusal(Obligations::default()), None);
+    }
+
+    #[test]
+    fn a_status_makes_its_source_hold_exactly_that_kind() {
+        let known = customer("disabled,operator,other,1,;frozen,wingback,other,1,");
+        let mut put = Action::of(Verb::Put);
+        put.status = Some(Some(Kind::Frozen));
+        let plan = plan(Some(&known), &put, &actor(Role::Support), at(9)).unwrap();
+        let expected = "frozen,operator,other,9,;frozen,wingback,other,1,";
+        assert_eq!(plan.body.restrictions.to_compact(), expected);
+    }
+
+    #[test]
+    fn an_unknown_customer_is_made_only_when_asked_for_by_a_restricting_verb() {
+        let support = actor(Role::Support);
+        let mut disable = Action::of(Verb::Disable);
+        assert_eq!(plan(None, &disable, &support, at(9)), Err(Refusal::CustomerUnknown));
+        disable.create = true;
+        assert!(plan(None, &disable, &support, at(9)).unwrap().changed);
+        let mut enable = Action::of(Verb::Enable);
+        enable.create = true;
+        assert_eq!(plan(None, &enable, &support, at(9)), Err(Refusal::CustomerUnknown));
+    }
+
+    #[test]
+    fn an_end_before_the_start_is_refused() {
+        let mut freeze = Action::of(Verb::Freeze);
+        freeze.placement.until = Some(at(9));
+        let refused = plan(Some(&customer("")), &freeze, &actor(Role::Support), at(9));
+        assert_eq!(refused, Err(Refusal::EndsBeforeStart));
+    }
+}

@@ -1,0 +1,216 @@
+//! One item of the feed: what a commit did, as every instance hears it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    action::Verb,
+    key::CustomerKey,
+    restriction::{Kind, RestrictionReason, Restrictions, Source},
+    revision::Revision,
+    time::Timestamp,
+};
+
+/// One committed change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Change {
+    /// Its revision in the partition.
+    pub revision: Revision,
+    /// Its entry in the partition's log.
+    pub log_id: String,
+    /// What was changed.
+    pub subject: Subject,
+}
+
+impl Change {
+    /// When the store committed it, as the log entry's id tells (`<milliseconds>-<counter>`).
+    #[must_use]
+    pub fn committed_at(&self) -> Option<Timestamp> {
+        let (millis, _) = self.log_id.split_once('-')?;
+        millis.parse().ok().map(Timestamp::from_millis)
+    }
+}
+
+/// What a change is about.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Subject {
+    /// A customer.
+    Customer(CustomerChange),
+    /// An operator's key: its new form, or nothing when it was revoked.
+    Key {
+        /// The key's id.
+        id: String,
+        /// The key as stored, in JSON.
+        stored: Option<String>,
+    },
+    /// The partition was created.
+    Created,
+    /// Written by a newer Tollgate, or broken. If the customer is known, nothing more is known
+    /// of it.
+    Unreadable(Option<CustomerKey>),
+}
+
+/// What a change made of a customer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CustomerChange {
+    /// Which customer.
+    pub key: CustomerKey,
+    /// All its restrictions after the change.
+    pub restrictions: Restrictions,
+    /// Whether its features or limits are others now.
+    pub entitlements_changed: bool,
+    /// What was done.
+    pub act: Act,
+}
+
+/// What was done to a customer, without notes and actor: enough to do it again.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Act {
+    /// How.
+    pub verb: Verb,
+    /// For whom.
+    pub source: Source,
+    /// The kind placed or lifted, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<RestrictionReason>,
+    /// From when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// When the source says that it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+}
+
+/// A change without what the store adds to it, as text for the log.
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct LogLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restrictions: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    entitlements: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    act: Option<Act>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored: Option<String>,
+}
+
+impl Subject {
+    /// The line that the log keeps.
+    #[must_use]
+    pub fn to_log(&self) -> String {
+        let line = match self {
+            Self::Customer(change) => LogLine {
+                key: Some(change.key.to_string()),
+                restrictions: Some(change.restrictions.to_compact()),
+                entitlements: change.entitlements_changed,
+                act: Some(change.act.clone()),
+                ..LogLine::default()
+            },
+            Self::Key { id, stored } => LogLine {
+                what: Some(KEY.to_owned()),
+                key: Some(id.clone()),
+                stored: stored.clone(),
+                ..LogLine::default()
+            },
+            Self::Created | Self::Unreadable(_) => {
+                LogLine { what: Some(CREATED.to_owned()), ..LogLine::default() }
+            }
+        };
+        // A struct of strings always serialises.
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+
+    /// Reads [`Subject::to_log`]. What cannot be read says so, and names the customer if it can.
+    #[must_use]
+    pub fn from_log(raw: &str) -> Self {
+        let Ok(line) = serde_json::from_str::<LogLine>(raw) else {
+            return Self::Unreadable(customer_named_in(raw));
+        };
+        match (line.what.as_deref(), line.key) {
+            (None, Some(key)) => {
+                let Ok(key) = CustomerKey::parse(&key) else { return Self::Unreadable(None) };
+                let restrictions = line.restrictions.as_deref().map(Restrictions::parse_compact);
+                match (restrictions, line.act) {
+                    (Some(Ok(restrictions)), Some(act)) => Self::Customer(CustomerChange {
+                        key,
+                        restrictions,
+                        entitlements_changed: line.entitlements,
+                        act,
+                    }),
+                    _ => Self::Unreadable(Some(key)),
+                }
+            }
+            (Some(KEY), Some(id)) => Self::Key { id, stored: line.stored },
+            (Some(CREATED), None) => Self::Created,
+            _ => Self::Unreadable(None),
+        }
+    }
+}
+
+fn customer_named_in(raw: &str) -> Option<CustomerKey> {
+    #[derive(Deserialize)]
+    struct Named {
+        key: String,
+    }
+    let named: Named = serde_json::from_str(raw).ok()?;
+    CustomerKey::parse(&named.key).ok()
+}
+
+const KEY: &str = "key";
+const CREATED: &str = "created";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change() -> Subject {
+        Subject::Customer(CustomerChange {
+            key: CustomerKey::parse("acme:c1").unwrap(),
+            restrictions: Restrictions::parse_compact("frozen,wingback,other,1,").unwrap(),
+            entitlements_changed: true,
+            act: Act {
+                verb: Verb::Freeze,
+                source: Source::operator(),
+                kind: Some(Kind::Frozen),
+                reason: Some(RestrictionReason::Other),
+                since: None,
+                until: None,
+                at: None,
+            },
+        })
+    }
+
+    #[test]
+    fn a_log_line_reads_back() {
+        let key = Subject::Key { id: "k1".to_owned(), stored: Some("{}".to_owned()) };
+        for subject in [change(), key, Subject::Created] {
+            assert_eq!(Subject::from_log(&subject.to_log()), subject);
+        }
+    }
+
+    #[test]
+    fn a_line_of_a_newer_format_still_names_its_customer() {
+        let newer = r#"{"key":"acme:c1","restrictions":"banned,x,y,1,","act":{"verb":"ban"}}"#;
+        let named = CustomerKey::parse("acme:c1").ok();
+        assert_eq!(Subject::from_log(newer), Subject::Unreadable(named));
+        assert_eq!(Subject::from_log("no json"), Subject::Unreadable(None));
+        assert_eq!(Subject::from_log(r#"{"what":"guard"}"#), Subject::Unreadable(None));
+    }
+
+    #[test]
+    fn the_log_id_tells_when_it_was_committed() {
+        let log_id = "1763719200000-0".to_owned();
+        let change = Change { revision: Revision(1), log_id, subject: Subject::Created };
+        assert_eq!(change.committed_at(), Some(Timestamp::from_millis(1_763_719_200_000)));
+    }
+}

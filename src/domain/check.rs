@@ -1,0 +1,124 @@
+//! One question: may this customer do this?
+
+use serde::{Deserialize, Serialize};
+
+use super::{entitlement::Code, key::CustomerKey, restriction::Kind, revision::Token};
+
+/// One question, as an enforcement point asks it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Check {
+    /// Who asks, as far as it could be told.
+    pub identity: Identity,
+    /// What kind of act it is.
+    pub operation: Operation,
+    /// A feature that it needs.
+    pub feature: Option<Code>,
+    /// A limit that it must stay within.
+    pub limit: Option<LimitCheck>,
+    /// The revision that the answer must stand on at least.
+    pub min_revision: Option<Token>,
+}
+
+impl Check {
+    /// A plain question about one customer.
+    #[must_use]
+    pub fn of(identity: Identity, operation: Operation) -> Self {
+        Self { identity, operation, feature: None, limit: None, min_revision: None }
+    }
+
+    /// Whether only the full record can answer.
+    #[must_use]
+    pub fn asks_entitlement(&self) -> bool {
+        self.feature.is_some() || self.limit.is_some()
+    }
+}
+
+/// Who a check is about: a customer, or why nobody can be named.
+pub type Identity = Result<CustomerKey, IdentityFault>;
+
+/// Why a request names no customer.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub enum IdentityFault {
+    /// Two ids, or two tenants: each gateway and application would pick another one.
+    #[error("the request names more than one customer or tenant")]
+    Ambiguous,
+    /// An id or tenant that breaks its rule, or no tenant where one is needed.
+    #[error("the customer id or tenant is malformed")]
+    Malformed,
+    /// No id.
+    #[error("the request names no customer")]
+    Missing,
+}
+
+/// Whether the act only looks or also changes something.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// It looks.
+    Read,
+    /// It may change something.
+    Write,
+}
+
+impl Operation {
+    /// GET, HEAD and OPTIONS are reads, everything else a write.
+    #[must_use]
+    pub fn of_method(method: &str) -> Self {
+        match method {
+            "GET" | "HEAD" | "OPTIONS" => Self::Read,
+            _ => Self::Write,
+        }
+    }
+}
+
+/// "Is there room for so many?"
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LimitCheck {
+    /// Which limit.
+    pub code: Code,
+    /// The total wanted; without it, the question is whether there is any room left.
+    pub value: Option<u64>,
+}
+
+/// What a status leaves to a customer, the least first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Access {
+    /// Nothing.
+    None,
+    /// Reads.
+    ReadOnly,
+    /// Everything.
+    ReadWrite,
+}
+
+impl Access {
+    /// What a restriction of `kind` leaves. Only an inactive customer's access is a setting.
+    #[must_use]
+    pub fn left_by(kind: Kind, inactive_access: Self) -> Self {
+        match kind {
+            Kind::Disabled => Self::None,
+            Kind::Frozen => Self::ReadOnly,
+            Kind::Inactive => inactive_access.min(Self::ReadOnly),
+        }
+    }
+
+    /// Whether it lets `operation` pass.
+    #[must_use]
+    pub fn permits(self, operation: Operation) -> bool {
+        match operation {
+            Operation::Read => self >= Self::ReadOnly,
+            Operation::Write => self == Self::ReadWrite,
+        }
+    }
+
+    /// The word used on every wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::ReadOnly => "read_only",
+            Self::ReadWrite => "read_write",
+        }
+    }
+}

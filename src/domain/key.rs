@@ -1,0 +1,194 @@
+//! Who a customer is: the tenant and the id, checked once at the door.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh64::xxh64;
+
+/// A tenant's name: 1 to 128 bytes of `[A-Za-z0-9._@-]`.
+///
+/// Holding one is proof that it was checked, so it is safe in a store key or a log line.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String")]
+pub struct TenantId(Arc<str>);
+
+impl TenantId {
+    /// Checks `raw` and keeps it.
+    pub fn parse(raw: &str) -> Result<Self, InvalidKey> {
+        if is_tenant(raw) { Ok(Self(raw.into())) } else { Err(InvalidKey::Tenant) }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for TenantId {
+    type Error = InvalidKey;
+
+    fn try_from(raw: String) -> Result<Self, InvalidKey> {
+        Self::parse(&raw)
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A customer's id within its tenant: 1 to 128 bytes of `[A-Za-z0-9._:@-]`, not `.` or `..`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct CustomerId(Arc<str>);
+
+impl CustomerId {
+    /// Checks `raw` and keeps it.
+    pub fn parse(raw: &str) -> Result<Self, InvalidKey> {
+        if is_customer(raw) { Ok(Self(raw.into())) } else { Err(InvalidKey::Customer) }
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CustomerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A customer's full name, `tenant:id`. The first colon splits, so the same id under two
+/// tenants is two customers.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct CustomerKey(Arc<str>);
+
+impl CustomerKey {
+    /// Joins two checked names.
+    #[must_use]
+    pub fn new(tenant: &TenantId, id: &CustomerId) -> Self {
+        Self(format!("{tenant}:{id}").into())
+    }
+
+    /// Reads `tenant:id`, as a store holds it.
+    pub fn parse(raw: &str) -> Result<Self, InvalidKey> {
+        let (tenant, id) = raw.split_once(':').ok_or(InvalidKey::Customer)?;
+        match (is_tenant(tenant), is_customer(id)) {
+            (false, _) => Err(InvalidKey::Tenant),
+            (true, false) => Err(InvalidKey::Customer),
+            (true, true) => Ok(Self(raw.into())),
+        }
+    }
+
+    /// `tenant:id`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first colon.
+    #[must_use]
+    pub fn tenant(&self) -> &str {
+        self.0.split_once(':').map_or("", |(tenant, _)| tenant)
+    }
+
+    /// The part after the first colon.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, id)| id)
+    }
+
+    /// Which of `partitions` holds this customer: XXH64 with seed 0, modulo.
+    #[must_use]
+    pub fn partition(&self, partitions: u16) -> Partition {
+        let slot = xxh64(self.0.as_bytes(), 0) % u64::from(partitions.max(1));
+        Partition(u16::try_from(slot).unwrap_or(0))
+    }
+}
+
+impl Borrow<str> for CustomerKey {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CustomerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One of the parts that a store is cut into. All keys of a part live on one node.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Partition(pub u16);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A tenant or customer id that breaks its rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidKey {
+    /// The customer id is wrong.
+    #[error("a customer id must be 1 to 128 bytes of [A-Za-z0-9._:@-], and not `.` or `..`")]
+    Customer,
+    /// The tenant is wrong.
+    #[error("a tenant must be 1 to 128 bytes of [A-Za-z0-9._@-]")]
+    Tenant,
+}
+
+fn is_tenant(raw: &str) -> bool {
+    is_key(raw, |byte| matches!(byte, b'.' | b'_' | b'@' | b'-'))
+}
+
+fn is_customer(raw: &str) -> bool {
+    is_key(raw, |byte| matches!(byte, b'.' | b'_' | b':' | b'@' | b'-')) && !matches!(raw, "." | "..")
+}
+
+fn is_key(raw: &str, is_mark: impl Fn(u8) -> bool) -> bool {
+    (1..=MAX_BYTES).contains(&raw.len())
+        && raw.bytes().all(|byte| byte.is_ascii_alphanumeric() || is_mark(byte))
+}
+
+const MAX_BYTES: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_colon_splits_tenant_and_id() {
+        let key = CustomerKey::parse("acme:eu:7").unwrap();
+        assert_eq!((key.tenant(), key.id()), ("acme", "eu:7"));
+    }
+
+    #[test]
+    fn a_wingback_id_is_a_customer_id() {
+        assert!(CustomerId::parse("Cust_c40bea18-c0c9-44b1-bd0c-43f5283e1670").is_ok());
+    }
+
+    #[test]
+    fn ids_that_break_the_rule_are_refused() {
+        let long = "a".repeat(129);
+        for raw in ["", ".", "..", "a b", "a,b", "a/b", "é", "a\0", long.as_str()] {
+            assert_eq!(CustomerId::parse(raw), Err(InvalidKey::Customer), "{raw:?}");
+        }
+        for raw in ["", "a:b", "a b", "a/b", long.as_str()] {
+            assert_eq!(TenantId::parse(raw), Err(InvalidKey::Tenant), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_is_the_published_hash() {
+        // XXH64("default:c1", seed 0), from the reference implementation.
+        let key = CustomerKey::parse("default:c1").unwrap();
+        assert_eq!(key.partition(1), Partition(0));
+        assert_eq!(u64::from(key.partition(64).0), xxh64(b"default:c1", 0) % 64);
+    }
+}

@@ -1,0 +1,521 @@
+//! Restrictions, and the status that they make together.
+
+use std::{fmt, str::FromStr, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use super::{check::Access, time::Timestamp};
+
+/// What a restriction does. Ordered by strictness, the mildest first.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Read-only: Wingback's freeze (its API call is named *inactivate*).
+    Frozen,
+    /// Closed and preserved: FlexPortal's soft delete.
+    Inactive,
+    /// No access: BillaBear's disable.
+    Disabled,
+}
+
+impl Kind {
+    /// Every kind, the mildest first.
+    pub const ALL: [Self; 3] = [Self::Frozen, Self::Inactive, Self::Disabled];
+
+    /// The word used on every wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Frozen => "frozen",
+            Self::Inactive => "inactive",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a customer is at a moment: the strictest restriction in force, or active.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Nothing restricts it.
+    Active,
+    /// Read-only.
+    Frozen,
+    /// Closed and preserved.
+    Inactive,
+    /// No access.
+    Disabled,
+}
+
+impl Status {
+    /// The word used on every wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Frozen => "frozen",
+            Self::Inactive => "inactive",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl From<Option<Kind>> for Status {
+    fn from(strictest: Option<Kind>) -> Self {
+        match strictest {
+            None => Self::Active,
+            Some(Kind::Frozen) => Self::Frozen,
+            Some(Kind::Inactive) => Self::Inactive,
+            Some(Kind::Disabled) => Self::Disabled,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a restriction was placed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RestrictionReason {
+    /// The account was closed.
+    AccountClosure,
+    /// A compliance rule asked for it.
+    Compliance,
+    /// The customer asked for it.
+    CustomerRequest,
+    /// Data is being cleaned up.
+    DataCleanup,
+    /// A payment is disputed, or terms are being negotiated.
+    Dispute,
+    /// Fraud is suspected.
+    Fraud,
+    /// A payment is missing.
+    NonPayment,
+    /// Anything else; also what the data plane shows for compliance, security and fraud.
+    Other,
+    /// A security matter.
+    Security,
+    /// A usage limit was passed.
+    UsageLimit,
+}
+
+impl RestrictionReason {
+    /// Every reason, in the order of their words.
+    pub const ALL: [Self; 10] = [
+        Self::AccountClosure,
+        Self::Compliance,
+        Self::CustomerRequest,
+        Self::DataCleanup,
+        Self::Dispute,
+        Self::Fraud,
+        Self::NonPayment,
+        Self::Other,
+        Self::Security,
+        Self::UsageLimit,
+    ];
+
+    /// The word used on every wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountClosure => "account_closure",
+            Self::Compliance => "compliance",
+            Self::CustomerRequest => "customer_request",
+            Self::DataCleanup => "data_cleanup",
+            Self::Dispute => "dispute",
+            Self::Fraud => "fraud",
+            Self::NonPayment => "non_payment",
+            Self::Other => "other",
+            Self::Security => "security",
+            Self::UsageLimit => "usage_limit",
+        }
+    }
+
+    /// Whether only a manager may lift or replace a restriction with this reason, and the data
+    /// plane must not tell it.
+    #[must_use]
+    pub const fn is_sensitive(self) -> bool {
+        matches!(self, Self::Compliance | Self::Fraud | Self::Security)
+    }
+
+    /// What the data plane may say: a sensitive reason reads as `other`.
+    #[must_use]
+    pub const fn public(self) -> Self {
+        if self.is_sensitive() { Self::Other } else { self }
+    }
+}
+
+impl fmt::Display for RestrictionReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for RestrictionReason {
+    type Err = InvalidRestriction;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidRestriction> {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == raw);
+        known.ok_or(InvalidRestriction::Reason)
+    }
+}
+
+/// The party that places a restriction and alone lifts it: 1 to 32 bytes of `[a-z0-9_.-]`.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String")]
+pub struct Source(Arc<str>);
+
+impl Source {
+    /// The people who operate Tollgate, when nothing else is said.
+    #[must_use]
+    pub fn operator() -> Self {
+        Self("operator".into())
+    }
+
+    /// Checks `raw` and keeps it.
+    pub fn parse(raw: &str) -> Result<Self, InvalidRestriction> {
+        let is_word = |byte: u8| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'_' | b'.' | b'-')
+        };
+        if (1..=32).contains(&raw.len()) && raw.bytes().all(is_word) {
+            Ok(Self(raw.into()))
+        } else {
+            Err(InvalidRestriction::Source)
+        }
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Source {
+    type Error = InvalidRestriction;
+
+    fn try_from(raw: String) -> Result<Self, InvalidRestriction> {
+        Self::parse(&raw)
+    }
+}
+
+impl FromStr for Source {
+    type Err = InvalidRestriction;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidRestriction> {
+        Self::parse(raw)
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One source's reason to limit a customer, from a moment and perhaps until another.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Restriction {
+    /// What it does.
+    pub kind: Kind,
+    /// Who placed it.
+    pub source: Source,
+    /// Why.
+    pub reason: RestrictionReason,
+    /// From when it is in force; may lie in the future.
+    pub since: Timestamp,
+    /// From when it is no longer in force, if that is known.
+    pub until: Option<Timestamp>,
+}
+
+impl Restriction {
+    /// Whether it limits the customer at `now`. The start counts, the end does not.
+    #[must_use]
+    pub fn in_force_at(&self, now: Timestamp) -> bool {
+        self.since <= now && self.until.is_none_or(|until| now < until)
+    }
+
+    /// Whether it will come into force only after `now`.
+    #[must_use]
+    pub fn scheduled_at(&self, now: Timestamp) -> bool {
+        now < self.since && self.until.is_none_or(|until| self.since < until)
+    }
+
+    fn write_compact(&self, out: &mut String) {
+        use fmt::Write as _;
+        let Self { kind, source, reason, since, until } = self;
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{kind},{source},{reason},{},", since.as_millis());
+        if let Some(until) = until {
+            let _ = write!(out, "{}", until.as_millis());
+        }
+    }
+
+    fn parse_compact(raw: &str) -> Result<Self, InvalidRestriction> {
+        let mut parts = raw.split(',');
+        let mut part = || parts.next().ok_or(InvalidRestriction::Compact);
+        let kind = part()?;
+        let kind = Kind::ALL.into_iter().find(|known| known.as_str() == kind);
+        let restriction = Self {
+            kind: kind.ok_or(InvalidRestriction::Compact)?,
+            source: Source::parse(part()?)?,
+            reason: part()?.parse()?,
+            since: millis(part()?)?,
+            until: Some(part()?).filter(|raw| !raw.is_empty()).map(millis).transpose()?,
+        };
+        if parts.next().is_some() { Err(InvalidRestriction::Compact) } else { Ok(restriction) }
+    }
+}
+
+fn millis(raw: &str) -> Result<Timestamp, InvalidRestriction> {
+    raw.parse().map(Timestamp::from_millis).map_err(|_| InvalidRestriction::Compact)
+}
+
+/// All restrictions of one customer: at most one per source and kind, in that order.
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(from = "Vec<Restriction>", into = "Vec<Restriction>")]
+pub struct Restrictions(Box<[Restriction]>);
+
+impl Restrictions {
+    /// Whether there is none at all, in force or not.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, by source and kind.
+    pub fn iter(&self) -> std::slice::Iter<'_, Restriction> {
+        self.0.iter()
+    }
+
+    /// The one that `source` holds of `kind`.
+    #[must_use]
+    pub fn held_by(&self, source: &Source, kind: Kind) -> Option<&Restriction> {
+        self.0.iter().find(|held| held.source == *source && held.kind == kind)
+    }
+
+    /// The same with `restriction` in the place of what its source held of its kind.
+    #[must_use]
+    pub fn with(&self, restriction: Restriction) -> Self {
+        let kept = self.0.iter().filter(|held| !same_holder(held, &restriction)).cloned();
+        kept.chain([restriction.clone()]).collect::<Vec<_>>().into()
+    }
+
+    /// The same without what `source` holds of `kind`. No other source's is touched.
+    #[must_use]
+    pub fn without(&self, source: &Source, kind: Kind) -> Self {
+        let lifted = |held: &&Restriction| held.source == *source && held.kind == kind;
+        Self(self.0.iter().filter(|held| !lifted(held)).cloned().collect())
+    }
+
+    /// Those in force at `now`.
+    pub fn in_force_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
+        self.0.iter().filter(move |held| held.in_force_at(now))
+    }
+
+    /// Those that are to come after `now`.
+    pub fn scheduled_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
+        self.0.iter().filter(move |held| held.scheduled_at(now))
+    }
+
+    /// What the customer is at `now`.
+    #[must_use]
+    pub fn status_at(&self, now: Timestamp) -> Status {
+        self.in_force_at(now).map(|held| held.kind).max().into()
+    }
+
+    /// What the customer may do at `now`: the least that any restriction in force leaves.
+    #[must_use]
+    pub fn access_at(&self, now: Timestamp, inactive_access: Access) -> Access {
+        let least = self.in_force_at(now).map(|held| Access::left_by(held.kind, inactive_access));
+        least.min().unwrap_or(Access::ReadWrite)
+    }
+
+    /// The restrictions of the strictest kind in force at `now`.
+    pub fn deciding_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
+        let strictest = self.in_force_at(now).map(|held| held.kind).max();
+        self.in_force_at(now).filter(move |held| Some(held.kind) == strictest)
+    }
+
+    /// The one that is shown as the reason at `now`: of the strictest kind, the earliest
+    /// `since`, then the first source by name.
+    #[must_use]
+    pub fn shown_at(&self, now: Timestamp) -> Option<&Restriction> {
+        self.deciding_at(now).min_by(|a, b| (a.since, &a.source).cmp(&(b.since, &b.source)))
+    }
+
+    /// One line for the restricted set and the log: `kind,source,reason,since,until` joined by
+    /// `;`, times in milliseconds.
+    ///
+    /// ```
+    /// use tollgate::domain::Restrictions;
+    /// let line = "disabled,operator,fraud,1000,;frozen,wingback,non_payment,5,90";
+    /// assert_eq!(Restrictions::parse_compact(line)?.to_compact(), line);
+    /// # Ok::<(), tollgate::domain::restriction::InvalidRestriction>(())
+    /// ```
+    #[must_use]
+    pub fn to_compact(&self) -> String {
+        let mut out = String::with_capacity(48 * self.0.len());
+        for restriction in &self.0 {
+            if !out.is_empty() {
+                out.push(';');
+            }
+            restriction.write_compact(&mut out);
+        }
+        out
+    }
+
+    /// Reads [`Restrictions::to_compact`].
+    pub fn parse_compact(raw: &str) -> Result<Self, InvalidRestriction> {
+        let parts = raw.split(';').filter(|part| !part.is_empty());
+        let all: Vec<_> = parts.map(Restriction::parse_compact).collect::<Result<_, _>>()?;
+        Ok(all.into())
+    }
+}
+
+impl<'a> IntoIterator for &'a Restrictions {
+    type Item = &'a Restriction;
+    type IntoIter = std::slice::Iter<'a, Restriction>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl From<Vec<Restriction>> for Restrictions {
+    /// Sorts, and keeps the last one of each source and kind.
+    fn from(mut all: Vec<Restriction>) -> Self {
+        all.reverse();
+        all.sort_by(|a, b| (&a.source, a.kind).cmp(&(&b.source, b.kind)));
+        all.dedup_by(|later, kept| same_holder(later, kept));
+        Self(all.into())
+    }
+}
+
+impl From<Restrictions> for Vec<Restriction> {
+    fn from(restrictions: Restrictions) -> Self {
+        restrictions.0.into()
+    }
+}
+
+fn same_holder(a: &Restriction, b: &Restriction) -> bool {
+    a.source == b.source && a.kind == b.kind
+}
+
+/// Text that is not a restriction, or not a part of one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidRestriction {
+    /// Not a line of the restricted set.
+    #[error("a compact restriction must be `kind,source,reason,since,until`")]
+    Compact,
+    /// Not a reason.
+    #[error(
+        "a reason must be one of account_closure, compliance, customer_request, data_cleanup, \
+         dispute, fraud, non_payment, other, security, usage_limit"
+    )]
+    Reason,
+    /// Not a source.
+    #[error("a source must be 1 to 32 bytes of [a-z0-9_.-]")]
+    Source,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::{collection::vec, option, prelude::*, sample::select};
+
+    use super::*;
+
+    pub(crate) fn any_restriction() -> impl Strategy<Value = Restriction> {
+        let kind = select(&Kind::ALL[..]);
+        let source = select(&["operator", "billabear", "wingback", "stripe"][..]);
+        let reason = select(&RestrictionReason::ALL[..]);
+        (kind, source, reason, 0..100_i64, option::of(0..100_i64)).prop_map(
+            |(kind, source, reason, since, until)| Restriction {
+                kind,
+                source: Source::parse(source).unwrap(),
+                reason,
+                since: Timestamp::from_millis(since),
+                until: until.map(Timestamp::from_millis),
+            },
+        )
+    }
+
+    pub(crate) fn any_restrictions() -> impl Strategy<Value = Restrictions> {
+        vec(any_restriction(), 0..6).prop_map(Restrictions::from)
+    }
+
+    pub(crate) fn any_time() -> impl Strategy<Value = Timestamp> {
+        (0..110_i64).prop_map(Timestamp::from_millis)
+    }
+
+    proptest! {
+        #[test]
+        fn the_strictest_wins_whatever_the_order(all in any_restrictions(), now in any_time(), seed: u64) {
+            let mut shuffled: Vec<_> = all.clone().into();
+            fastrand::Rng::with_seed(seed).shuffle(&mut shuffled);
+            let shuffled = Restrictions::from(shuffled);
+            let strictest = all.in_force_at(now).map(|held| held.kind).max();
+            prop_assert_eq!(shuffled.status_at(now), Status::from(strictest));
+            prop_assert_eq!(shuffled.shown_at(now), all.shown_at(now));
+        }
+
+        #[test]
+        fn lifting_one_sources_restriction_never_lifts_anothers(
+            all in any_restrictions(), lifted in any_restriction()
+        ) {
+            let left = all.without(&lifted.source, lifted.kind);
+            for held in &all {
+                let is_lifted = held.source == lifted.source && held.kind == lifted.kind;
+                prop_assert_eq!(left.held_by(&held.source, held.kind).is_none(), is_lifted);
+            }
+        }
+
+        #[test]
+        fn a_restriction_outside_its_time_changes_nothing(
+            all in any_restrictions(), extra in any_restriction(), now in any_time()
+        ) {
+            prop_assume!(!extra.in_force_at(now));
+            prop_assume!(all.held_by(&extra.source, extra.kind).is_none());
+            let more = all.with(extra);
+            prop_assert_eq!(more.status_at(now), all.status_at(now));
+            prop_assert_eq!(more.access_at(now, Access::None), all.access_at(now, Access::None));
+            prop_assert_eq!(more.shown_at(now), all.shown_at(now));
+        }
+
+        #[test]
+        fn a_compact_line_reads_back(all in any_restrictions()) {
+            prop_assert_eq!(Restrictions::parse_compact(&all.to_compact()), Ok(all));
+        }
+
+        #[test]
+        fn no_line_makes_the_parser_panic(line in "[a-z,;0-9]{0,60}") {
+            let _ = Restrictions::parse_compact(&line);
+        }
+    }
+
+    #[test]
+    fn placing_again_replaces_what_the_same_source_held_of_that_kind() {
+        let line = "frozen,wingback,dispute,1,";
+        let held = Restrictions::parse_compact(line).unwrap();
+        let mut again = held.iter().next().unwrap().clone();
+        again.reason = RestrictionReason::NonPayment;
+        assert_eq!(held.with(again).to_compact(), "frozen,wingback,non_payment,1,");
+    }
+
+    #[test]
+    fn compliance_security_and_fraud_read_as_other() {
+        let hidden = RestrictionReason::ALL.iter().filter(|reason| reason.public() != **reason);
+        assert_eq!(hidden.count(), 3);
+    }
+}

@@ -1,0 +1,443 @@
+//! The port to where records live, and its adapters.
+//!
+//! Every adapter keeps the same promises, and one suite (`tests/store_contract.rs`) holds them to
+//! it: a commit is whole or absent, revisions have no holes, what was acknowledged is there, and
+//! a session hears every commit in order or is told that it ended.
+
+pub mod embedded;
+pub mod format;
+pub mod redis;
+
+use tokio::sync::mpsc;
+
+use crate::domain::{
+    AuditEntry, Change, Customer, CustomerKey, Epoch, Partition, Private, Record, Restrictions,
+    Revision, Subject,
+    audit::StoredAudit,
+    change::{Act, CustomerChange},
+    customer::RecordBody,
+};
+
+/// How many partitions a store has.
+pub const PARTITIONS: u16 = 1;
+
+/// Where records live.
+#[derive(Clone, Debug)]
+pub enum Store {
+    /// In this process: a file, or memory.
+    Embedded(embedded::Embedded),
+    /// In Redis or Valkey.
+    Redis(redis::Redis),
+}
+
+/// Calls one method of whichever adapter it is.
+macro_rules! each {
+    ($store:expr, $adapter:ident => $call:expr) => {
+        match $store {
+            Store::Embedded($adapter) => $call,
+            Store::Redis($adapter) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// Reads what decides about one customer, and the head it was read at, both at one moment.
+    pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
+        each!(self, store => store.read(key).await)
+    }
+
+    /// Reads one customer with its private part.
+    pub async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
+        each!(self, store => store.customer(key).await)
+    }
+
+    /// Reads a page of customers in the order of their keys.
+    pub async fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
+        each!(self, store => store.customers(page).await)
+    }
+
+    /// Reads a page of the audit trail, the newest entry first.
+    pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
+        each!(self, store => store.audit(page).await)
+    }
+
+    /// Makes a change, with its audit entry and its place in the log, or nothing at all.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        each!(self, store => store.commit(commit).await)
+    }
+
+    /// Begins the first history of an empty store.
+    pub async fn create(&self, epoch: &Epoch) -> Result<(), CreateError> {
+        each!(self, store => store.create(epoch).await)
+    }
+
+    /// Opens a session: subscribed first, so that nothing committed after this is missed.
+    pub async fn open_session(&self) -> Result<Session, StoreError> {
+        each!(self, store => store.open_session().await)
+    }
+}
+
+/// What a fill reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Read {
+    /// The store's history.
+    pub epoch: Epoch,
+    /// The partition's newest revision at that moment.
+    pub revision: Revision,
+    /// The record.
+    pub record: StoredRecord,
+}
+
+/// A record as the store holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredRecord {
+    /// There is none.
+    Absent,
+    /// Here it is.
+    Known(Record),
+    /// There is something that cannot be read: of a newer format, of another type, or broken.
+    Unreadable(String),
+}
+
+/// Which customers to list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CustomerPage {
+    /// All, or only those that have a restriction.
+    pub among: Among,
+    /// The text that every key begins with: `tenant:` and perhaps more.
+    pub prefix: String,
+    /// The key after which the page begins (in its direction).
+    pub after: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+    /// In which order.
+    pub direction: Direction,
+}
+
+/// Which index to walk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Among {
+    /// Every customer.
+    All,
+    /// Every customer with a restriction, in force or not.
+    Restricted,
+}
+
+/// In which order to walk it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Direction {
+    /// By key, upwards.
+    Ascending,
+    /// By key, downwards.
+    Descending,
+}
+
+/// Which audit entries to list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AuditPage {
+    /// One customer's, or everybody's.
+    pub customer: Option<CustomerKey>,
+    /// The entry before which (in time) the page begins.
+    pub before: Option<String>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// A change to be made.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// What is changed.
+    pub write: Write,
+    /// What the writer knows of the store's history.
+    pub writer: Writer,
+    /// What the audit trail keeps of it.
+    pub audit: AuditEntry,
+    /// What makes a repetition harmless.
+    pub idempotency: Option<Idempotency>,
+}
+
+impl Commit {
+    /// The partition that it is committed in.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        match &self.write {
+            Write::Customer(write) => write.key.partition(PARTITIONS),
+            Write::Nothing { customer: Some(key) } => key.partition(PARTITIONS),
+            Write::Key { .. } | Write::Nothing { customer: None } => Partition(0),
+        }
+    }
+}
+
+/// What a commit writes.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// A customer's record and private part.
+    Customer(Box<CustomerWrite>),
+    /// An operator's key, or its revocation.
+    Key {
+        /// The key's id.
+        id: String,
+        /// The key as stored, in JSON; nothing revokes it.
+        stored: Option<String>,
+    },
+    /// Nothing but the audit entry: the act changed nothing, or was refused.
+    Nothing {
+        /// The customer it was about.
+        customer: Option<CustomerKey>,
+    },
+}
+
+impl Write {
+    /// What the log tells of it; nothing when nothing is written.
+    #[must_use]
+    pub fn subject(&self) -> Option<Subject> {
+        match self {
+            Self::Customer(write) => Some(Subject::Customer(CustomerChange {
+                key: write.key.clone(),
+                restrictions: write.body.restrictions.clone(),
+                entitlements_changed: write.entitlements_changed,
+                act: write.act.clone(),
+            })),
+            Self::Key { id, stored } => {
+                Some(Subject::Key { id: id.clone(), stored: stored.clone() })
+            }
+            Self::Nothing { .. } => None,
+        }
+    }
+}
+
+/// A customer as it is to be.
+#[derive(Clone, Debug)]
+pub struct CustomerWrite {
+    /// Which customer.
+    pub key: CustomerKey,
+    /// The revision it was read at; nothing when it must not exist.
+    pub expected: Option<Revision>,
+    /// The record.
+    pub body: RecordBody,
+    /// The private part.
+    pub private: Private,
+    /// Whether features or limits are changed.
+    pub entitlements_changed: bool,
+    /// What was done.
+    pub act: Act,
+}
+
+/// What a writer knows of the store's history.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Writer {
+    /// The history it follows.
+    pub epoch: Epoch,
+    /// The revision it has applied.
+    pub watermark: Revision,
+}
+
+/// What makes a repeated commit one commit.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Idempotency {
+    /// SHA-256 (hex) of key name, tenant, customer, verb and the caller's key.
+    pub key_digest: String,
+    /// SHA-256 (hex) of what was asked for.
+    pub body_digest: String,
+}
+
+/// What came of a commit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Committed {
+    /// The partition's revision after it.
+    pub revision: Revision,
+    /// Whether anything was written beside the audit entry.
+    pub changed: bool,
+    /// Whether it had been committed before under the same idempotency key.
+    pub replayed: bool,
+}
+
+/// Why a commit was refused. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The store is behind what the writer has seen: it forgot something.
+    #[error("the store is behind what this instance has already applied")]
+    Behind,
+    /// The customer is at another revision than the writer read.
+    #[error("the customer was changed meanwhile")]
+    Conflict,
+    /// The store's history is not the writer's.
+    #[error("the store's history is not the one this instance follows")]
+    Epoch,
+    /// The idempotency key was used for something else.
+    #[error("the idempotency key was used for another request")]
+    IdempotencyKeyReused,
+    /// The restricted set is not whole.
+    #[error("the store's restricted set is not whole")]
+    RestrictedLost,
+    /// The store did not answer, so it may or may not be committed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A key holds something that Tollgate did not put there.
+    #[error("the store's key {0} holds another type of value")]
+    WrongType(String),
+}
+
+/// Why a history was not begun.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// Somebody else did.
+    #[error("the store already has a history")]
+    Exists,
+    /// There are keys without a history.
+    #[error("the store holds Tollgate's keys but no history; it lost something")]
+    NotEmpty,
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The store could not be asked, or what it holds cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file that another process has open.
+    #[error("{0} is in use by another process")]
+    Locked(String),
+    /// Data of a newer format than this Tollgate reads.
+    #[error("the store's format is {found}, and this version reads up to {known}; use a newer one")]
+    NewerFormat {
+        /// What the store says.
+        found: u64,
+        /// What this version reads.
+        known: u64,
+    },
+    /// No answer, or a refusal.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// An answer that makes no sense.
+    #[error("the store holds something unexpected: {0}")]
+    Unexpected(String),
+}
+
+/// A partition's newest state, as its meta tells it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Head {
+    /// The store's history.
+    pub epoch: Epoch,
+    /// The newest revision.
+    pub revision: Revision,
+    /// Its entry in the log.
+    pub log_id: String,
+    /// How many customers have a restriction, and the digest of them.
+    pub restricted: Census,
+}
+
+/// Count and digest of a restricted set: the XOR over its entries of the first 16 hex digits of
+/// `sha1hex("<tenant>:<id>:<revision>")`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Census {
+    /// How many entries.
+    pub count: u64,
+    /// The digest.
+    pub digest: u64,
+}
+
+impl Census {
+    /// The census with one entry more.
+    #[must_use]
+    pub fn with(self, key: &CustomerKey, revision: Revision) -> Self {
+        let digest = self.digest ^ format::entry_digest(key, revision);
+        Self { count: self.count.saturating_add(1), digest }
+    }
+
+    /// The census with one entry less.
+    #[must_use]
+    pub fn without(self, key: &CustomerKey, revision: Revision) -> Self {
+        let digest = self.digest ^ format::entry_digest(key, revision);
+        Self { count: self.count.saturating_sub(1), digest }
+    }
+}
+
+/// One customer of the restricted set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestrictedEntry {
+    /// Which customer.
+    pub key: CustomerKey,
+    /// The revision of its last change.
+    pub revision: Revision,
+    /// Its restrictions, or nothing if they cannot be read.
+    pub restrictions: Option<Restrictions>,
+}
+
+/// One page of the restricted set.
+#[derive(Debug)]
+pub struct RestrictedPage {
+    /// The entries; one may come twice.
+    pub entries: Vec<RestrictedEntry>,
+    /// Where the next page begins; nothing after the last.
+    pub next: Option<String>,
+}
+
+/// A change as it is heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Push {
+    /// In which partition it was committed.
+    pub partition: Partition,
+    /// What it was.
+    pub change: Change,
+}
+
+/// A subscription to every commit, and the reads that belong to the same connection.
+#[derive(Debug)]
+pub struct Session {
+    /// Commits in order. Ends when the session does.
+    pub pushes: mpsc::Receiver<Push>,
+    /// Reads that are ordered with the pushes: what was committed before a reply was sent is in
+    /// `pushes` before the reply is here.
+    pub reader: SessionReader,
+}
+
+/// The reads of a session.
+#[derive(Clone, Debug)]
+pub enum SessionReader {
+    /// In this process.
+    Embedded(embedded::Embedded),
+    /// Over the session's own connection.
+    Redis(redis::session::Reader),
+}
+
+macro_rules! each_reader {
+    ($reader:expr, $adapter:ident => $call:expr) => {
+        match $reader {
+            SessionReader::Embedded($adapter) => $call,
+            SessionReader::Redis($adapter) => $call,
+        }
+    };
+}
+
+impl SessionReader {
+    /// The newest state of a partition; nothing when the store has no history.
+    pub async fn head(&self, partition: Partition) -> Result<Option<Head>, StoreError> {
+        each_reader!(self, reader => reader.head(partition).await)
+    }
+
+    /// A page of the restricted set, from the start or from where the last one ended.
+    pub async fn restricted_page(
+        &self,
+        partition: Partition,
+        from: Option<&str>,
+    ) -> Result<RestrictedPage, StoreError> {
+        each_reader!(self, reader => reader.restricted_page(partition, from).await)
+    }
+
+    /// At most `count` log entries from `from` on, that one included; from the oldest on when it
+    /// is empty.
+    pub async fn log(
+        &self,
+        partition: Partition,
+        from: &str,
+        count: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        each_reader!(self, reader => reader.log(partition, from, count).await)
+    }
+
+    /// All operators' keys: id and JSON.
+    pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
+        each_reader!(self, reader => reader.keys().await)
+    }
+}
