@@ -1,1 +1,361 @@
-//! Placeholder.
+//! What this instance holds in memory: the complete restricted set, recent records, and the rule
+//! that newer is never replaced by older.
+
+mod fill;
+mod floor;
+pub mod keyring;
+mod recent;
+mod restricted;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+pub use self::{
+    recent::Held,
+    restricted::{Entry, Picture},
+};
+use self::{
+    fill::{Filled, Fills, Lead, Part},
+    floor::{Floors, Ticket},
+    recent::Recent,
+};
+use crate::{
+    clock::{Clock, Moment},
+    domain::{
+        Change, CustomerKey, Missing, Partition, Position, Restrictions, Staleness, Subject, Token,
+        Watermark,
+    },
+    store::{Census, PARTITIONS, RestrictedEntry, Store, StoredRecord},
+    telemetry::{
+        FillResult, Metrics,
+        event::{ChangeUnreadable, RecordUnreadable},
+    },
+};
+
+/// Everything that decides, in memory. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Cache(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    partitions: Box<[HeldPartition]>,
+    recent: Recent,
+    fills: Fills,
+    store: Store,
+    clock: Clock,
+    metrics: Metrics,
+    fill_timeout: Duration,
+}
+
+/// What is held of one partition.
+#[derive(Debug)]
+struct HeldPartition {
+    picture: ArcSwapOption<Picture>,
+    watermark: watch::Sender<Option<Watermark>>,
+    floors: Mutex<Floors>,
+    /// Nanoseconds of the moment of the last confirmation; zero before the first.
+    confirmed: AtomicU64,
+    suspect: AtomicBool,
+}
+
+impl Default for HeldPartition {
+    fn default() -> Self {
+        Self {
+            picture: ArcSwapOption::default(),
+            watermark: watch::Sender::new(None),
+            floors: Mutex::default(),
+            confirmed: AtomicU64::new(0),
+            suspect: AtomicBool::new(false),
+        }
+    }
+}
+
+/// What is held of one customer.
+#[derive(Debug)]
+pub struct Found {
+    /// The restricted set that was asked; nothing before the first bootstrap.
+    pub picture: Option<Arc<Picture>>,
+    /// The customer's entry in it.
+    pub entry: Option<Arc<Entry>>,
+    /// What the store said of it lately.
+    pub held: Option<Arc<Held>>,
+}
+
+impl Cache {
+    /// An empty cache over `store`, with room for `capacity` recent records.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        capacity: u64,
+        fill_timeout: Duration,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            partitions: (0..PARTITIONS).map(|_| HeldPartition::default()).collect(),
+            recent: Recent::new(capacity),
+            fills: Fills::default(),
+            store,
+            clock,
+            metrics,
+            fill_timeout,
+        }))
+    }
+
+    /// What is held of `customer` now. The restricted set is asked last, so that what it says is
+    /// never older than the record beside it.
+    #[must_use]
+    pub fn find(&self, customer: &CustomerKey) -> Found {
+        let held = self.0.recent.find(customer);
+        let picture = self.partition_of(customer).picture.load_full();
+        let entry = picture.as_ref().and_then(|picture| picture.find(customer));
+        Found { picture, entry, held }
+    }
+
+    /// Reads `customer` from the store, together with everybody else who asks for it now, and
+    /// waits for it no longer than the fill timeout.
+    pub async fn fill(&self, customer: &CustomerKey) -> Result<Arc<Held>, Missing> {
+        let deadline = self.0.clock.moment();
+        loop {
+            let outcome = match self.0.fills.take_part(customer) {
+                Ok(Part::Joined(outcome)) => {
+                    self.0.metrics.fills_coalesced.increment(1);
+                    outcome
+                }
+                Ok(Part::Leads(lead)) => {
+                    let outcome = lead.outcome.clone();
+                    self.start(customer, lead);
+                    outcome
+                }
+                Err(missing) => {
+                    self.0.metrics.fill(FillResult::Overloaded);
+                    return Err(missing);
+                }
+            };
+            let waited = self.0.clock.moment().saturating_since(deadline);
+            let left = self.0.fill_timeout.saturating_sub(waited);
+            match fill::wait(outcome, left).await {
+                Filled::Taken(held) => return Ok(held),
+                Filled::Failed => return Err(Missing::Unreachable),
+                Filled::Overtaken if left.is_zero() => return Err(Missing::Unreachable),
+                Filled::Overtaken => {}
+            }
+        }
+    }
+
+    /// Begins to read `customer` from the store if nobody does, without waiting for it.
+    pub fn refresh(&self, customer: &CustomerKey) {
+        if let Ok(Part::Leads(lead)) = self.0.fills.take_part(customer) {
+            self.start(customer, lead);
+        }
+    }
+
+    /// Runs a fill in a task of its own.
+    fn start(&self, customer: &CustomerKey, lead: Lead) {
+        let (cache, customer) = (self.clone(), customer.clone());
+        tokio::spawn(async move {
+            let filled = cache.read(&customer).await;
+            cache.0.fills.leave(&customer);
+            lead.tell(filled);
+        });
+    }
+
+    async fn read(&self, customer: &CustomerKey) -> Filled {
+        let inner = &self.0;
+        let partition = self.partition_of(customer);
+        let ticket = partition.floors.lock().begin();
+        let begun = inner.clock.moment();
+        let answer = tokio::time::timeout(inner.fill_timeout * 4, inner.store.read(customer)).await;
+        let took = inner.clock.moment().saturating_since(begun);
+        let (filled, result) = match answer {
+            Ok(Ok(read)) if took <= inner.fill_timeout * 4 => {
+                let filled = self.take(customer, &ticket, read);
+                let result = match filled {
+                    Filled::Taken(_) => FillResult::Accepted,
+                    Filled::Failed | Filled::Overtaken => FillResult::Rejected,
+                };
+                (filled, result)
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(customer.id = %customer, %error, "A record could not be read");
+                (Filled::Failed, FillResult::Failed)
+            }
+            Ok(Ok(_)) | Err(_) => (Filled::Failed, FillResult::Timeout),
+        };
+        partition.floors.lock().end(&ticket);
+        inner.metrics.fill(result);
+        filled
+    }
+
+    /// Takes what a fill read, if it belongs to the history that is followed here and nothing
+    /// newer is known.
+    fn take(&self, customer: &CustomerKey, ticket: &Ticket, read: crate::store::Read) -> Filled {
+        let partition = self.partition_of(customer);
+        let same_history =
+            partition.picture.load().as_ref().is_some_and(|picture| picture.epoch == read.epoch);
+        if !same_history || read.revision < ticket.began_at.revision {
+            return Filled::Failed;
+        }
+        if let StoredRecord::Unreadable(why) = &read.record {
+            RecordUnreadable { customer: customer.clone(), why: why.clone() }.emit(&self.0.metrics);
+        }
+        let generation = ticket.began_at.generation;
+        let position = Position { generation, revision: read.revision };
+        let held = Arc::new(Held { record: read.record, position, epoch: read.epoch });
+        let admitted = |position| partition.floors.lock().admits(customer, position);
+        if self.0.recent.offer(customer, &held, admitted) {
+            Filled::Taken(held)
+        } else {
+            Filled::Overtaken
+        }
+    }
+
+    /// Replaces a partition's restricted set as a whole. Recent records stay and answer as stale
+    /// until they are read anew.
+    pub fn install(&self, partition: Partition, picture: Arc<Picture>, watermark: Watermark) {
+        let Some(part) = self.partition(partition) else { return };
+        part.floors.lock().raise(None, watermark.position);
+        part.picture.store(Some(picture));
+        part.suspect.store(false, Ordering::Release);
+        part.watermark.send_replace(Some(watermark));
+    }
+
+    /// Applies a change that follows on the watermark.
+    pub fn apply(&self, partition: Partition, change: &Change, watermark: Watermark) {
+        let Some(part) = self.partition(partition) else { return };
+        self.apply_to_tiers(part, change, watermark.position, true);
+        part.watermark.send_replace(Some(watermark));
+    }
+
+    /// Applies a change that is ahead of the watermark, while the changes between are fetched: it
+    /// bites at once, and the watermark stays.
+    pub fn apply_ahead(&self, partition: Partition, change: &Change) {
+        let Some(part) = self.partition(partition) else { return };
+        let Some(watermark) = part.watermark.borrow().clone() else { return };
+        let position = Position { revision: change.revision, ..watermark.position };
+        self.apply_to_tiers(part, change, position, false);
+    }
+
+    /// The order matters. On a restriction: into the restricted set, then out of the recent tier.
+    /// On a lift: the floor and out of the recent tier, then out of the restricted set. At no
+    /// moment does a check find neither.
+    fn apply_to_tiers(&self, part: &HeldPartition, change: &Change, position: Position, in_order: bool) {
+        let picture = part.picture.load();
+        let Some(picture) = picture.as_ref() else { return };
+        let entry = RestrictedEntry::left_by(change);
+        let lifts = |entry: &RestrictedEntry| {
+            entry.restrictions.as_ref().is_some_and(Restrictions::is_empty)
+        };
+        let (lifted, restricted) = match entry {
+            Some(entry) if lifts(&entry) => (Some(entry), None),
+            other => (None, other),
+        };
+        if let Some(entry) = restricted {
+            picture.offer(entry);
+        }
+        let floor = |customer| part.floors.lock().raise(customer, position);
+        match &change.subject {
+            Subject::Customer(changed) => {
+                floor(Some(&changed.key));
+                if self.0.recent.change(changed, position, in_order) {
+                    self.refresh(&changed.key);
+                }
+            }
+            Subject::Unreadable(customer) => {
+                ChangeUnreadable { customer: customer.clone() }.emit(&self.0.metrics);
+                floor(customer.as_ref());
+                if let Some(customer) = customer {
+                    self.0.recent.forget(customer, position);
+                }
+            }
+            Subject::Created | Subject::Key { .. } => floor(None),
+        }
+        if let Some(entry) = lifted {
+            picture.offer(entry);
+        }
+    }
+
+    /// Everything in memory of this partition was true at `moment`.
+    pub fn confirm(&self, partition: Partition, moment: Moment) {
+        let Some(part) = self.partition(partition) else { return };
+        part.confirmed.fetch_max(moment.as_nanos(), Ordering::AcqRel);
+    }
+
+    /// Marks what is held of this partition as doubtful, until the next whole picture or until it
+    /// turns out right.
+    pub fn set_suspect(&self, partition: Partition, suspect: bool) {
+        let Some(part) = self.partition(partition) else { return };
+        part.suspect.store(suspect, Ordering::Release);
+    }
+
+    /// How old what is held of `partition` is, to be judged by two thresholds.
+    #[must_use]
+    pub fn staleness(
+        &self,
+        partition: Partition,
+        max_staleness: Duration,
+        stale_limit: Duration,
+    ) -> Staleness {
+        let part = self.partition(partition);
+        let confirmed = part.map_or(0, |part| part.confirmed.load(Ordering::Acquire));
+        let moment = || self.0.clock.moment().saturating_since(Moment::from_nanos(confirmed));
+        Staleness {
+            age: (confirmed > 0).then(moment),
+            max_staleness,
+            stale_limit,
+            suspect: part.is_some_and(|part| part.suspect.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The watermark of `partition`; nothing before the first bootstrap.
+    #[must_use]
+    pub fn watermark(&self, partition: Partition) -> Option<Watermark> {
+        self.partition(partition)?.watermark.borrow().clone()
+    }
+
+    /// Waits until `token` is reached, no longer than `timeout`. Says whether it is.
+    pub async fn reaches(&self, token: &Token, timeout: Duration) -> bool {
+        let Some(part) = self.partition(token.partition) else { return false };
+        let mut watermark = part.watermark.subscribe();
+        let reached = |watermark: &Option<Watermark>| {
+            watermark.as_ref().is_some_and(|reached| {
+                reached.epoch == token.epoch && reached.position.revision >= token.revision
+            })
+        };
+        tokio::time::timeout(timeout, watermark.wait_for(reached)).await.is_ok_and(|told| told.is_ok())
+    }
+
+    /// Count and digest of the restricted set that is held.
+    #[must_use]
+    pub fn census(&self, partition: Partition) -> Option<Census> {
+        Some(self.partition(partition)?.picture.load().as_ref()?.census())
+    }
+
+    /// How many customers are held in which tier: restricted, recent, unknown.
+    #[must_use]
+    pub fn sizes(&self) -> (u64, u64, u64) {
+        let partitions = (0..PARTITIONS).map(Partition);
+        let restricted = partitions.filter_map(|partition| self.census(partition));
+        let (recent, unknown) = self.0.recent.sizes();
+        (restricted.map(|census| census.count).sum(), recent, unknown)
+    }
+
+    fn partition_of(&self, customer: &CustomerKey) -> &HeldPartition {
+        let Partition(number) = customer.partition(PARTITIONS);
+        // A customer's partition is always less than their number.
+        &self.0.partitions[usize::from(number)]
+    }
+
+    fn partition(&self, Partition(number): Partition) -> Option<&HeldPartition> {
+        self.0.partitions.get(usize::from(number))
+    }
+}

@@ -1,1 +1,259 @@
-//! Placeholder.
+//! Every setting of `tollgate serve`: flag, variable, default and reason, documented once.
+//!
+//! This is the only module that reads the environment. The rings below are handed values, never
+//! a [`Config`].
+
+mod choice;
+mod duration;
+mod rules;
+mod secret;
+mod show;
+mod store_url;
+mod value;
+
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Args, builder::BoolishValueParser};
+
+pub use choice::{DisabledBilling, OperatorPlaintext, StoreCreate};
+pub use duration::{InvalidDuration, parse_duration};
+pub use rules::ConfigError;
+pub use secret::Secret;
+pub use show::{Setting, Shown};
+pub use store_url::{InvalidStoreUrl, RedisUrl, StoreUrl};
+pub use value::{HeaderName, OrOff, SocketMode};
+
+use crate::{
+    domain::{
+        Policy, TenantId,
+        decision::{Unknown, Unlisted, WhenUndecided},
+    },
+    telemetry::{self, LogFormat},
+};
+
+/// The settings of a running Tollgate.
+#[derive(Args, Clone, Debug)]
+pub struct Config {
+    /// Directory for the store file and the first operator token; made with mode 0700.
+    #[arg(long, env = "TOLLGATE_DATA_DIR", value_name = "DIR", default_value = "tollgate-data")]
+    #[arg(help_heading = "Store")]
+    pub data_dir: PathBuf,
+
+    /// Where records live: `file:PATH` for one process and nothing to install (relative to the
+    /// data directory), `memory:` for demos, `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]` or
+    /// `redis+unix:///PATH[?db=N]` for many instances on one Redis or Valkey. Printed without
+    /// its password.
+    #[arg(long, env = "TOLLGATE_STORE", value_name = "URL", default_value = "file:tollgate.redb")]
+    #[arg(value_parser = store_url::Parser, hide_env_values = true, help_heading = "Store")]
+    pub store: StoreUrl,
+
+    /// File with the store's password, so that it is in no URL and no process list.
+    #[arg(long, env = "TOLLGATE_STORE_PASSWORD_FILE", value_name = "PATH")]
+    #[arg(help_heading = "Store")]
+    pub store_password_file: Option<PathBuf>,
+
+    /// Whether the history of an empty store may be begun. `never` suits a store that must not
+    /// be empty: a new, wrong or wiped Redis is then an error and not a fresh start.
+    #[arg(long, env = "TOLLGATE_STORE_CREATE", value_name = "WHEN", default_value = "auto")]
+    #[arg(value_parser = choice::STORE_CREATE.parser(), help_heading = "Store")]
+    pub store_create: StoreCreate,
+
+    /// What every key in Redis begins with: one Redis can serve several fleets.
+    #[arg(long, env = "TOLLGATE_KEY_PREFIX", value_name = "TEXT", default_value = "tollgate")]
+    #[arg(value_parser = value::key_prefix, help_heading = "Store")]
+    pub key_prefix: String,
+
+    /// Time between two proofs that the feed is alive. Shorter notices a dead connection sooner
+    /// and costs the store one small command per instance each time.
+    #[arg(long, env = "TOLLGATE_HEARTBEAT", value_name = "DURATION", default_value = "500ms")]
+    #[arg(value_parser = parse_duration, help_heading = "Store")]
+    pub heartbeat: Duration,
+
+    /// How many customers without restrictions are kept in memory, about 1 kB each. Restricted
+    /// ones are always kept, all of them.
+    #[arg(long, env = "TOLLGATE_CACHE_CAPACITY", value_name = "COUNT", default_value = "100000")]
+    #[arg(help_heading = "Store")]
+    pub cache_capacity: NonZeroU64,
+
+    /// Address on which gateways and applications ask, or `off`. Port 0 takes a free one, and
+    /// the log says which.
+    #[arg(long, env = "TOLLGATE_CHECK_LISTEN", value_name = "ADDR|off")]
+    #[arg(default_value = "127.0.0.1:7600", help_heading = "Listeners")]
+    #[arg(value_parser = value::address_or_off)]
+    pub check_listen: OrOff<SocketAddr>,
+
+    /// Unix socket on which they can ask as well. A stale socket file is replaced.
+    #[arg(long, env = "TOLLGATE_CHECK_SOCKET", value_name = "PATH", help_heading = "Listeners")]
+    pub check_socket: Option<PathBuf>,
+
+    /// Permissions of that socket, in octal. The default lets its owner and group ask.
+    #[arg(long, env = "TOLLGATE_CHECK_SOCKET_MODE", value_name = "MODE", default_value = "0660")]
+    #[arg(help_heading = "Listeners")]
+    pub check_socket_mode: SocketMode,
+
+    /// Answer checks and limits without a key also off loopback. Anyone who reaches the listener
+    /// can then find out which customers exist.
+    #[arg(long, env = "TOLLGATE_CHECK_OPEN", help_heading = "Listeners")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub check_open: bool,
+
+    /// Address on which operators and billing systems act, or `off` for a pure sidecar.
+    #[arg(long, env = "TOLLGATE_OPERATOR_LISTEN", value_name = "ADDR|off")]
+    #[arg(default_value = "127.0.0.1:7601", help_heading = "Listeners")]
+    #[arg(value_parser = value::address_or_off)]
+    pub operator_listen: OrOff<SocketAddr>,
+
+    /// Whether operators may be served off loopback without TLS. Their tokens then cross the
+    /// network as they are, so allow it only where the network itself is encrypted.
+    #[arg(long, env = "TOLLGATE_OPERATOR_PLAINTEXT", value_name = "WHETHER")]
+    #[arg(default_value = "refuse", help_heading = "Listeners")]
+    #[arg(value_parser = choice::OPERATOR_PLAINTEXT.parser())]
+    pub operator_plaintext: OperatorPlaintext,
+
+    /// Address of `/livez`, `/readyz`, `/metrics` and `/status`.
+    #[arg(long, env = "TOLLGATE_ADMIN_LISTEN", value_name = "ADDR")]
+    #[arg(default_value = "127.0.0.1:7602", help_heading = "Listeners")]
+    #[arg(value_parser = value::address)]
+    pub admin_listen: SocketAddr,
+
+    /// File with a token that acts as an admin key, for automation. `TOLLGATE_ADMIN_TOKEN` gives
+    /// the token itself.
+    #[arg(long, env = "TOLLGATE_ADMIN_TOKEN_FILE", value_name = "PATH")]
+    #[arg(help_heading = "Listeners")]
+    pub admin_token_file: Option<PathBuf>,
+
+    /// The token itself. A variable only: a flag's value can be read in the process list.
+    #[arg(skip = Secret::from_environment(ADMIN_TOKEN))]
+    pub admin_token_variable: Option<Secret>,
+
+    /// What happens to a customer that the store does not know.
+    #[arg(long, env = "TOLLGATE_UNKNOWN_CUSTOMERS", value_name = "ACTION", default_value = "deny")]
+    #[arg(value_parser = choice::UNKNOWN_CUSTOMERS.parser(), help_heading = "Decisions")]
+    pub unknown_customers: Unknown,
+
+    /// What happens to a customer whose record cannot be had and whom the complete set of
+    /// restricted customers does not name: `allow`, or `error` for an undecided answer.
+    #[arg(long, env = "TOLLGATE_WHEN_UNLISTED", value_name = "ACTION", default_value = "allow")]
+    #[arg(value_parser = choice::WHEN_UNLISTED.parser(), help_heading = "Decisions")]
+    pub when_unlisted: Unlisted,
+
+    /// What a gateway is told when there is no decision: `gateway` answers 503, so that its own
+    /// failure mode decides.
+    #[arg(long, env = "TOLLGATE_WHEN_UNDECIDED", value_name = "ACTION", default_value = "gateway")]
+    #[arg(value_parser = choice::WHEN_UNDECIDED.parser(), help_heading = "Decisions")]
+    pub when_undecided: WhenUndecided,
+
+    /// How old the picture in memory may be before answers are marked stale and counted.
+    #[arg(long, env = "TOLLGATE_MAX_STALENESS", value_name = "DURATION", default_value = "30s")]
+    #[arg(value_parser = parse_duration, help_heading = "Decisions")]
+    pub max_staleness: Duration,
+
+    /// How old it may be and still let somebody in. Longer survives longer outages of the store;
+    /// a customer known to be restricted is refused at any age.
+    #[arg(long, env = "TOLLGATE_STALE_LIMIT", value_name = "DURATION", default_value = "1h")]
+    #[arg(value_parser = parse_duration, help_heading = "Decisions")]
+    pub stale_limit: Duration,
+
+    /// How long a check may wait for the store when its customer is not in memory.
+    #[arg(long, env = "TOLLGATE_FILL_TIMEOUT", value_name = "DURATION", default_value = "50ms")]
+    #[arg(value_parser = parse_duration, help_heading = "Decisions")]
+    pub fill_timeout: Duration,
+
+    /// How old a limit's `used` may be and still tell whether there is room.
+    #[arg(long, env = "TOLLGATE_MAX_USED_AGE", value_name = "DURATION", default_value = "5m")]
+    #[arg(value_parser = parse_duration, help_heading = "Decisions")]
+    pub max_used_age: Duration,
+
+    /// How a disabled customer's billing is shown: `active` goes on charging, `paused` does not.
+    #[arg(long, env = "TOLLGATE_DISABLED_BILLING", value_name = "STATE", default_value = "active")]
+    #[arg(value_parser = choice::DISABLED_BILLING.parser(), help_heading = "Decisions")]
+    pub disabled_billing: DisabledBilling,
+
+    /// Request header with the customer's id. The gateway must overwrite what clients send.
+    #[arg(long, env = "TOLLGATE_CUSTOMER_HEADER", value_name = "NAME")]
+    #[arg(default_value = "X-Customer-Id", help_heading = "Customers")]
+    pub customer_header: HeaderName,
+
+    /// Request header with the tenant, or `off`: checks then never read one. The gateway must
+    /// overwrite what clients send.
+    #[arg(long, env = "TOLLGATE_TENANT_HEADER", value_name = "NAME|off", default_value = "off")]
+    #[arg(value_parser = value::header_or_off, help_heading = "Customers")]
+    pub tenant_header: OrOff<HeaderName>,
+
+    /// The tenant of requests that name none, or `off`: every request must then name one.
+    #[arg(long, env = "TOLLGATE_DEFAULT_TENANT", value_name = "TENANT|off")]
+    #[arg(default_value = "default", help_heading = "Customers")]
+    #[arg(value_parser = value::tenant_or_off)]
+    pub default_tenant: OrOff<TenantId>,
+
+    /// How long requests in flight may take to finish once the process is asked to stop.
+    #[arg(long, env = "TOLLGATE_GRACE", value_name = "DURATION", default_value = "10s")]
+    #[arg(value_parser = parse_duration, help_heading = "Process")]
+    pub grace: Duration,
+
+    /// Threads that answer; as many as there are cores unless given.
+    #[arg(long, env = "TOLLGATE_WORKERS", value_name = "COUNT", help_heading = "Process")]
+    pub workers: Option<NonZeroUsize>,
+
+    /// How log lines are written: `text` for people, `json` for machines.
+    #[arg(long, env = "TOLLGATE_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(value_parser = choice::LOG_FORMAT.parser(), help_heading = "Process")]
+    pub log_format: LogFormat,
+
+    /// What is logged: a level, or levels by module as in `info,tollgate::feed=debug`.
+    #[arg(long, env = "TOLLGATE_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    #[arg(value_parser = log_level, help_heading = "Process")]
+    pub log_level: String,
+}
+
+impl Config {
+    /// The settings that shape decisions.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            unknown_customers: self.unknown_customers,
+            when_unlisted: self.when_unlisted,
+            when_undecided: self.when_undecided,
+            max_used_age: self.max_used_age,
+            ..Policy::default()
+        }
+    }
+
+    /// The admin token, from the variable or the file.
+    pub fn admin_token(&self) -> Result<Option<Secret>, ConfigError> {
+        let token = match (&self.admin_token_variable, &self.admin_token_file) {
+            (Some(_), Some(_)) => return Err(ConfigError::AdminTokenTwice),
+            (Some(token), None) => Some(token.clone()),
+            (None, Some(path)) => Some(Secret::from_file("--admin-token-file", path)?),
+            (None, None) => None,
+        };
+        match token {
+            Some(short) if short.expose().len() < MIN_ADMIN_TOKEN_BYTES => {
+                Err(ConfigError::AdminTokenShort(MIN_ADMIN_TOKEN_BYTES))
+            }
+            token => Ok(token),
+        }
+    }
+
+    /// The store's password, from its file.
+    pub fn store_password(&self) -> Result<Option<Secret>, ConfigError> {
+        let path = self.store_password_file.as_deref();
+        path.map(|path| Secret::from_file("--store-password-file", path)).transpose()
+    }
+}
+
+fn log_level(raw: &str) -> Result<String, telemetry::TelemetryError> {
+    telemetry::log_filter(raw).map(|_| raw.to_owned())
+}
+
+const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
+/// Shorter ones can be guessed.
+const MIN_ADMIN_TOKEN_BYTES: usize = 16;
+
+#[cfg(test)]
+mod tests;

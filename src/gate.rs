@@ -1,1 +1,307 @@
-//! Placeholder.
+//! Answers one check: look up, weigh freshness, decide.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    cache::{Cache, Found, Held},
+    clock::Clock,
+    domain::{
+        Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, Missing, Mode, Policy, Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
+    },
+    store::{PARTITIONS, StoredRecord},
+};
+
+/// Decides checks from memory. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gate {
+    cache: Cache,
+    clock: Clock,
+    settings: Arc<Settings>,
+}
+
+/// What shapes the answers.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The settings of the decision itself.
+    pub policy: Policy,
+    /// Past this, answers are marked stale.
+    pub max_staleness: Duration,
+    /// Past this, no known active customer is let in.
+    pub stale_limit: Duration,
+    /// How long a check may wait for the store.
+    pub fill_timeout: Duration,
+}
+
+/// A decision, and what it stands on.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The decision.
+    pub decision: Decision,
+    /// What the gateway is to do about it.
+    pub enforcement: Enforcement,
+    /// Whether denies are enforced.
+    pub mode: Mode,
+    /// The revision it stands on, if it stands on any.
+    pub revision: Option<Token>,
+    /// How long ago what it stands on was last confirmed.
+    pub age: Option<Duration>,
+    /// Whether that is past the staleness budget.
+    pub stale: bool,
+}
+
+impl Answer {
+    /// Whether the gateway is told to let the request pass.
+    #[must_use]
+    pub fn allowed(&self) -> bool {
+        self.enforcement == Enforcement::Pass
+    }
+}
+
+/// What is known of one customer, for whoever wants to see it rather than have it judged.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The newest restrictions known.
+    pub restrictions: Restrictions,
+    /// The record.
+    pub record: Arc<Held>,
+    /// The revision it stands on.
+    pub revision: Option<Token>,
+    /// How old it is.
+    pub staleness: Staleness,
+    /// Whether it is past the staleness budget.
+    pub stale: bool,
+    /// The moment for which all this is judged.
+    pub now: Timestamp,
+}
+
+impl Gate {
+    /// A gate over `cache`.
+    #[must_use]
+    pub fn new(cache: Cache, clock: Clock, settings: Settings) -> Self {
+        Self { cache, clock, settings: Arc::new(settings) }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Answers `check`. Waits for nothing but the record of a customer that is not in memory, or a
+    /// revision that has not arrived, and for neither longer than the fill timeout.
+    pub async fn check(&self, check: &Check) -> Answer {
+        let Ok(customer) = &check.identity else {
+            let nobody = Restrictions::default();
+            let record = RecordEvidence::Missing(Missing::Unreachable);
+            let staleness = self.no_staleness();
+            let evidence =
+                Evidence { restrictions: &nobody, record, staleness, revision_reached: true };
+            return self.answer(check, &evidence, None, false);
+        };
+        let revision_reached = match &check.min_revision {
+            None => true,
+            Some(token) => self.cache.reaches(token, self.settings.fill_timeout).await,
+        };
+        let found = self.cache.find(customer);
+        let needs_record = found.held.is_none()
+            && (check.asks_entitlement() || !self.is_listed(&found));
+        if !needs_record || !revision_reached {
+            self.refresh_if_old(customer, &found);
+            let missing = Missing::Unreachable;
+            return self.judge(check, customer, &found, Err(missing), revision_reached);
+        }
+        let filled = self.cache.fill(customer).await;
+        // The restricted set may have moved meanwhile.
+        let found = self.cache.find(customer);
+        self.judge(check, customer, &found, filled, revision_reached)
+    }
+
+    /// Shows what is known of `customer`, reading its record if it is not in memory.
+    pub async fn view(&self, customer: &CustomerKey) -> Result<View, Missing> {
+        let found = self.cache.find(customer);
+        let record = match found.held {
+            Some(held) => held,
+            None => self.cache.fill(customer).await?,
+        };
+        let mut found = self.cache.find(customer);
+        found.held = Some(Arc::clone(&record));
+        let staleness = self.staleness(customer);
+        Ok(View {
+            restrictions: Known::of(&found).restrictions().cloned().unwrap_or_default(),
+            revision: revision(customer, &found),
+            stale: is_stale(&found, staleness),
+            now: self.clock.now(),
+            record,
+            staleness,
+        })
+    }
+
+    /// Whether a restriction, in force or not, makes the customer known without its record.
+    fn is_listed(&self, found: &Found) -> bool {
+        found.entry.as_ref().is_some_and(|entry| entry.restrictions.is_some())
+    }
+
+    /// A record of an older picture answers, and is read anew behind its back.
+    fn refresh_if_old(&self, customer: &CustomerKey, found: &Found) {
+        if is_old(found) {
+            self.cache.refresh(customer);
+        }
+    }
+
+    fn judge(
+        &self,
+        check: &Check,
+        customer: &CustomerKey,
+        found: &Found,
+        filled: Result<Arc<Held>, Missing>,
+        revision_reached: bool,
+    ) -> Answer {
+        let mut found = Found {
+            picture: found.picture.clone(),
+            entry: found.entry.clone(),
+            held: found.held.clone(),
+        };
+        let missing = match filled {
+            Ok(held) => {
+                // It may be evicted already, but it is what the store said.
+                found.held.get_or_insert(held);
+                Missing::Unreachable
+            }
+            Err(missing) => missing,
+        };
+        let staleness = self.staleness(customer);
+        let known = Known::of(&found);
+        let none = Restrictions::default();
+        let (restrictions, record) = match known {
+            Known::Unreadable => (&none, RecordEvidence::Unreadable),
+            Known::Restrictions(restrictions) => {
+                let record = match found.held.as_ref().map(|held| &held.record) {
+                    Some(StoredRecord::Known(Record { body, .. })) => RecordEvidence::Known(body),
+                    Some(StoredRecord::Absent) => RecordEvidence::Absent,
+                    Some(StoredRecord::Unreadable(_)) => RecordEvidence::Unreadable,
+                    None => RecordEvidence::Missing(missing),
+                };
+                (restrictions.unwrap_or(&none), record)
+            }
+        };
+        let evidence = Evidence { restrictions, record, staleness, revision_reached };
+        let revision = revision(customer, &found).or_else(|| self.reached(customer));
+        self.answer(check, &evidence, revision, is_stale(&found, staleness))
+    }
+
+    fn answer(
+        &self,
+        check: &Check,
+        evidence: &Evidence<'_>,
+        revision: Option<Token>,
+        stale: bool,
+    ) -> Answer {
+        let policy = &self.settings.policy;
+        let decision = decide(evidence, check, policy, self.clock.now());
+        Answer {
+            enforcement: policy.enforce(decision.outcome()),
+            mode: policy.mode,
+            revision,
+            age: evidence.staleness.age.filter(|_| check.identity.is_ok()),
+            stale,
+            decision,
+        }
+    }
+
+    /// The revision up to which the customer is known not to be restricted.
+    fn reached(&self, customer: &CustomerKey) -> Option<Token> {
+        let partition = customer.partition(PARTITIONS);
+        let watermark = self.cache.watermark(partition)?;
+        Some(Token { epoch: watermark.epoch, partition, revision: watermark.position.revision })
+    }
+
+    fn staleness(&self, customer: &CustomerKey) -> Staleness {
+        let Settings { max_staleness, stale_limit, .. } = *self.settings;
+        self.cache.staleness(customer.partition(PARTITIONS), max_staleness, stale_limit)
+    }
+
+    fn no_staleness(&self) -> Staleness {
+        let Settings { max_staleness, stale_limit, .. } = *self.settings;
+        Staleness { age: None, max_staleness, stale_limit, suspect: false }
+    }
+}
+
+/// The newest that is known of a customer's restrictions.
+enum Known<'a> {
+    /// What is newest cannot be read.
+    Unreadable,
+    /// These, or that there are none known.
+    Restrictions(Option<&'a Restrictions>),
+}
+
+impl<'a> Known<'a> {
+    /// The restricted set and the record may be of different revisions: the newer one counts. A
+    /// record of an older picture than the set never does.
+    fn of(found: &'a Found) -> Self {
+        let record = found.held.as_ref().filter(|_| !is_old(found));
+        let newer_record = record.filter(|held| {
+            found.entry.as_ref().is_none_or(|entry| held.position.revision >= entry.revision)
+        });
+        match (newer_record.map(|held| &held.record), &found.entry) {
+            (Some(StoredRecord::Unreadable(_)), _) => Self::Unreadable,
+            (Some(StoredRecord::Known(record)), _) => {
+                Self::Restrictions(Some(&record.body.restrictions))
+            }
+            (Some(StoredRecord::Absent), _) | (None, None) => Self::Restrictions(None),
+            (None, Some(entry)) => match &entry.restrictions {
+                Some(restrictions) => Self::Restrictions(Some(restrictions)),
+                None => Self::Unreadable,
+            },
+        }
+    }
+
+    fn restrictions(self) -> Option<&'a Restrictions> {
+        match self {
+            Self::Unreadable => None,
+            Self::Restrictions(restrictions) => restrictions,
+        }
+    }
+}
+
+/// Whether the record is of an older picture than the restricted set.
+fn is_old(found: &Found) -> bool {
+    match (&found.held, &found.picture) {
+        (Some(held), Some(picture)) => held.position.generation < picture.generation,
+        _ => false,
+    }
+}
+
+fn is_stale(found: &Found, staleness: Staleness) -> bool {
+    staleness.judge() != Freshness::Fresh || is_old(found)
+}
+
+/// The revision that an answer stands on: the customer's own, or for one of whom nothing is
+/// stored, the one at which that was true.
+fn revision(customer: &CustomerKey, found: &Found) -> Option<Token> {
+    let picture = found.picture.as_ref()?;
+    let entry = found.entry.as_ref().map(|entry| entry.revision);
+    let held = found.held.as_ref().map(|held| match &held.record {
+        StoredRecord::Known(record) => record.revision,
+        StoredRecord::Absent | StoredRecord::Unreadable(_) => held.position.revision,
+    });
+    let revision = entry.max(held)?;
+    let partition = customer.partition(PARTITIONS);
+    Some(Token { epoch: picture.epoch.clone(), partition, revision })
+}
+
+impl View {
+    /// The record, if the store knows the customer.
+    #[must_use]
+    pub fn known(&self) -> Option<&Record> {
+        match &self.record.record {
+            StoredRecord::Known(record) => Some(record),
+            StoredRecord::Absent | StoredRecord::Unreadable(_) => None,
+        }
+    }
+
+    /// Whether it is known that there is no such customer.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self.record.record, StoredRecord::Absent)
+    }
+}

@@ -306,7 +306,10 @@ pub enum StoreError {
         /// What this version reads.
         known: u64,
     },
-    /// No answer, or a refusal.
+    /// An answer that says no, and will go on saying it until somebody changes a setting.
+    #[error("the store refuses this instance: {0}")]
+    Refused(String),
+    /// No answer, or one that says "not now".
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),
     /// An answer that makes no sense.
@@ -362,6 +365,19 @@ pub struct RestrictedEntry {
     pub revision: Revision,
     /// Its restrictions, or nothing if they cannot be read.
     pub restrictions: Option<Restrictions>,
+}
+
+impl RestrictedEntry {
+    /// What `change` makes of its customer's entry; without restrictions, that there is none.
+    #[must_use]
+    pub fn left_by(change: &Change) -> Option<Self> {
+        let (key, restrictions) = match &change.subject {
+            Subject::Customer(changed) => (&changed.key, Some(changed.restrictions.clone())),
+            Subject::Unreadable(Some(key)) => (key, None),
+            Subject::Unreadable(None) | Subject::Created | Subject::Key { .. } => return None,
+        };
+        Some(Self { key: key.clone(), revision: change.revision, restrictions })
+    }
 }
 
 /// One page of the restricted set.

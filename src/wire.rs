@@ -1,1 +1,247 @@
-//! Placeholder.
+//! How a decision is spelled on each wire: one table, and the eight headers of every answer.
+
+use std::fmt::Write as _;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::{
+    domain::{Access, Decision, Enforcement, Reason, Status},
+    gate::Answer,
+};
+
+/// How a reason is spelled. No `_` arm: a new reason must choose.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Spelling {
+    /// The HTTP status of the answer that a gateway passes on.
+    pub status: StatusCode,
+    /// The code in an error body.
+    pub code: &'static str,
+    /// One calm sentence for whoever is refused.
+    pub sentence: &'static str,
+}
+
+/// Spells a decision.
+#[must_use]
+pub fn spelling(decision: &Decision) -> Spelling {
+    let (status, code, sentence) = match decision.reason {
+        Reason::Active => (StatusCode::OK, "ACTIVE", "The customer is active."),
+        Reason::FrozenRead => {
+            (StatusCode::OK, "FROZEN_READ", "The customer is frozen, and may read.")
+        }
+        Reason::InactiveRead => {
+            (StatusCode::OK, "INACTIVE_READ", "The customer is inactive, and may read.")
+        }
+        Reason::NotRestricted => {
+            (StatusCode::OK, "NOT_RESTRICTED", "The customer is not restricted.")
+        }
+        Reason::UnknownAllowed => {
+            (StatusCode::OK, "UNKNOWN_ALLOWED", "Unknown customers are allowed.")
+        }
+        Reason::CustomerMissing => {
+            (StatusCode::UNAUTHORIZED, "CUSTOMER_MISSING", "The request names no customer.")
+        }
+        Reason::CustomerAmbiguous => (
+            StatusCode::BAD_REQUEST,
+            "CUSTOMER_AMBIGUOUS",
+            "The request names more than one customer or tenant.",
+        ),
+        Reason::CustomerMalformed => (
+            StatusCode::BAD_REQUEST,
+            "CUSTOMER_MALFORMED",
+            "The customer id or tenant is malformed.",
+        ),
+        Reason::CustomerUnknown => {
+            (StatusCode::FORBIDDEN, "CUSTOMER_UNKNOWN", "There is no such customer.")
+        }
+        Reason::CustomerDisabled if decision.payment_required => (
+            StatusCode::PAYMENT_REQUIRED,
+            "CUSTOMER_DISABLED",
+            "The customer is disabled because a payment is missing.",
+        ),
+        Reason::CustomerDisabled => {
+            (StatusCode::FORBIDDEN, "CUSTOMER_DISABLED", "The customer is disabled.")
+        }
+        Reason::CustomerFrozen => {
+            (StatusCode::LOCKED, "CUSTOMER_FROZEN", "The customer is frozen, and may only read.")
+        }
+        Reason::CustomerInactive => {
+            (StatusCode::FORBIDDEN, "CUSTOMER_INACTIVE", "The customer is inactive.")
+        }
+        Reason::FeatureMissing => {
+            (StatusCode::FORBIDDEN, "FEATURE_MISSING", "The customer does not have this feature.")
+        }
+        Reason::LimitExceeded => {
+            (StatusCode::FORBIDDEN, "LIMIT_EXCEEDED", "The customer's limit is reached.")
+        }
+        Reason::StoreUnreachable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "STORE_UNREACHABLE",
+            "The customer's record cannot be read now.",
+        ),
+        Reason::TooStale => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "TOO_STALE",
+            "What is known of the customer is too old to decide.",
+        ),
+        Reason::EntitlementUnknown => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ENTITLEMENT_UNKNOWN",
+            "What the customer is entitled to is not known.",
+        ),
+        Reason::RevisionNotReached => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "REVISION_NOT_REACHED",
+            "The revision asked for was not reached in time.",
+        ),
+        Reason::Overloaded => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "OVERLOADED",
+            "Too many customers are being looked up at once.",
+        ),
+    };
+    Spelling { status, code, sentence }
+}
+
+/// The status that a gateway is answered with: the decision's own when it is enforced, a refusal
+/// or a pass when a setting says so.
+#[must_use]
+pub fn enforced_status(answer: &Answer) -> StatusCode {
+    let own = spelling(&answer.decision).status;
+    match answer.enforcement {
+        Enforcement::Pass => StatusCode::OK,
+        Enforcement::Fail => StatusCode::SERVICE_UNAVAILABLE,
+        Enforcement::Refuse if own.is_server_error() => StatusCode::FORBIDDEN,
+        Enforcement::Refuse => own,
+    }
+}
+
+/// The eight headers of every answer. All of them, always: a header that is absent is where a
+/// gateway lets the client's forged copy through.
+#[must_use]
+pub fn headers(answer: &Answer) -> HeaderMap {
+    let decision = &answer.decision;
+    let mut headers = HeaderMap::with_capacity(16);
+    let mut put = |name: &HeaderName, value| headers.insert(name.clone(), value);
+    put(&DECISION, HeaderValue::from_static(decision.outcome().as_str()));
+    put(&REASON, HeaderValue::from_static(decision.reason.as_str()));
+    put(&STATUS, HeaderValue::from_static(status_word(decision.status)));
+    put(&ACCESS, HeaderValue::from_static(access_word(decision.access)));
+    put(&REVISION, answer.revision.as_ref().map_or(NOT_KNOWN, shown));
+    put(&AGE_MS, answer.age.map_or(NOT_KNOWN, |age| shown(&age.as_millis())));
+    put(&STALE, HeaderValue::from_static(if answer.stale { "true" } else { "false" }));
+    put(&MODE, HeaderValue::from_static(answer.mode.as_str()));
+    headers
+}
+
+/// A customer's status, or that it is not known.
+#[must_use]
+pub const fn status_word(status: Option<Status>) -> &'static str {
+    match status {
+        Some(status) => status.as_str(),
+        None => "unknown",
+    }
+}
+
+/// A customer's access, or that it is not known.
+#[must_use]
+pub const fn access_word(access: Option<Access>) -> &'static str {
+    match access {
+        Some(access) => access.as_str(),
+        None => "unknown",
+    }
+}
+
+/// The body of an answer that refuses: `{"error":{"code","message"}}`, on one line, ASCII.
+#[must_use]
+pub fn error_body(code: &str, message: &str) -> String {
+    serde_json::json!({"error": {"code": code, "message": message}}).to_string()
+}
+
+fn shown(value: &impl std::fmt::Display) -> HeaderValue {
+    let mut text = String::with_capacity(40);
+    // Writing to a string cannot fail.
+    let _ = write!(text, "{value}");
+    HeaderValue::try_from(text).unwrap_or(NOT_KNOWN)
+}
+
+const NOT_KNOWN: HeaderValue = HeaderValue::from_static("-");
+
+/// `allow`, `deny` or `undecided`: always the true outcome, also where it is not enforced.
+pub static DECISION: HeaderName = HeaderName::from_static("x-tollgate-decision");
+/// The reason code.
+pub static REASON: HeaderName = HeaderName::from_static("x-tollgate-reason");
+/// The customer's status.
+pub static STATUS: HeaderName = HeaderName::from_static("x-tollgate-status");
+/// What the status leaves.
+pub static ACCESS: HeaderName = HeaderName::from_static("x-tollgate-access");
+/// The revision token that the answer stands on.
+pub static REVISION: HeaderName = HeaderName::from_static("x-tollgate-revision");
+/// How many milliseconds ago what it stands on was last confirmed.
+pub static AGE_MS: HeaderName = HeaderName::from_static("x-tollgate-age-ms");
+/// Whether that is past the staleness budget.
+pub static STALE: HeaderName = HeaderName::from_static("x-tollgate-stale");
+/// `enforce` or `shadow`.
+pub static MODE: HeaderName = HeaderName::from_static("x-tollgate-mode");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Mode, Outcome};
+
+    fn decision(reason: Reason) -> Decision {
+        Decision { reason, status: None, access: None, payment_required: false }
+    }
+
+    #[test]
+    fn the_http_status_never_contradicts_the_outcome() {
+        for reason in Reason::ALL {
+            let status = spelling(&decision(reason)).status;
+            match reason.outcome() {
+                Outcome::Allow => assert_eq!(status, StatusCode::OK, "{reason}"),
+                Outcome::Deny => assert!(status.is_client_error(), "{reason}"),
+                Outcome::Undecided => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{reason}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_disable_for_non_payment_is_402() {
+        let unpaid = Decision { payment_required: true, ..decision(Reason::CustomerDisabled) };
+        assert_eq!(spelling(&unpaid).status, StatusCode::PAYMENT_REQUIRED);
+        assert_eq!(spelling(&decision(Reason::CustomerDisabled)).status, StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn every_answer_carries_all_eight_headers_and_none_is_empty() {
+        let answer = Answer {
+            decision: decision(Reason::CustomerMissing),
+            enforcement: Enforcement::Refuse,
+            mode: Mode::Enforce,
+            revision: None,
+            age: None,
+            stale: false,
+        };
+        let headers = headers(&answer);
+        let shown: Vec<_> = [&*DECISION, &*REASON, &*STATUS, &*ACCESS, &*REVISION, &*AGE_MS, &*STALE, &*MODE]
+            .iter()
+            .map(|name| headers[*name].to_str().unwrap().to_owned())
+            .collect();
+        let expected = ["deny", "customer_missing", "unknown", "unknown", "-", "-", "false", "enforce"];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn an_undecided_check_that_is_refused_is_403() {
+        let mut answer = Answer {
+            decision: decision(Reason::TooStale),
+            enforcement: Enforcement::Refuse,
+            mode: Mode::Enforce,
+            revision: None,
+            age: None,
+            stale: true,
+        };
+        assert_eq!(enforced_status(&answer), StatusCode::FORBIDDEN);
+        answer.enforcement = Enforcement::Fail;
+        assert_eq!(enforced_status(&answer), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

@@ -294,6 +294,21 @@ pub enum Refusal {
     RoleTooWeak(#[from] RoleTooWeak),
 }
 
+impl Refusal {
+    /// The code that names it on every wire.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::CustomerUnknown => "NOT_FOUND",
+            Self::EndsBeforeStart => "VALIDATION_ERROR",
+            Self::HasActiveSubscriptions => "CUSTOMER_HAS_ACTIVE_SUBSCRIPTIONS",
+            Self::HasPendingOrders => "CUSTOMER_HAS_PENDING_ORDERS",
+            Self::HasUnreturnedDevices => "CUSTOMER_HAS_UNRETURNED_DEVICES",
+            Self::RoleTooWeak(_) => "INSUFFICIENT_ROLE",
+        }
+    }
+}
+
 /// The restrictions as one source may touch them.
 struct SourceHand<'a> {
     source: &'a Source,

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{
-    check::{Access, Check, IdentityFault, LimitCheck, Operation},
+    check::{Access, Check, IdentityFault, LimitCheck},
     customer::RecordBody,
     entitlement::{Code, Maximum},
     freshness::{Freshness, Staleness},
@@ -482,7 +482,7 @@ mod tests {
     use proptest::{option, prelude::*, sample::select};
 
     use super::{
-        super::{CustomerKey, restriction::tests::*},
+        super::{CustomerKey, Operation, restriction::tests::*},
         *,
     };
 

@@ -1,0 +1,132 @@
+//! The restricted tier: every customer with a restriction, complete and never evicted, so that
+//! absence from it is knowledge.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    domain::{CustomerKey, Epoch, Restrictions, Revision},
+    store::{Census, RestrictedEntry},
+};
+
+/// One partition's restricted set, as of one bootstrap and everything applied since.
+#[derive(Debug)]
+pub struct Picture {
+    /// Which picture of the store this is; each new one has a higher number.
+    pub generation: u64,
+    /// The history that its revisions count in.
+    pub epoch: Epoch,
+    hasher: RandomState,
+    shards: Box<[RwLock<HashMap<CustomerKey, Arc<Entry>>>]>,
+    census: Mutex<Census>,
+}
+
+/// What is known of one restricted customer.
+#[derive(Debug, PartialEq)]
+pub struct Entry {
+    /// The revision of its last change.
+    pub revision: Revision,
+    /// Its restrictions; nothing if this version cannot read them.
+    pub restrictions: Option<Restrictions>,
+}
+
+impl Picture {
+    /// An empty picture.
+    #[must_use]
+    pub fn new(generation: u64, epoch: Epoch) -> Self {
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        Self { generation, epoch, hasher: RandomState::new(), shards, census: Mutex::default() }
+    }
+
+    /// What is known of `customer`; nothing when it is not restricted.
+    #[must_use]
+    pub fn find(&self, customer: &CustomerKey) -> Option<Arc<Entry>> {
+        self.shard(customer).read().get(customer).cloned()
+    }
+
+    /// Takes what is known of a customer at a revision, unless something newer is known. No
+    /// restriction at all takes it out of the set.
+    pub fn offer(&self, offered: RestrictedEntry) {
+        let RestrictedEntry { key, revision, restrictions } = offered;
+        let lifted = restrictions.as_ref().is_some_and(Restrictions::is_empty);
+        let mut shard = self.shard(&key).write();
+        let held = shard.get(&key).map(|entry| entry.revision);
+        if held.is_some_and(|held| held >= revision) {
+            return;
+        }
+        let mut census = self.census.lock();
+        if let Some(held) = held {
+            *census = census.without(&key, held);
+        }
+        if lifted {
+            shard.remove(&key);
+        } else {
+            *census = census.with(&key, revision);
+            shard.insert(key, Arc::new(Entry { revision, restrictions }));
+        }
+    }
+
+    /// How many entries there are, and their digest.
+    #[must_use]
+    pub fn census(&self) -> Census {
+        *self.census.lock()
+    }
+
+    fn shard(&self, customer: &CustomerKey) -> &RwLock<HashMap<CustomerKey, Arc<Entry>>> {
+        let hash = self.hasher.hash_one(customer);
+        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
+        &self.shards[index]
+    }
+}
+
+/// Enough that a writer seldom meets a reader.
+const SHARDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(revision: u64, compact: &str) -> RestrictedEntry {
+        RestrictedEntry {
+            key: CustomerKey::parse("default:c1").unwrap(),
+            revision: Revision(revision),
+            restrictions: Restrictions::parse_compact(compact).ok(),
+        }
+    }
+
+    fn picture() -> Picture {
+        Picture::new(1, Epoch::parse("e1").unwrap())
+    }
+
+    #[test]
+    fn the_newest_revision_wins_whatever_the_order() {
+        let offers = [
+            entry(1, "frozen,operator,other,1,"),
+            entry(2, "disabled,operator,other,1,"),
+            entry(3, "frozen,operator,fraud,1,"),
+        ];
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let picture = picture();
+            order.iter().for_each(|index| picture.offer(offers[*index].clone()));
+            let found = picture.find(&offers[0].key).map(|found| found.revision);
+            assert_eq!(found, Some(Revision(3)));
+            let expected = Census::default().with(&offers[0].key, Revision(3));
+            assert_eq!(picture.census(), expected);
+        }
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_stays_in_the_set() {
+        let picture = picture();
+        picture.offer(RestrictedEntry { restrictions: None, ..entry(1, "") });
+        assert_eq!(picture.find(&entry(1, "").key).unwrap().restrictions, None);
+        picture.offer(entry(2, ""));
+        assert_eq!(picture.find(&entry(1, "").key), None);
+        assert_eq!(picture.census(), Census::default());
+    }
+}

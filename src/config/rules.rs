@@ -1,0 +1,127 @@
+//! Values that are sound each by itself and impossible together.
+
+use std::{io, path::PathBuf, time::Duration};
+
+use super::{Config, OperatorPlaintext};
+
+impl Config {
+    /// Refuses what cannot work, with one sentence that names the setting and the rule. Reads the
+    /// files that hold secrets.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.durations()?;
+        self.listeners()?;
+        if let Some(tenant_header) = self.tenant_header.on()
+            && tenant_header.as_str().eq_ignore_ascii_case(self.customer_header.as_str())
+        {
+            return Err(ConfigError::SameHeader);
+        }
+        self.admin_token()?;
+        self.store_password()?;
+        Ok(())
+    }
+
+    fn durations(&self) -> Result<(), ConfigError> {
+        let durations = [
+            ("--heartbeat", self.heartbeat),
+            ("--max-staleness", self.max_staleness),
+            ("--stale-limit", self.stale_limit),
+            ("--fill-timeout", self.fill_timeout),
+            ("--max-used-age", self.max_used_age),
+            ("--grace", self.grace),
+        ];
+        if let Some((setting, _)) = durations.into_iter().find(|(_, span)| *span == Duration::ZERO)
+        {
+            return Err(ConfigError::Zero(setting));
+        }
+        if self.stale_limit < self.max_staleness {
+            return Err(ConfigError::StaleLimit);
+        }
+        if self.heartbeat >= self.max_staleness {
+            return Err(ConfigError::Heartbeat);
+        }
+        Ok(())
+    }
+
+    fn listeners(&self) -> Result<(), ConfigError> {
+        if self.check_listen.on().is_none() && self.check_socket.is_none() {
+            return Err(ConfigError::NoCheckListener);
+        }
+        if let Some(operator) = self.operator_listen.on()
+            && !operator.ip().is_loopback()
+            && self.operator_plaintext == OperatorPlaintext::Refuse
+        {
+            return Err(ConfigError::OperatorPlaintext);
+        }
+        let listeners = [
+            ("--check-listen", self.check_listen.on()),
+            ("--operator-listen", self.operator_listen.on()),
+            ("--admin-listen", Some(&self.admin_listen)),
+        ];
+        for (place, (first, address)) in listeners.iter().enumerate() {
+            let Some(address) = address.filter(|address| address.port() != 0) else { continue };
+            let mut later = listeners.iter().skip(place + 1);
+            if let Some((second, _)) = later.find(|(_, other)| *other == Some(address)) {
+                return Err(ConfigError::SameAddress { first, second });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A configuration that cannot work.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A short admin token.
+    #[error("the admin token must be at least {0} bytes long")]
+    AdminTokenShort(usize),
+    /// Two admin tokens.
+    #[error("TOLLGATE_ADMIN_TOKEN and --admin-token-file exclude each other; give one of them")]
+    AdminTokenTwice,
+    /// A heartbeat too slow to keep the picture fresh.
+    #[error("--heartbeat must be shorter than --max-staleness, or every answer would be stale")]
+    Heartbeat,
+    /// Nobody could ask.
+    #[error("--check-listen off needs --check-socket, or nobody could ask")]
+    NoCheckListener,
+    /// Operators' tokens would cross the network as they are.
+    #[error(
+        "--operator-listen must be on loopback unless --operator-plaintext is allow, because \
+         operators' tokens would cross the network unencrypted"
+    )]
+    OperatorPlaintext,
+    /// Two listeners on one address.
+    #[error("{first} and {second} must be different addresses")]
+    SameAddress {
+        /// One setting.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+    /// One header for two things.
+    #[error("--tenant-header and --customer-header must be different headers")]
+    SameHeader,
+    /// A file that cannot be read.
+    #[error("{setting} cannot be read from {}", path.display())]
+    SecretFile {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file without anything in it.
+    #[error("{setting} names an empty file, {}", path.display())]
+    SecretFileEmpty {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A limit below the mark.
+    #[error("--stale-limit must not be shorter than --max-staleness")]
+    StaleLimit,
+    /// A duration of nothing.
+    #[error("{0} must be longer than zero")]
+    Zero(&'static str),
+}

@@ -1,0 +1,130 @@
+//! Every setting with its value and where it came from, for `tollgate config show`.
+
+use clap::{ArgMatches, parser::ValueSource};
+use serde::Serialize;
+
+use super::{ADMIN_TOKEN, Config, choice, duration::spell_duration};
+
+/// One setting as it stands.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Setting {
+    /// The flag, without its dashes; the variable, for what has no flag.
+    pub setting: String,
+    /// Its value. Secrets are shown as `***`.
+    pub value: String,
+    /// `default`, `environment` or `flag`.
+    pub source: &'static str,
+}
+
+/// Every setting, in the order of the documentation.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct Shown {
+    /// The settings.
+    pub settings: Vec<Setting>,
+}
+
+impl Config {
+    /// Shows every setting. `matches` are those that this configuration was read from.
+    #[must_use]
+    pub fn show(&self, matches: &ArgMatches) -> Shown {
+        let flags = self.values().into_iter().map(|(id, value)| Setting {
+            setting: id.replace('_', "-"),
+            value,
+            source: source_of(matches, id),
+        });
+        let admin_token = Setting {
+            setting: ADMIN_TOKEN.to_owned(),
+            value: or_none(self.admin_token_variable.as_ref()),
+            source: if self.admin_token_variable.is_some() { "environment" } else { "default" },
+        };
+        Shown { settings: flags.chain([admin_token]).collect() }
+    }
+
+    /// Each flag's id and value. Taken apart field by field, so that none is forgotten; secrets
+    /// are redacted by their types.
+    fn values(&self) -> Vec<(&'static str, String)> {
+        let Self {
+            data_dir,
+            store,
+            store_password_file,
+            store_create,
+            key_prefix,
+            heartbeat,
+            cache_capacity,
+            check_listen,
+            check_socket,
+            check_socket_mode,
+            check_open,
+            operator_listen,
+            operator_plaintext,
+            admin_listen,
+            admin_token_file,
+            admin_token_variable: _,
+            unknown_customers,
+            when_unlisted,
+            when_undecided,
+            max_staleness,
+            stale_limit,
+            fill_timeout,
+            max_used_age,
+            disabled_billing,
+            customer_header,
+            tenant_header,
+            default_tenant,
+            grace,
+            workers,
+            log_format,
+            log_level,
+        } = self;
+        vec![
+            ("data_dir", data_dir.display().to_string()),
+            ("store", store.to_string()),
+            (
+                "store_password_file",
+                or_none(store_password_file.as_ref().map(|path| path.display())),
+            ),
+            ("store_create", choice::STORE_CREATE.word(*store_create).to_owned()),
+            ("key_prefix", key_prefix.clone()),
+            ("heartbeat", spell_duration(*heartbeat)),
+            ("cache_capacity", cache_capacity.to_string()),
+            ("check_listen", check_listen.to_string()),
+            ("check_socket", or_none(check_socket.as_ref().map(|path| path.display()))),
+            ("check_socket_mode", check_socket_mode.to_string()),
+            ("check_open", check_open.to_string()),
+            ("operator_listen", operator_listen.to_string()),
+            ("operator_plaintext", choice::OPERATOR_PLAINTEXT.word(*operator_plaintext).to_owned()),
+            ("admin_listen", admin_listen.to_string()),
+            ("admin_token_file", or_none(admin_token_file.as_ref().map(|path| path.display()))),
+            ("unknown_customers", choice::UNKNOWN_CUSTOMERS.word(*unknown_customers).to_owned()),
+            ("when_unlisted", choice::WHEN_UNLISTED.word(*when_unlisted).to_owned()),
+            ("when_undecided", choice::WHEN_UNDECIDED.word(*when_undecided).to_owned()),
+            ("max_staleness", spell_duration(*max_staleness)),
+            ("stale_limit", spell_duration(*stale_limit)),
+            ("fill_timeout", spell_duration(*fill_timeout)),
+            ("max_used_age", spell_duration(*max_used_age)),
+            ("disabled_billing", choice::DISABLED_BILLING.word(*disabled_billing).to_owned()),
+            ("customer_header", customer_header.to_string()),
+            ("tenant_header", tenant_header.to_string()),
+            ("default_tenant", default_tenant.to_string()),
+            ("grace", spell_duration(*grace)),
+            (
+                "workers",
+                workers.map_or_else(|| "one per core".to_owned(), |count| count.to_string()),
+            ),
+            ("log_format", choice::LOG_FORMAT.word(*log_format).to_owned()),
+            ("log_level", log_level.clone()),
+        ]
+    }
+}
+
+fn or_none(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
+fn source_of(matches: &ArgMatches, id: &str) -> &'static str {
+    match matches.value_source(id) {
+        Some(ValueSource::CommandLine) => "flag",
+        Some(ValueSource::EnvVariable) => "environment",
+        _ => "default",
+    }
+}

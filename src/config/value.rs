@@ -1,0 +1,172 @@
+//! Values with a rule of their own, checked where they come in.
+
+use std::{fmt, net::SocketAddr, str::FromStr};
+
+use crate::domain::{TenantId, key::InvalidKey};
+
+/// A setting that can be turned off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum OrOff<T> {
+    /// The word `off`.
+    Off,
+    /// A value.
+    On(T),
+}
+
+impl<T> OrOff<T> {
+    /// The value, if it is not turned off.
+    pub fn on(&self) -> Option<&T> {
+        match self {
+            Self::Off => None,
+            Self::On(value) => Some(value),
+        }
+    }
+
+    fn read<E>(raw: &str, value: impl FnOnce(&str) -> Result<T, E>) -> Result<Self, E> {
+        if raw == OFF { Ok(Self::Off) } else { value(raw).map(Self::On) }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for OrOff<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str(OFF),
+            Self::On(value) => value.fmt(f),
+        }
+    }
+}
+
+/// The name of a request header: 1 to 64 bytes of letters, digits, `-` and `_`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct HeaderName(Box<str>);
+
+impl HeaderName {
+    /// The name as it was written; header names are compared without regard to case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HeaderName {
+    type Err = InvalidValue;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidValue> {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let sound = (1..=64).contains(&raw.len()) && raw.bytes().all(is_name);
+        if sound { Ok(Self(raw.into())) } else { Err(InvalidValue::Header) }
+    }
+}
+
+impl fmt::Display for HeaderName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The permissions of a socket file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SocketMode(u32);
+
+impl SocketMode {
+    /// The permission bits, as `chmod` takes them.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for SocketMode {
+    type Err = InvalidValue;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidValue> {
+        let is_octal = !raw.is_empty() && raw.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+        let bits = u32::from_str_radix(raw, 8).ok().filter(|bits| is_octal && *bits <= 0o777);
+        bits.map(Self).ok_or(InvalidValue::Mode)
+    }
+}
+
+impl fmt::Display for SocketMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+pub(super) fn address(raw: &str) -> Result<SocketAddr, InvalidValue> {
+    raw.parse().map_err(|_| InvalidValue::Address)
+}
+
+pub(super) fn address_or_off(raw: &str) -> Result<OrOff<SocketAddr>, InvalidValue> {
+    OrOff::read(raw, |raw| raw.parse().map_err(|_| InvalidValue::AddressOrOff))
+}
+
+pub(super) fn header_or_off(raw: &str) -> Result<OrOff<HeaderName>, InvalidValue> {
+    OrOff::read(raw, str::parse)
+}
+
+pub(super) fn tenant_or_off(raw: &str) -> Result<OrOff<TenantId>, InvalidKey> {
+    OrOff::read(raw, TenantId::parse)
+}
+
+/// 1 to 64 bytes of `[A-Za-z0-9._:-]`: no braces, which Redis Cluster would read as a hash tag.
+pub(super) fn key_prefix(raw: &str) -> Result<String, InvalidValue> {
+    let is_word =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
+    let sound = (1..=64).contains(&raw.len()) && raw.bytes().all(is_word);
+    if sound { Ok(raw.to_owned()) } else { Err(InvalidValue::KeyPrefix) }
+}
+
+/// A value that breaks its setting's rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidValue {
+    /// Not an address.
+    #[error("an address must be an IP address and a port, like 127.0.0.1:7600 or [::1]:7600")]
+    Address,
+    /// Neither an address nor the word `off`.
+    #[error("an address must be an IP address and a port, like 127.0.0.1:7600, or the word off")]
+    AddressOrOff,
+    /// Not a header's name.
+    #[error("a header name must be 1 to 64 bytes of letters, digits, `-` and `_`")]
+    Header,
+    /// Not a key prefix.
+    #[error("a key prefix must be 1 to 64 bytes of [A-Za-z0-9._:-]")]
+    KeyPrefix,
+    /// Not a socket's permissions.
+    #[error("a socket mode must be octal permissions from 0000 to 0777, like 0660")]
+    Mode,
+}
+
+const OFF: &str = "off";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_an_address_or_off() {
+        assert_eq!(address_or_off("off"), Ok(OrOff::Off));
+        assert_eq!(address_or_off("[::1]:0").map(|on| on.to_string()), Ok("[::1]:0".to_owned()));
+        for raw in ["", "7600", ":7600", "localhost:7600", "Off", "127.0.0.1"] {
+            assert_eq!(address_or_off(raw), Err(InvalidValue::AddressOrOff), "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_socket_mode_is_read_and_shown_in_octal() {
+        let mode: SocketMode = "0660".parse().unwrap();
+        assert_eq!((mode.bits(), mode.to_string()), (0o660, "0660".to_owned()));
+        for raw in ["", "+660", "668", "1777", "rw"] {
+            assert_eq!(raw.parse::<SocketMode>(), Err(InvalidValue::Mode), "{raw}");
+        }
+    }
+
+    #[test]
+    fn names_that_break_their_rule_are_refused() {
+        for raw in ["", "X Customer", "X:Y", "é"] {
+            assert_eq!(raw.parse::<HeaderName>(), Err(InvalidValue::Header), "{raw}");
+        }
+        for raw in ["", "toll{gate}", "a b"] {
+            assert_eq!(key_prefix(raw), Err(InvalidValue::KeyPrefix), "{raw}");
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! The reader's state machine, one per partition: events in, acts out. It has no clock and does
+//! no I/O, so every order of events can be tested.
+//!
+//! Pushes are a hint that carries a change at once; the log is the truth that repairs a gap; a
+//! snapshot repairs a log that no longer reaches back; a heartbeat proves that silence means
+//! "nothing happened".
+
+use crate::{
+    clock::Moment,
+    domain::{Change, Position, Revision, Watermark},
+    store::{Census, Head},
+};
+
+/// Something that happened to the session.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A session is open, and subscribed.
+    Connected,
+    /// The session is gone.
+    Disconnected,
+    /// The partition's head, with every push that was sent before it already handled.
+    Head {
+        /// The head; nothing when the store has no history.
+        head: Option<Head>,
+        /// The census of what would be, or is, in memory: of the staged picture if there is one.
+        ours: Option<Census>,
+        /// When it was asked for.
+        asked: Moment,
+    },
+    /// Log entries, in answer to [`Act::ReadLog`].
+    Log(Vec<Change>),
+    /// A change, heard.
+    Push(Change),
+    /// Every page is staged, in answer to [`Act::ReadSnapshot`].
+    SnapshotRead,
+}
+
+/// Something to be done about it, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Apply a change to what is in memory, and move the watermark.
+    Apply(Change, Watermark),
+    /// Apply a change to what is in memory without moving the watermark.
+    ApplyAhead(Change),
+    /// What is in memory was true at that moment.
+    Confirm(Moment),
+    /// Changes were missed and are being fetched.
+    Gap {
+        /// The revision that should have come.
+        expected: Revision,
+        /// The one that came.
+        got: Revision,
+    },
+    /// Put the staged picture in the place of the old one.
+    Install(Watermark),
+    /// The store is not the one whose picture is in memory. Keep the picture.
+    Lost(Loss),
+    /// Ask for the head.
+    ReadHead,
+    /// Ask for log entries from this one on, itself included.
+    ReadLog(String),
+    /// Stage a new picture, of this generation and of the head's history.
+    ReadSnapshot(u64, Head),
+    /// Give up this session.
+    Reconnect(&'static str),
+    /// Apply a change to the staged picture.
+    Stage(Change),
+    /// What is in memory is doubtful.
+    Suspect(&'static str),
+    /// What is in memory equals the store again.
+    Trust,
+    /// The store has no history, and none is known.
+    Uninitialised,
+}
+
+/// Why the store is not believed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Loss {
+    /// Its history is not the one that is followed here.
+    AnotherHistory,
+    /// The same revision names another change.
+    Diverged,
+    /// It has no history at all.
+    Empty,
+    /// It is behind what was already applied here.
+    Shorter,
+}
+
+impl Loss {
+    /// What happened, for an operator.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AnotherHistory => "its history is not the one that was followed here",
+            Self::Diverged => "its history went another way than the one that was followed here",
+            Self::Empty => "it has no history",
+            Self::Shorter => "it is behind what was already applied here",
+        }
+    }
+}
+
+/// Where the reader stands.
+#[derive(Clone, Debug)]
+enum Phase {
+    /// No session.
+    Away,
+    /// Waiting for the head; then a snapshot, if that is wanted.
+    Asking { snapshot: bool },
+    /// Waiting for the log from the watermark on.
+    CatchingUp,
+    /// Hearing every change.
+    Following,
+    /// Keeping the picture of a store that is gone.
+    Lost,
+    /// Waiting for the pages of a snapshot that began at this head.
+    Reading { head: Head },
+    /// Waiting for the log from the staged watermark on.
+    Replaying { staged: Staged },
+    /// Waiting for a head that the staged picture can be compared with.
+    Verifying { staged: Staged },
+    /// Waiting for somebody to create the store.
+    Uninitialised,
+}
+
+/// How far a staged picture is.
+#[derive(Clone, Debug)]
+struct Staged {
+    head: Head,
+    revision: Revision,
+    log_id: String,
+}
+
+/// The reader of one partition.
+#[derive(Debug)]
+pub struct Machine {
+    phase: Phase,
+    watermark: Option<Watermark>,
+    generation: u64,
+    /// The highest revision heard of while the log is read.
+    heard: Revision,
+    suspect: bool,
+    /// Snapshots in a row that did not agree with the store's own count and digest.
+    disagreed: u32,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Away,
+            watermark: None,
+            generation: 0,
+            heard: Revision::default(),
+            suspect: false,
+            disagreed: 0,
+        }
+    }
+}
+
+impl Machine {
+    /// Takes an event and says what to do about it.
+    #[must_use]
+    pub fn on(&mut self, event: Event) -> Vec<Act> {
+        match (std::mem::replace(&mut self.phase, Phase::Away), event) {
+            (_, Event::Connected) => self.ask(false),
+            (_, Event::Disconnected) => {
+                self.heard = Revision::default();
+                Vec::new()
+            }
+            (phase, Event::Head { head, ours, asked }) => self.on_head(phase, head, ours, asked),
+            (phase, Event::Push(change)) => self.on_push(phase, change),
+            (Phase::CatchingUp, Event::Log(entries)) => self.catch_up(entries),
+            (Phase::Replaying { staged }, Event::Log(entries)) => self.replay(staged, entries),
+            (Phase::Reading { head }, Event::SnapshotRead) => {
+                let (revision, log_id) = (head.revision, head.log_id.clone());
+                self.read_on(Staged { head, revision, log_id })
+            }
+            // An answer to a question of an earlier phase.
+            (phase, Event::Log(_) | Event::SnapshotRead) => {
+                self.phase = phase;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Whether every change is heard as it happens.
+    #[must_use]
+    pub const fn is_following(&self) -> bool {
+        matches!(self.phase, Phase::Following)
+    }
+
+    /// What the reader is doing, for `/status`.
+    #[must_use]
+    pub const fn phase(&self) -> &'static str {
+        match self.phase {
+            Phase::Away => "disconnected",
+            Phase::Asking { .. } => "connecting",
+            Phase::CatchingUp => "catching_up",
+            Phase::Following => "following",
+            Phase::Lost => "store_lost",
+            Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => "snapshot",
+            Phase::Uninitialised => "uninitialised",
+        }
+    }
+
+    fn on_head(
+        &mut self,
+        phase: Phase,
+        head: Option<Head>,
+        ours: Option<Census>,
+        asked: Moment,
+    ) -> Vec<Act> {
+        match phase {
+            Phase::Away | Phase::CatchingUp | Phase::Reading { .. } | Phase::Replaying { .. } => {
+                self.phase = phase;
+                Vec::new()
+            }
+            Phase::Asking { snapshot } => self.on_first_head(head, snapshot),
+            Phase::Lost | Phase::Uninitialised => {
+                let was_lost = matches!(phase, Phase::Lost);
+                let mut acts = self.on_first_head(head, false);
+                // What was said when it happened is not said at every heartbeat.
+                acts.retain(|act| !matches!(act, Act::Uninitialised) && !(was_lost && matches!(act, Act::Lost(_))));
+                acts
+            }
+            Phase::Following => self.on_heartbeat(head, ours, asked),
+            Phase::Verifying { staged } => self.verify(staged, head, ours, asked),
+        }
+    }
+
+    fn on_first_head(&mut self, head: Option<Head>, snapshot: bool) -> Vec<Act> {
+        match (head, &self.watermark) {
+            (None, None) => {
+                self.phase = Phase::Uninitialised;
+                vec![Act::Uninitialised]
+            }
+            (Some(head), None) => self.take_snapshot(head),
+            (head, Some(watermark)) => match loss(head.as_ref(), watermark) {
+                Some(loss) => self.lose(loss),
+                None => match head {
+                    Some(head) if snapshot => self.take_snapshot(head),
+                    _ => self.ask_log(),
+                },
+            },
+        }
+    }
+
+    fn on_heartbeat(
+        &mut self,
+        head: Option<Head>,
+        ours: Option<Census>,
+        asked: Moment,
+    ) -> Vec<Act> {
+        let Some(watermark) = self.watermark.clone() else { return self.ask(false) };
+        if let Some(loss) = loss(head.as_ref(), &watermark) {
+            return self.lose(loss);
+        }
+        let Some(head) = head else { return self.ask(false) };
+        if head.revision > watermark.position.revision {
+            return self.gap(&watermark, head.revision);
+        }
+        self.phase = Phase::Following;
+        if ours == Some(head.restricted) {
+            let trust = std::mem::take(&mut self.suspect).then_some(Act::Trust);
+            return trust.into_iter().chain([Act::Confirm(asked)]).collect();
+        }
+        if self.suspect {
+            // The feed is current all the same; what it made is doubtful, and says so.
+            return vec![Act::Confirm(asked)];
+        }
+        self.suspect = true;
+        let mut acts = vec![Act::Suspect("its census differs from the store's")];
+        acts.extend(self.ask(true));
+        acts
+    }
+
+    fn on_push(&mut self, phase: Phase, change: Change) -> Vec<Act> {
+        self.phase = phase;
+        let Some(watermark) = self.watermark.clone() else {
+            self.heard = self.heard.max(change.revision);
+            return Vec::new();
+        };
+        if change.revision <= watermark.position.revision {
+            return Vec::new();
+        }
+        match self.phase {
+            Phase::Following if change.revision == watermark.position.revision.next() => {
+                vec![self.advance(watermark, change)]
+            }
+            Phase::Following => {
+                let mut acts = self.gap(&watermark, change.revision);
+                acts.push(Act::ApplyAhead(change));
+                acts
+            }
+            Phase::CatchingUp
+            | Phase::Reading { .. }
+            | Phase::Replaying { .. }
+            | Phase::Verifying { .. } => {
+                self.heard = self.heard.max(change.revision);
+                vec![Act::ApplyAhead(change)]
+            }
+            // Before the head is known, a change may be of another history.
+            Phase::Away | Phase::Asking { .. } | Phase::Lost | Phase::Uninitialised => Vec::new(),
+        }
+    }
+
+    /// Applies what was missed. The first entry must be exactly the watermark: the anchor.
+    fn catch_up(&mut self, entries: Vec<Change>) -> Vec<Act> {
+        let Some(mut watermark) = self.watermark.clone() else { return self.ask(false) };
+        let is_whole_page = entries.len() >= LOG_PAGE;
+        let mut entries = entries.into_iter();
+        let at = watermark.position.revision;
+        match entries.next() {
+            Some(anchor) if anchor.revision == at && anchor.log_id == watermark.log_id => {}
+            Some(other) if other.revision <= at => return self.lose(Loss::Diverged),
+            // The log no longer reaches back to the watermark.
+            Some(_) | None => return self.ask(true),
+        }
+        let mut acts = Vec::new();
+        for entry in entries {
+            if entry.revision != watermark.position.revision.next() {
+                acts.extend(self.ask(true));
+                return acts;
+            }
+            acts.push(self.advance(watermark, entry));
+            match &self.watermark {
+                Some(moved) => watermark = moved.clone(),
+                None => return self.ask(false),
+            }
+        }
+        if is_whole_page || self.heard > watermark.position.revision {
+            acts.extend(self.ask_log());
+        } else {
+            self.phase = Phase::Following;
+            acts.push(Act::ReadHead);
+        }
+        acts
+    }
+
+    /// Brings the staged picture up to the end of the log.
+    fn replay(&mut self, mut staged: Staged, entries: Vec<Change>) -> Vec<Act> {
+        let is_whole_page = entries.len() >= LOG_PAGE;
+        let mut entries = entries.into_iter();
+        let anchored = entries.next().is_some_and(|anchor| {
+            anchor.revision == staged.revision && anchor.log_id == staged.log_id
+        });
+        if !anchored {
+            return self.disagree("the log was trimmed while the snapshot was read");
+        }
+        let mut acts = Vec::new();
+        for entry in entries {
+            if entry.revision != staged.revision.next() {
+                return self.disagree("the log has a hole");
+            }
+            staged.revision = entry.revision;
+            staged.log_id.clone_from(&entry.log_id);
+            acts.push(Act::Stage(entry));
+        }
+        if is_whole_page || self.heard > staged.revision {
+            acts.extend(self.read_on(staged));
+        } else {
+            self.phase = Phase::Verifying { staged };
+            acts.push(Act::ReadHead);
+        }
+        acts
+    }
+
+    /// Compares the staged picture with the store's own count and digest.
+    fn verify(
+        &mut self,
+        staged: Staged,
+        head: Option<Head>,
+        ours: Option<Census>,
+        asked: Moment,
+    ) -> Vec<Act> {
+        let Some(head) = head else { return self.ask(true) };
+        if head.epoch != staged.head.epoch || head.revision < staged.revision {
+            return self.ask(true);
+        }
+        if head.revision > staged.revision {
+            return self.read_on(staged);
+        }
+        if head.log_id != staged.log_id || ours != Some(head.restricted) {
+            return self.disagree("the restricted set does not agree with its count and digest");
+        }
+        self.generation += 1;
+        let position = Position { generation: self.generation, revision: staged.revision };
+        let watermark = Watermark { position, epoch: head.epoch, log_id: staged.log_id };
+        self.watermark = Some(watermark.clone());
+        self.disagreed = 0;
+        self.phase = Phase::Following;
+        let trust = std::mem::take(&mut self.suspect).then_some(Act::Trust);
+        [Act::Install(watermark), Act::Confirm(asked)].into_iter().chain(trust).collect()
+    }
+
+    fn take_snapshot(&mut self, head: Head) -> Vec<Act> {
+        self.phase = Phase::Reading { head: head.clone() };
+        vec![Act::ReadSnapshot(self.generation + 1, head)]
+    }
+
+    fn read_on(&mut self, staged: Staged) -> Vec<Act> {
+        let from = staged.log_id.clone();
+        self.phase = Phase::Replaying { staged };
+        vec![Act::ReadLog(from)]
+    }
+
+    /// A snapshot that does not fit is thrown away; after some of them, so is the session.
+    fn disagree(&mut self, why: &'static str) -> Vec<Act> {
+        self.disagreed += 1;
+        if self.disagreed < SNAPSHOT_TRIES {
+            return self.ask(true);
+        }
+        self.disagreed = 0;
+        self.phase = Phase::Away;
+        vec![Act::Reconnect(why)]
+    }
+
+    fn gap(&mut self, watermark: &Watermark, got: Revision) -> Vec<Act> {
+        self.heard = self.heard.max(got);
+        let expected = watermark.position.revision.next();
+        let mut acts = vec![Act::Gap { expected, got }];
+        acts.extend(self.ask_log());
+        acts
+    }
+
+    fn ask(&mut self, snapshot: bool) -> Vec<Act> {
+        self.phase = Phase::Asking { snapshot };
+        let doubt = snapshot && self.watermark.is_some() && !self.suspect;
+        self.suspect |= doubt;
+        let doubt = doubt.then_some(Act::Suspect("the log no longer reaches back to it"));
+        doubt.into_iter().chain([Act::ReadHead]).collect()
+    }
+
+    fn ask_log(&mut self) -> Vec<Act> {
+        self.phase = Phase::CatchingUp;
+        let from = self.watermark.as_ref().map(|watermark| watermark.log_id.clone());
+        vec![Act::ReadLog(from.unwrap_or_default())]
+    }
+
+    fn lose(&mut self, loss: Loss) -> Vec<Act> {
+        self.phase = Phase::Lost;
+        vec![Act::Lost(loss)]
+    }
+
+    fn advance(&mut self, watermark: Watermark, change: Change) -> Act {
+        let position = Position { revision: change.revision, ..watermark.position };
+        let moved = Watermark { position, log_id: change.log_id.clone(), ..watermark };
+        self.watermark = Some(moved.clone());
+        Act::Apply(change, moved)
+    }
+}
+
+/// What a head means for a picture at `watermark`, if it is bad.
+fn loss(head: Option<&Head>, watermark: &Watermark) -> Option<Loss> {
+    let Some(head) = head else { return Some(Loss::Empty) };
+    let at = watermark.position.revision;
+    if head.epoch != watermark.epoch {
+        Some(Loss::AnotherHistory)
+    } else if head.revision < at {
+        Some(Loss::Shorter)
+    } else if head.revision == at && head.log_id != watermark.log_id {
+        Some(Loss::Diverged)
+    } else {
+        None
+    }
+}
+
+/// How many log entries are read at once.
+pub const LOG_PAGE: usize = 500;
+const SNAPSHOT_TRIES: u32 = 3;

@@ -1,0 +1,189 @@
+//! Records in this process: a file, or memory. One database (redb) behind both, so both keep
+//! the same promises.
+//!
+//! One thread writes ([`writer`]); it takes what is waiting into one transaction ([`batch`]).
+//! Reads look at a [`snapshot`], which no write disturbs.
+
+mod batch;
+mod snapshot;
+mod tables;
+mod writer;
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use redb::{
+    Builder, Database, DatabaseError, StorageBackend,
+    backends::{FileBackend, InMemoryBackend},
+};
+
+use self::{
+    snapshot::Snapshot,
+    writer::{Request, Writer},
+};
+use super::{
+    AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read,
+    RestrictedPage, Session, SessionReader, StoreError,
+};
+use crate::{
+    clock::Clock,
+    domain::{Change, Customer, CustomerKey, Epoch, Partition, audit::StoredAudit},
+};
+
+/// A store in this process. Its clones are one store; the last one to go closes it.
+#[derive(Clone, Debug)]
+pub struct Embedded(Arc<Inner>);
+
+/// Fields go in this order: the writer ends and lets go of the database before the file closes.
+#[derive(Debug)]
+struct Inner {
+    writer: Writer,
+    database: Arc<Database>,
+}
+
+impl Embedded {
+    /// Opens the file at `path`, or makes it, readable by its owner only. Commits take their
+    /// time from `clock`.
+    pub fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        let file = open_file(path)
+            .map_err(|error| StoreError::Unreachable(format!("{}: {error}", path.display())))?;
+        let database = FileBackend::new(file).and_then(database_over);
+        Self::start(database.map_err(|error| cannot_open(path, error))?, clock)
+    }
+
+    /// Makes an empty store that is gone with its last clone.
+    pub fn in_memory(clock: Clock) -> Result<Self, StoreError> {
+        let database = database_over(InMemoryBackend::new());
+        Self::start(database.map_err(|error| tables::store_error(error.into()))?, clock)
+    }
+
+    /// See [`super::Store::read`].
+    ///
+    /// Like every read of single rows it is made where it is asked for: that takes about a
+    /// microsecond, less than handing it to another thread would, and waits for no write.
+    #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
+    pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
+        self.snapshot()?.read(key)
+    }
+
+    /// See [`super::Store::customer`].
+    #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
+    pub async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
+        self.snapshot()?.customer(key)
+    }
+
+    /// See [`super::Store::customers`].
+    pub async fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
+        let (snapshot, page) = (self.snapshot()?, page.clone());
+        off_the_runtime(move || snapshot.customers(&page)).await
+    }
+
+    /// See [`super::Store::audit`].
+    pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
+        let (snapshot, page) = (self.snapshot()?, page.clone());
+        off_the_runtime(move || snapshot.audit(&page)).await
+    }
+
+    /// See [`super::Store::commit`]. It is made also if the caller stops waiting.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        self.0.writer.ask(|reply| Request::Commit(Box::new(commit), reply)).await?
+    }
+
+    /// See [`super::Store::create`].
+    pub async fn create(&self, epoch: &Epoch) -> Result<(), CreateError> {
+        self.0.writer.ask(|reply| Request::Create(epoch.clone(), reply)).await?
+    }
+
+    /// See [`super::Store::open_session`].
+    pub async fn open_session(&self) -> Result<Session, StoreError> {
+        let pushes = self.0.writer.ask(Request::Subscribe).await?;
+        Ok(Session { pushes, reader: SessionReader::Embedded(self.clone()) })
+    }
+
+    /// See [`SessionReader::head`]. There is one partition.
+    pub async fn head(&self, _partition: Partition) -> Result<Option<Head>, StoreError> {
+        self.pushed_snapshot().await?.head()
+    }
+
+    /// See [`SessionReader::restricted_page`].
+    pub async fn restricted_page(
+        &self,
+        _partition: Partition,
+        from: Option<&str>,
+    ) -> Result<RestrictedPage, StoreError> {
+        let (snapshot, from) = (self.pushed_snapshot().await?, from.map(str::to_owned));
+        off_the_runtime(move || snapshot.restricted_page(from.as_deref())).await
+    }
+
+    /// See [`SessionReader::log`].
+    pub async fn log(
+        &self,
+        _partition: Partition,
+        from: &str,
+        count: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let (snapshot, from) = (self.pushed_snapshot().await?, from.to_owned());
+        off_the_runtime(move || snapshot.log(&from, count)).await
+    }
+
+    /// See [`SessionReader::keys`].
+    pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let snapshot = self.pushed_snapshot().await?;
+        off_the_runtime(move || snapshot.keys()).await
+    }
+
+    fn start(database: Database, clock: Clock) -> Result<Self, StoreError> {
+        tables::prepare(&database)?;
+        let database = Arc::new(database);
+        let writer = Writer::start(Arc::clone(&database), clock)?;
+        Ok(Self(Arc::new(Inner { writer, database })))
+    }
+
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Snapshot::of(&self.0.database)
+    }
+
+    /// What a session reads is asked of the writer: between two transactions everything that is
+    /// committed is pushed too, so the reply never runs ahead of the pushes.
+    async fn pushed_snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.0.writer.ask(Request::Snapshot).await?
+    }
+}
+
+/// Opens or makes the file, for its owner only.
+fn open_file(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path)?;
+    // A new file survives a crash of the machine only when its directory says that it is there.
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.map_or_else(|| PathBuf::from("."), Path::to_path_buf))?.sync_all()?;
+    Ok(file)
+}
+
+fn database_over(backend: impl StorageBackend) -> Result<Database, DatabaseError> {
+    Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)
+}
+
+fn cannot_open(path: &Path, error: DatabaseError) -> StoreError {
+    let path = path.display();
+    if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
+        return StoreError::Locked(path.to_string());
+    }
+    StoreError::Unexpected(format!("{path} cannot be opened: {error}"))
+}
+
+/// Runs what may take longer than a single get where it holds nobody up.
+async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Unreachable(format!("a read did not end: {error}")))?
+}
+
+/// redb's default of 1 GiB is more than a small process beside a gateway should take.
+const CACHE_BYTES: usize = 64 << 20;

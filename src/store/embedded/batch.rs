@@ -1,0 +1,342 @@
+//! One write transaction, and the commits that share it.
+//!
+//! A commit is worked out completely before its first row is written. So one that is refused
+//! leaves nothing, and the others of its batch go on as if it had never been there.
+
+use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction};
+use sha2::{Digest as _, Sha256};
+
+use super::tables::{
+    AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, IDEMPOTENCY, IDEMPOTENCY_BY_TIME, KEYS, LOG, META,
+    Meta, PRIVATE, RECORDS, RESTRICTED,
+};
+use crate::{
+    domain::{Change, CustomerKey, Epoch, Revision, Subject, Timestamp},
+    store::{
+        Commit, CommitError, Committed, CreateError, CustomerWrite, Idempotency, StoreError,
+        StoredRecord, Write,
+        format::{self, hex, sha1_hex, unexpected},
+    },
+};
+
+/// A write transaction in the making.
+pub(super) struct Batch<'txn> {
+    transaction: &'txn WriteTransaction,
+    meta: Option<Meta>,
+    now: Timestamp,
+    /// Whether anything is written yet.
+    touched: bool,
+    /// What the log got.
+    changes: Vec<Change>,
+}
+
+impl<'txn> Batch<'txn> {
+    /// Begins with what the store holds. Everything in the batch happens at `now`.
+    pub(super) fn begin(
+        transaction: &'txn WriteTransaction,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let meta = Meta::read(&transaction.open_table(META)?)?;
+        Ok(Self { transaction, meta, now, touched: false, changes: Vec::new() })
+    }
+
+    /// Makes `commit`, or refuses it. The outer error means that the whole batch has failed.
+    pub(super) fn commit(
+        &mut self,
+        commit: &Commit,
+    ) -> Result<Result<Committed, CommitError>, StoreError> {
+        match self.judge(commit) {
+            Ok(Verdict::Replayed(committed)) => Ok(Ok(committed)),
+            Ok(Verdict::Sound(plan)) => self.write(commit, *plan).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Begins the first history, or refuses to. The outer error means that the batch has failed.
+    pub(super) fn create(
+        &mut self,
+        epoch: &Epoch,
+    ) -> Result<Result<(), CreateError>, StoreError> {
+        if self.meta.is_some() {
+            return Ok(Err(CreateError::Exists));
+        }
+        if self.holds_any_row()? {
+            return Ok(Err(CreateError::NotEmpty));
+        }
+        self.touched = true;
+        let meta = Meta::begin(epoch);
+        self.append_change(meta.revision, Subject::Created)?;
+        self.meta = Some(meta);
+        Ok(Ok(()))
+    }
+
+    /// Writes what remains. Returns the changes to push; nothing at all when nothing was
+    /// written, so that there is nothing to make durable.
+    pub(super) fn finish(self) -> Result<Option<Vec<Change>>, StoreError> {
+        let Some(meta) = self.meta.as_ref().filter(|_| self.touched) else { return Ok(None) };
+        self.transaction.open_table(META)?.insert((), meta.to_json()?.as_str())?;
+        self.drop_expired()?;
+        Ok(Some(self.changes))
+    }
+
+    /// Looks at everything that can be refused, and works out what is to be written.
+    fn judge(&self, commit: &Commit) -> Result<Verdict, CommitError> {
+        let follows = |meta: &&Meta| meta.epoch == commit.writer.epoch;
+        let meta = self.meta.as_ref().filter(follows).ok_or(CommitError::Epoch)?;
+        if meta.revision < commit.writer.watermark {
+            return Err(CommitError::Behind);
+        }
+        if let Some(idempotency) = &commit.idempotency
+            && let Some(committed) = self.replay(idempotency)?
+        {
+            return Ok(Verdict::Replayed(committed));
+        }
+        let mut meta = meta.clone();
+        let subject = commit.write.subject();
+        if subject.is_some() {
+            meta.revision = meta.revision.next();
+        }
+        let rows = match &commit.write {
+            Write::Customer(write) => Some(self.customer_rows(write, &mut meta)?),
+            Write::Key { .. } | Write::Nothing { .. } => None,
+        };
+        let audit = serde_json::to_string(&commit.audit).map_err(unexpected)?;
+        Ok(Verdict::Sound(Box::new(Plan { meta, subject, rows, audit })))
+    }
+
+    /// What came of the commit that used the same idempotency key before.
+    fn replay(&self, idempotency: &Idempotency) -> Result<Option<Committed>, CommitError> {
+        let table = self.transaction.open_table(IDEMPOTENCY).map_err(StoreError::from)?;
+        let row = table.get(idempotency.key_digest.as_str()).map_err(StoreError::from)?;
+        let Some(row) = row else { return Ok(None) };
+        let (at, body_digest, revision, changed) = row.value();
+        if self.is_expired(at) {
+            return Ok(None);
+        }
+        if body_digest != idempotency.body_digest {
+            return Err(CommitError::IdempotencyKeyReused);
+        }
+        Ok(Some(Committed { revision: Revision(revision), changed, replayed: true }))
+    }
+
+    /// The customer's rows at the revision that `meta` has now, counted in its census.
+    fn customer_rows(
+        &self,
+        write: &CustomerWrite,
+        meta: &mut Meta,
+    ) -> Result<CustomerRows, CommitError> {
+        let CustomerWrite { key, expected, body, private, .. } = write;
+        let held = match self.text(RECORDS, key)? {
+            Some(json) => format::read_record(key, &json),
+            None => StoredRecord::Absent,
+        };
+        match (held, expected) {
+            (StoredRecord::Absent, None) => {}
+            (StoredRecord::Known(held), Some(expected)) if held.revision == *expected => {}
+            (StoredRecord::Absent | StoredRecord::Known(_), _) => return Err(CommitError::Conflict),
+            (StoredRecord::Unreadable(why), _) => {
+                return Err(unexpected(format!("the record of {key}: {why}")).into());
+            }
+        }
+        let mut census = meta.restricted();
+        if let Some(value) = self.text(RESTRICTED, key)? {
+            census = census.without(key, format::read_restricted(key.as_str(), &value)?.revision);
+        }
+        let restricted = (!body.restrictions.is_empty())
+            .then(|| format::restricted_value(meta.revision, &body.restrictions));
+        if restricted.is_some() {
+            census = census.with(key, meta.revision);
+        }
+        meta.set_restricted(census);
+        Ok(CustomerRows {
+            record: format::record_head(meta.revision) + &format::record_tail(body)?,
+            private: serde_json::to_string(private).map_err(unexpected)?,
+            restricted,
+        })
+    }
+
+    fn write(&mut self, commit: &Commit, plan: Plan) -> Result<Committed, StoreError> {
+        let Plan { meta, subject, rows, audit } = plan;
+        self.touched = true;
+        let revision = meta.revision;
+        self.meta = Some(meta);
+        let customer = match &commit.write {
+            Write::Customer(write) => {
+                if let Some(rows) = rows {
+                    self.write_customer(&write.key, &rows)?;
+                }
+                Some(&write.key)
+            }
+            Write::Key { id, stored } => {
+                let mut keys = self.transaction.open_table(KEYS)?;
+                match stored {
+                    Some(stored) => keys.insert(id.as_str(), stored.as_str())?,
+                    None => keys.remove(id.as_str())?,
+                };
+                None
+            }
+            Write::Nothing { customer } => customer.as_ref(),
+        };
+        self.append_audit(customer, revision, &audit)?;
+        let changed = subject.is_some();
+        if let Some(subject) = subject {
+            self.append_change(revision, subject)?;
+        }
+        if let Some(idempotency) = &commit.idempotency {
+            self.remember(idempotency, revision, changed)?;
+        }
+        Ok(Committed { revision, changed, replayed: false })
+    }
+
+    fn write_customer(&self, key: &CustomerKey, rows: &CustomerRows) -> Result<(), StoreError> {
+        let key = key.as_str();
+        self.transaction.open_table(RECORDS)?.insert(key, rows.record.as_str())?;
+        self.transaction.open_table(PRIVATE)?.insert(key, rows.private.as_str())?;
+        let mut restricted = self.transaction.open_table(RESTRICTED)?;
+        match &rows.restricted {
+            Some(value) => restricted.insert(key, value.as_str())?,
+            None => restricted.remove(key)?,
+        };
+        Ok(())
+    }
+
+    /// Each entry is chained to the one before it, so that none can be changed or taken out
+    /// without a trace.
+    fn append_audit(
+        &self,
+        customer: Option<&CustomerKey>,
+        revision: Revision,
+        entry: &str,
+    ) -> Result<(), StoreError> {
+        let mut trail = self.transaction.open_table(AUDIT)?;
+        let (last, previous) = match trail.last()? {
+            Some((id, row)) => (Some(id.value().into()), row.value().1.to_owned()),
+            None => (None, String::new()),
+        };
+        let id = EntryId::next(last, self.now);
+        let sha256 = hex(&Sha256::digest(entry));
+        let chain = sha1_hex(&format!("{previous}{revision}{}{sha256}", id.millis));
+        trail.insert(id.key(), (revision.0, chain.as_str(), entry))?;
+        if let Some(customer) = customer {
+            let mut index = self.transaction.open_table(CUSTOMER_AUDIT)?;
+            index.insert((customer.as_str(), id.key()), ())?;
+            let all = (customer.as_str(), (0, 0))..=(customer.as_str(), id.key());
+            let oldest = index.range(all)?.rev().nth(CUSTOMER_AUDIT_ENTRIES).transpose()?;
+            let oldest = oldest.map(|(place, _)| place.value().1);
+            if let Some(oldest) = oldest {
+                index.remove((customer.as_str(), oldest))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn append_change(&mut self, revision: Revision, subject: Subject) -> Result<(), StoreError> {
+        let mut log = self.transaction.open_table(LOG)?;
+        let last = log.last()?.map(|(id, _)| id.value().into());
+        let id = EntryId::next(last, self.now);
+        log.insert(id.key(), (revision.0, subject.to_log().as_str()))?;
+        trim(&mut log, LOG_ENTRIES)?;
+        self.changes.push(Change { revision, log_id: id.to_string(), subject });
+        Ok(())
+    }
+
+    fn remember(
+        &self,
+        Idempotency { key_digest, body_digest }: &Idempotency,
+        revision: Revision,
+        changed: bool,
+    ) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(IDEMPOTENCY)?;
+        let mut by_time = self.transaction.open_table(IDEMPOTENCY_BY_TIME)?;
+        let (key, now) = (key_digest.as_str(), self.now.as_millis());
+        let row = (now, body_digest.as_str(), revision.0, changed);
+        // What is replaced has expired; its time must not take the new row away.
+        if let Some(expired) = table.insert(key, row)? {
+            by_time.remove((expired.value().0, key))?;
+        }
+        by_time.insert((now, key), ())?;
+        Ok(())
+    }
+
+    /// Forgets expired idempotency keys, more of them than one batch can add.
+    fn drop_expired(&self) -> Result<(), StoreError> {
+        let Some(expired) = self.now.as_millis().checked_sub(IDEMPOTENCY_MILLIS) else {
+            return Ok(());
+        };
+        let mut table = self.transaction.open_table(IDEMPOTENCY)?;
+        let mut by_time = self.transaction.open_table(IDEMPOTENCY_BY_TIME)?;
+        let all = by_time.extract_from_if(..(expired + 1, ""), |_, ()| true)?;
+        for row in all.take(EXPIRED_AT_ONCE) {
+            table.remove(row?.0.value().1)?;
+        }
+        Ok(())
+    }
+
+    fn is_expired(&self, at: u64) -> bool {
+        self.now.as_millis().saturating_sub(at) >= IDEMPOTENCY_MILLIS
+    }
+
+    fn text(
+        &self,
+        table: TableDefinition<'_, &'static str, &'static str>,
+        key: &CustomerKey,
+    ) -> Result<Option<String>, StoreError> {
+        let table = self.transaction.open_table(table)?;
+        Ok(table.get(key.as_str())?.map(|found| found.value().to_owned()))
+    }
+
+    fn holds_any_row(&self) -> Result<bool, StoreError> {
+        let at = self.transaction;
+        Ok(!(at.open_table(RECORDS)?.is_empty()?
+            && at.open_table(PRIVATE)?.is_empty()?
+            && at.open_table(RESTRICTED)?.is_empty()?
+            && at.open_table(LOG)?.is_empty()?
+            && at.open_table(AUDIT)?.is_empty()?
+            && at.open_table(CUSTOMER_AUDIT)?.is_empty()?
+            && at.open_table(IDEMPOTENCY)?.is_empty()?
+            && at.open_table(IDEMPOTENCY_BY_TIME)?.is_empty()?
+            && at.open_table(KEYS)?.is_empty()?))
+    }
+}
+
+/// What came of looking at a commit that is not refused.
+enum Verdict {
+    /// It was made before.
+    Replayed(Committed),
+    /// It is to be made.
+    Sound(Box<Plan>),
+}
+
+/// Everything that a commit writes, worked out before its first row is.
+struct Plan {
+    /// As it is after the commit.
+    meta: Meta,
+    /// What the log is told, if anything changes.
+    subject: Option<Subject>,
+    /// The customer's rows, if there is one to write.
+    rows: Option<CustomerRows>,
+    /// The audit entry, in JSON.
+    audit: String,
+}
+
+/// A customer's rows: JSON, JSON, and the restricted entry if there is to be one.
+struct CustomerRows {
+    record: String,
+    private: String,
+    restricted: Option<String>,
+}
+
+/// Keeps the newest `keep` entries.
+fn trim(log: &mut Table<'_, EntryKey, (u64, &'static str)>, keep: u64) -> Result<(), StoreError> {
+    while log.len()? > keep {
+        log.pop_first()?;
+    }
+    Ok(())
+}
+
+/// How far back an instance can follow changes one by one. One that is further behind reads
+/// everything anew.
+const LOG_ENTRIES: u64 = 100_000;
+const CUSTOMER_AUDIT_ENTRIES: usize = 50;
+const IDEMPOTENCY_MILLIS: u64 = 24 * 60 * 60 * 1000;
+const EXPIRED_AT_ONCE: usize = 2 * super::writer::BATCH;

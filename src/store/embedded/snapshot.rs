@@ -1,0 +1,192 @@
+//! Reads of the database as it was at one moment.
+
+use std::ops::Bound;
+
+use redb::{Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+
+use super::tables::{
+    AUDIT, CUSTOMER_AUDIT, EntryId, KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
+};
+use crate::{
+    domain::{Change, Customer, CustomerKey, Private, Revision, Subject, audit::StoredAudit},
+    store::{
+        Among, AuditPage, CustomerPage, Direction, Head, Read, RestrictedPage, StoreError,
+        StoredRecord,
+        format::{self, unexpected},
+    },
+};
+
+/// The database at one moment, whatever is written meanwhile.
+pub(super) struct Snapshot(ReadTransaction);
+
+impl Snapshot {
+    /// The database now.
+    pub(super) fn of(database: &Database) -> Result<Self, StoreError> {
+        Ok(Self(database.begin_read()?))
+    }
+
+    pub(super) fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
+        let no_history = || unexpected("a store without a history");
+        let Meta { epoch, revision, .. } = self.meta()?.ok_or_else(no_history)?;
+        Ok(Read { epoch, revision, record: self.record(key)? })
+    }
+
+    pub(super) fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
+        let record = match self.record(key)? {
+            StoredRecord::Absent => return Ok(None),
+            StoredRecord::Known(record) => record,
+            StoredRecord::Unreadable(why) => return Err(unexpected(format!("{key}: {why}"))),
+        };
+        let private = match self.text(PRIVATE, key.as_str())? {
+            Some(json) => serde_json::from_str(&json)
+                .map_err(|error| unexpected(format!("{key}: {error}")))?,
+            None => Private::default(),
+        };
+        Ok(Some(Customer { record, private }))
+    }
+
+    /// What cannot be read is left out, and does not count for the page.
+    pub(super) fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
+        let index = self.0.open_table(match page.among {
+            Among::All => RECORDS,
+            Among::Restricted => RESTRICTED,
+        })?;
+        // Every key is ASCII, so this is above all that begin with the prefix.
+        let above = format!("{}\x7f", page.prefix);
+        let (mut low, mut high) = (Bound::Included(page.prefix.as_str()), Bound::Excluded(&*above));
+        if let Some(after) = page.after.as_deref() {
+            match page.direction {
+                Direction::Ascending if page.prefix.as_str() <= after => {
+                    low = Bound::Excluded(after);
+                }
+                Direction::Descending if after < &*above => high = Bound::Excluded(after),
+                Direction::Ascending | Direction::Descending => {}
+            }
+        }
+        let mut rows = index.range::<&str>((low, high))?;
+        let mut customers = Vec::new();
+        while customers.len() < page.limit {
+            let row = match page.direction {
+                Direction::Ascending => rows.next(),
+                Direction::Descending => rows.next_back(),
+            };
+            let Some(row) = row else { break };
+            customers.extend(self.listed(row?.0.value())?);
+        }
+        Ok(customers)
+    }
+
+    pub(super) fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
+        let before = match &page.before {
+            Some(before) => before.parse::<EntryId>()?.key(),
+            None => (u64::MAX, u64::MAX),
+        };
+        let trail = self.0.open_table(AUDIT)?;
+        let mut entries = Vec::new();
+        if let Some(customer) = &page.customer {
+            let index = self.0.open_table(CUSTOMER_AUDIT)?;
+            let customer = customer.as_str();
+            let places = index.range((customer, (0, 0))..(customer, before))?;
+            for place in places.rev().take(page.limit) {
+                let (_, id) = place?.0.value();
+                let Some(row) = trail.get(id)? else { continue };
+                entries.push(stored_audit(id.into(), row.value())?);
+            }
+        } else {
+            for row in trail.range(..before)?.rev().take(page.limit) {
+                let (id, row) = row?;
+                entries.push(stored_audit(id.value().into(), row.value())?);
+            }
+        }
+        Ok(entries)
+    }
+
+    pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {
+        let Some(meta) = self.meta()? else { return Ok(None) };
+        let log = self.0.open_table(LOG)?;
+        let Some((log_id, _)) = log.last()? else { return Err(unexpected("an empty log")) };
+        let log_id = EntryId::from(log_id.value()).to_string();
+        let restricted = meta.restricted();
+        Ok(Some(Head { epoch: meta.epoch, revision: meta.revision, log_id, restricted }))
+    }
+
+    pub(super) fn restricted_page(&self, from: Option<&str>) -> Result<RestrictedPage, StoreError> {
+        let restricted = self.0.open_table(RESTRICTED)?;
+        let low = from.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut entries = Vec::new();
+        for row in restricted.range::<&str>((low, Bound::Unbounded))?.take(PAGE) {
+            let (key, value) = row?;
+            entries.push(format::read_restricted(key.value(), value.value())?);
+        }
+        let next = entries.get(PAGE - 1).map(|last| last.key.to_string());
+        Ok(RestrictedPage { entries, next })
+    }
+
+    pub(super) fn log(&self, from: &str, count: usize) -> Result<Vec<Change>, StoreError> {
+        let from = if from.is_empty() { (0, 0) } else { from.parse::<EntryId>()?.key() };
+        let mut changes = Vec::new();
+        for row in self.0.open_table(LOG)?.range(from..)?.take(count) {
+            let (id, row) = row?;
+            let (revision, line) = row.value();
+            changes.push(Change {
+                revision: Revision(revision),
+                log_id: EntryId::from(id.value()).to_string(),
+                subject: Subject::from_log(line),
+            });
+        }
+        Ok(changes)
+    }
+
+    pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let mut keys = Vec::new();
+        for row in self.0.open_table(KEYS)?.iter()? {
+            let (id, stored) = row?;
+            keys.push((id.value().to_owned(), stored.value().to_owned()));
+        }
+        Ok(keys)
+    }
+
+    fn meta(&self) -> Result<Option<Meta>, StoreError> {
+        Meta::read(&self.0.open_table(META)?)
+    }
+
+    fn record(&self, key: &CustomerKey) -> Result<StoredRecord, StoreError> {
+        let json = self.text(RECORDS, key.as_str())?;
+        Ok(json.map_or(StoredRecord::Absent, |json| format::read_record(key, &json)))
+    }
+
+    fn text(
+        &self,
+        table: TableDefinition<'_, &'static str, &'static str>,
+        key: &str,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(self.0.open_table(table)?.get(key)?.map(|found| found.value().to_owned()))
+    }
+
+    /// The customer of an index, unless it cannot be read: one broken record must not hide the
+    /// others.
+    fn listed(&self, key: &str) -> Result<Option<Customer>, StoreError> {
+        let found = CustomerKey::parse(key).map_err(unexpected).and_then(|key| self.customer(&key));
+        if let Err(error @ StoreError::Unexpected(_)) = &found {
+            tracing::warn!(customer.id = key, %error, "A customer cannot be listed");
+            return Ok(None);
+        }
+        found
+    }
+}
+
+fn stored_audit(
+    id: EntryId,
+    (revision, chain, entry): (u64, &str, &str),
+) -> Result<StoredAudit, StoreError> {
+    let unreadable = |error| unexpected(format!("the audit entry {id}: {error}"));
+    Ok(StoredAudit {
+        id: id.to_string(),
+        revision: Revision(revision),
+        entry: serde_json::from_str(entry).map_err(unreadable)?,
+        chain: chain.to_owned(),
+    })
+}
+
+/// How much of the restricted set is read at a time.
+const PAGE: usize = 1000;

@@ -1,0 +1,173 @@
+//! The one thread that writes.
+//!
+//! Whatever waits for it shares one transaction, so a slow disk makes commits wait longer but
+//! hardly makes fewer of them.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use redb::Database;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{batch::Batch, snapshot::Snapshot};
+use crate::{
+    clock::Clock,
+    domain::{Change, Epoch, Partition},
+    store::{Commit, CommitError, Committed, CreateError, Push, StoreError},
+};
+
+/// What the writer is asked for, and where the answer goes.
+pub(super) enum Request {
+    /// To make a change.
+    Commit(Box<Commit>, oneshot::Sender<Result<Committed, CommitError>>),
+    /// To begin the first history.
+    Create(Epoch, oneshot::Sender<Result<(), CreateError>>),
+    /// For a snapshot that holds nothing that is not pushed yet.
+    Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
+    /// To push every change from now on.
+    Subscribe(oneshot::Sender<mpsc::Receiver<Push>>),
+}
+
+/// The way to the thread. When it goes, the thread makes what is still waiting, ends, and has
+/// let go of the database.
+///
+/// The fields go in this order: the queue closes first, which ends the thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    requests: mpsc::Sender<Request>,
+    _thread: Joined,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(database: Arc<Database>, clock: Clock) -> Result<Self, StoreError> {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let desk = Desk { database, clock, subscribers: Vec::new() };
+        let thread = thread::Builder::new()
+            .name("tollgate-store".to_owned())
+            .spawn(move || desk.serve(queue))
+            .map_err(|error| StoreError::Unreachable(format!("no thread to write: {error}")))?;
+        Ok(Self { requests, _thread: Joined(Some(thread)) })
+    }
+
+    /// Asks for something and waits for the answer.
+    pub(super) async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let ended = || StoreError::Unreachable("the thread that writes has ended".to_owned());
+        self.requests.send(request(reply)).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
+    }
+}
+
+/// A thread that is waited for.
+#[derive(Debug)]
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        // One that panicked has told so already.
+        let _ = self.0.take().map(JoinHandle::join);
+    }
+}
+
+/// What the thread holds. When it ends, however it does, so do the sessions.
+struct Desk {
+    database: Arc<Database>,
+    clock: Clock,
+    subscribers: Vec<mpsc::Sender<Push>>,
+}
+
+type Waiting = (Box<Commit>, oneshot::Sender<Result<Committed, CommitError>>);
+
+impl Desk {
+    fn serve(mut self, mut queue: mpsc::Receiver<Request>) {
+        let mut requests = Vec::with_capacity(BATCH);
+        while queue.blocking_recv_many(&mut requests, BATCH) > 0 {
+            let mut commits = Vec::with_capacity(requests.len());
+            for request in requests.drain(..) {
+                // Who no longer waits for an answer needs none.
+                match request {
+                    Request::Commit(commit, reply) => commits.push((commit, reply)),
+                    Request::Create(epoch, reply) => {
+                        let created = self.transact(|batch| batch.create(&epoch));
+                        let _ = reply.send(created.unwrap_or_else(|error| Err(error.into())));
+                    }
+                    Request::Snapshot(reply) => {
+                        let _ = reply.send(Snapshot::of(&self.database));
+                    }
+                    Request::Subscribe(reply) => {
+                        let (sender, pushes) = mpsc::channel(PUSHES_HELD);
+                        self.subscribers.push(sender);
+                        let _ = reply.send(pushes);
+                    }
+                }
+            }
+            self.commit(commits);
+        }
+    }
+
+    /// Makes all of `waiting` in one transaction, and answers when it is durable and pushed.
+    fn commit(&mut self, waiting: Vec<Waiting>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let outcomes = self.transact(|batch| {
+            waiting.iter().map(|(commit, _)| batch.commit(commit)).collect::<Result<Vec<_>, _>>()
+        });
+        match outcomes {
+            Ok(outcomes) => {
+                for ((_, reply), outcome) in waiting.into_iter().zip(outcomes) {
+                    let _ = reply.send(outcome);
+                }
+            }
+            Err(error) => {
+                let why = error.to_string();
+                for (_, reply) in waiting {
+                    let _ = reply.send(Err(StoreError::Unreachable(why.clone()).into()));
+                }
+            }
+        }
+    }
+
+    /// Runs `work` in a transaction and makes it durable, which is redb's default. Then pushes
+    /// what it changed. When any of it fails, nothing is pushed.
+    fn transact<T>(
+        &mut self,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.database.begin_write()?;
+        let mut batch = Batch::begin(&transaction, self.clock.now())?;
+        let outcome = work(&mut batch)?;
+        match batch.finish()? {
+            Some(changes) => {
+                transaction.commit()?;
+                self.push(&changes);
+            }
+            None => transaction.abort()?,
+        }
+        Ok(outcome)
+    }
+
+    /// A subscriber that does not keep up is dropped: its session ends, and the next one catches
+    /// up from the log.
+    fn push(&mut self, changes: &[Change]) {
+        self.subscribers.retain(|subscriber| {
+            changes.iter().all(|change| {
+                let push = Push { partition: Partition(0), change: change.clone() };
+                subscriber.try_send(push).is_ok()
+            })
+        });
+    }
+}
+
+/// How many commits share a transaction at most.
+pub(super) const BATCH: usize = 64;
+/// How many requests may wait. Those beyond wait to be let in.
+const QUEUE: usize = 1024;
+/// How many changes a session may be behind.
+const PUSHES_HELD: usize = 8192;

@@ -1,0 +1,283 @@
+//! Records in Redis or Valkey. Only the script writes.
+
+mod connection;
+mod keys;
+mod script;
+pub mod session;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use redis::{Client, RedisError, aio::MultiplexedConnection};
+
+use self::{
+    connection::{Lazy, store_error},
+    keys::Keys,
+};
+use super::{
+    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction,
+    PARTITIONS, Read, Session, StoreError, StoredRecord,
+    format::{self, FORMAT, unexpected},
+};
+use crate::domain::{
+    Customer, CustomerKey, Epoch, Partition, Private, Revision, audit::StoredAudit,
+};
+
+/// One Redis or Valkey server.
+#[derive(Clone, Debug)]
+pub struct Redis {
+    client: Client,
+    keys: Keys,
+    commands: Lazy,
+    /// The connection of the newest session. Fills read on it, so that they ask the very server
+    /// that the feed follows.
+    session: Arc<ArcSwapOption<MultiplexedConnection>>,
+}
+
+impl Redis {
+    /// Prepares the adapter for the server at `url`; nothing is sent yet. `password` stands in
+    /// for one that `url` does not carry.
+    pub fn open(url: &str, password: Option<&str>, key_prefix: &str) -> Result<Self, StoreError> {
+        let client = connection::client(url, password)?;
+        Ok(Self {
+            commands: Lazy::new(client.clone()),
+            client,
+            keys: Keys::new(key_prefix),
+            session: Arc::default(),
+        })
+    }
+
+    /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
+    pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
+        let session = self.session.load_full();
+        let no_session = || StoreError::Unreachable("there is no session".to_owned());
+        let mut connection = (*session.ok_or_else(no_session)?).clone();
+        let partition = key.partition(PARTITIONS);
+        let mut transaction = redis::pipe();
+        transaction.atomic().ignore_errors();
+        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
+        transaction.cmd("GET").arg(self.keys.record(partition, key));
+        let (head, record): (
+            Result<(Option<String>, Option<u64>), RedisError>,
+            Result<Option<String>, RedisError>,
+        ) = answers(transaction.query_async(&mut connection).await)?;
+        let (epoch, revision) = head.map_err(|error| store_error(&error))?;
+        let (Some(epoch), Some(revision)) = (epoch, revision) else {
+            return Err(unexpected("a store without a history"));
+        };
+        let record = match record {
+            Ok(None) => StoredRecord::Absent,
+            Ok(Some(json)) => format::read_record(key, &json),
+            Err(error) if is_the_keys_fault(&error) => StoredRecord::Unreadable(error.to_string()),
+            Err(error) => return Err(store_error(&error)),
+        };
+        let epoch = Epoch::parse(&epoch).map_err(unexpected)?;
+        Ok(Read { epoch, revision: Revision(revision), record })
+    }
+
+    /// See [`super::Store::customer`].
+    pub async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
+        let mut found = self.customers_named(std::slice::from_ref(key)).await?;
+        found.pop().map(|(key, record, private)| assemble(&key, record, private)).unwrap_or(Ok(None))
+    }
+
+    /// See [`super::Store::customers`].
+    pub async fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
+        let mut keys = Vec::new();
+        for partition in partitions() {
+            keys.extend(self.keys_of(partition, page).await?);
+        }
+        keys.sort_by(|a, b| match page.direction {
+            Direction::Ascending => a.cmp(b),
+            Direction::Descending => b.cmp(a),
+        });
+        keys.truncate(page.limit);
+        let mut customers = Vec::with_capacity(keys.len());
+        for (key, record, private) in self.customers_named(&keys).await? {
+            match assemble(&key, record, private) {
+                Ok(found) => customers.extend(found),
+                Err(error) => {
+                    tracing::warn!(customer.id = %key, %error, "A customer cannot be listed");
+                }
+            }
+        }
+        Ok(customers)
+    }
+
+    /// See [`super::Store::audit`].
+    pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
+        let streams: Vec<_> = match &page.customer {
+            Some(key) => vec![self.keys.customer_audit(key.partition(PARTITIONS), key)],
+            None => partitions().map(|partition| self.keys.audit(partition)).collect(),
+        };
+        let before = page.before.as_ref().map_or_else(|| "+".to_owned(), |id| format!("({id}"));
+        let mut entries = Vec::new();
+        for stream in streams {
+            let mut command = redis::cmd("XREVRANGE");
+            command.arg(stream).arg(&before).arg("-").arg("COUNT").arg(page.limit);
+            let found: Vec<(String, AuditFields)> = self.commands.ask(&command).await?;
+            for (id, fields) in found {
+                entries.push(read_audit(id, &fields)?);
+            }
+        }
+        entries.sort_by_key(|entry| std::cmp::Reverse(stream_order(&entry.id)));
+        entries.truncate(page.limit);
+        Ok(entries)
+    }
+
+    /// See [`super::Store::commit`]. A connection that breaks is tried once more: what was
+    /// committed by the first try is then a conflict, which the caller resolves by reading again.
+    pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        let invocation = script::commit(&self.keys, &commit)?;
+        let reply: Vec<String> = self.commands.ask(&invocation).await?;
+        script::read_commit_reply(&reply)
+    }
+
+    /// See [`super::Store::create`].
+    pub async fn create(&self, epoch: &Epoch) -> Result<(), CreateError> {
+        if self.holds_any_key().await? && !self.has_history().await? {
+            return Err(CreateError::NotEmpty);
+        }
+        for partition in partitions().rev() {
+            let invocation = script::create(&self.keys, partition, epoch);
+            let reply: Vec<String> = self.commands.ask(&invocation).await?;
+            script::read_create_reply(&reply)?;
+        }
+        Ok(())
+    }
+
+    /// See [`super::Store::open_session`].
+    pub async fn open_session(&self) -> Result<Session, StoreError> {
+        let session = session::open(&self.client, &self.keys).await?;
+        if let super::SessionReader::Redis(reader) = &session.reader {
+            self.session.store(Some(Arc::new(reader.connection())));
+        }
+        Ok(session)
+    }
+
+    async fn has_history(&self) -> Result<bool, StoreError> {
+        let meta = self.keys.meta(Partition(0));
+        let command = redis::Cmd::exists(meta);
+        self.commands.ask(&command).await
+    }
+
+    async fn holds_any_key(&self) -> Result<bool, StoreError> {
+        let pattern = format!("{}*", self.keys.any());
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut command = redis::cmd("SCAN");
+            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
+            let (next, found): (String, Vec<String>) = self.commands.ask(&command).await?;
+            if !found.is_empty() {
+                return Ok(true);
+            }
+            if next == "0" {
+                return Ok(false);
+            }
+            cursor = next;
+        }
+    }
+
+    async fn keys_of(
+        &self,
+        partition: Partition,
+        page: &CustomerPage,
+    ) -> Result<Vec<CustomerKey>, StoreError> {
+        let index = match page.among {
+            Among::All => self.keys.customers(partition),
+            Among::Restricted => self.keys.restricted_index(partition),
+        };
+        let after = page.after.as_ref().map(|key| format!("({key}"));
+        // Every key is ASCII, so this is above all that begin with the prefix.
+        let (low, high) = (format!("[{}", page.prefix), format!("({}\x7f", page.prefix));
+        let mut command = match page.direction {
+            Direction::Ascending => {
+                let mut command = redis::cmd("ZRANGEBYLEX");
+                command.arg(index).arg(after.unwrap_or(low)).arg(high);
+                command
+            }
+            Direction::Descending => {
+                let mut command = redis::cmd("ZREVRANGEBYLEX");
+                command.arg(index).arg(after.unwrap_or(high)).arg(low);
+                command
+            }
+        };
+        command.arg("LIMIT").arg(0).arg(page.limit);
+        let found: Vec<String> = self.commands.ask(&command).await?;
+        found.iter().map(|key| CustomerKey::parse(key).map_err(unexpected)).collect()
+    }
+
+    async fn customers_named(&self, keys: &[CustomerKey]) -> Result<Vec<Stored>, StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        for key in keys {
+            let partition = key.partition(PARTITIONS);
+            pipeline.cmd("GET").arg(self.keys.record(partition, key));
+            pipeline.cmd("GET").arg(self.keys.private(partition, key));
+        }
+        let answers: Vec<Result<Option<String>, RedisError>> = self.commands.ask(&pipeline).await?;
+        let mut stored = Vec::with_capacity(keys.len());
+        let mut answers = answers.into_iter();
+        for key in keys {
+            let (Some(record), Some(private)) = (answers.next(), answers.next()) else { break };
+            stored.push((key.clone(), record, private));
+        }
+        Ok(stored)
+    }
+}
+
+type Stored =
+    (CustomerKey, Result<Option<String>, RedisError>, Result<Option<String>, RedisError>);
+type AuditFields = std::collections::HashMap<String, String>;
+
+fn partitions() -> impl DoubleEndedIterator<Item = Partition> {
+    (0..PARTITIONS).map(Partition)
+}
+
+fn answers<T>(answered: Result<T, RedisError>) -> Result<T, StoreError> {
+    answered.map_err(|error| store_error(&error))
+}
+
+/// Whether the server answered, and what is at the key is not what it should be.
+fn is_the_keys_fault(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE") || error.kind() == redis::ErrorKind::UnexpectedReturnType
+}
+
+fn assemble(
+    key: &CustomerKey,
+    record: Result<Option<String>, RedisError>,
+    private: Result<Option<String>, RedisError>,
+) -> Result<Option<Customer>, StoreError> {
+    let Some(record) = record.map_err(|error| store_error(&error))? else { return Ok(None) };
+    let record = match format::read_record(key, &record) {
+        StoredRecord::Known(record) => record,
+        StoredRecord::Absent => return Ok(None),
+        StoredRecord::Unreadable(why) => return Err(unexpected(format!("{key}: {why}"))),
+    };
+    let private = match private.map_err(|error| store_error(&error))? {
+        Some(json) => serde_json::from_str(&json).map_err(unexpected)?,
+        None => Private::default(),
+    };
+    Ok(Some(Customer { record, private }))
+}
+
+fn read_audit(id: String, fields: &AuditFields) -> Result<StoredAudit, StoreError> {
+    let field = |name: &str| fields.get(name).ok_or_else(|| unexpected(format!("audit entry {id}")));
+    Ok(StoredAudit {
+        revision: Revision(field("rev")?.parse().map_err(unexpected)?),
+        entry: serde_json::from_str(field("entry")?).map_err(unexpected)?,
+        chain: field("chain")?.clone(),
+        id,
+    })
+}
+
+/// The order of stream ids, which as text would put 9-0 after 10-0.
+fn stream_order(id: &str) -> (u64, u64) {
+    let (millis, counter) = id.split_once('-').unwrap_or((id, "0"));
+    (millis.parse().unwrap_or(0), counter.parse().unwrap_or(0))
+}
+
+/// Refuses a store that a newer Tollgate wrote.
+fn check_format(found: u64) -> Result<(), StoreError> {
+    if found > FORMAT { Err(StoreError::NewerFormat { found, known: FORMAT }) } else { Ok(()) }
+}

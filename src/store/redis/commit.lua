@@ -1,0 +1,109 @@
+-- Makes one change with its audit entry and its place in the log, or nothing at all.
+-- Lua is atomic but is not rolled back by an error half way, so everything that can be refused
+-- is looked at before the first write. JSON is never decoded here: cjson turns [] into {} and
+-- loses integers beyond 2^53.
+local meta, record, private, restricted, restricted_index, customers, log, audit, customer_audit,
+      idempotency, keys = unpack(KEYS)
+local what, epoch, watermark, expected, customer, record_start, record_end, private_json, compact,
+      line, entry, entry_sha256, body_digest, key_id, stored, channel = unpack(ARGV)
+
+for key, kind in pairs({
+  [meta] = 'hash', [record] = 'string', [private] = 'string', [restricted] = 'hash',
+  [restricted_index] = 'zset', [customers] = 'zset', [log] = 'stream', [audit] = 'stream',
+  [customer_audit] = 'stream', [idempotency] = 'string', [keys] = 'hash',
+}) do
+  local found = redis.call('TYPE', key).ok
+  if found ~= 'none' and found ~= kind then return {'WRONG_TYPE', key} end
+end
+
+local head = redis.call('HMGET', meta, 'epoch', 'rev', 'restricted_count', 'restricted_digest', 'chain')
+if not head[1] or head[1] ~= epoch then return {'EPOCH'} end
+if tonumber(head[2]) < tonumber(watermark) then return {'BEHIND'} end
+
+if body_digest ~= '' then
+  local before = redis.call('GET', idempotency)
+  if before then
+    local digest, revision, changed = string.match(before, '^(%x+) (%d+) ([01])$')
+    if digest ~= body_digest then return {'KEY_REUSED'} end
+    return {'REPLAYED', revision, changed}
+  end
+end
+
+local count = tonumber(head[3])
+if what == 'customer' then
+  if redis.call('HLEN', restricted) ~= count then return {'RESTRICTED_LOST'} end
+  local held = redis.call('GET', record)
+  local held_revision = ''
+  if held then
+    held_revision = string.match(held, '^{"format":%d+,"revision":(%d+)[,}]')
+    if not held_revision then return {'UNREADABLE', record} end
+  end
+  if held_revision ~= expected then return {'CONFLICT'} end
+end
+
+-- From here on nothing is refused.
+local revision = head[2]
+if what ~= 'nothing' then
+  revision = string.format('%.0f', redis.call('HINCRBY', meta, 'rev', 1))
+end
+
+if what == 'customer' then
+  redis.call('SET', record, record_start .. revision .. record_end)
+  redis.call('SET', private, private_json)
+  redis.call('ZADD', customers, 0, customer)
+
+  local high = tonumber(string.sub(head[4], 1, 8), 16)
+  local low = tonumber(string.sub(head[4], 9, 16), 16)
+  local function toggle(entry_revision)
+    local hash = redis.sha1hex(customer .. ':' .. entry_revision)
+    high = bit.bxor(high, tonumber(string.sub(hash, 1, 8), 16))
+    low = bit.bxor(low, tonumber(string.sub(hash, 9, 16), 16))
+  end
+  local held = redis.call('HGET', restricted, customer)
+  if held then
+    toggle(string.match(held, '^%d+') or '')
+    count = count - 1
+  end
+  if compact ~= '' then
+    redis.call('HSET', restricted, customer, revision .. '|' .. compact)
+    redis.call('ZADD', restricted_index, 0, customer)
+    toggle(revision)
+    count = count + 1
+  else
+    redis.call('HDEL', restricted, customer)
+    redis.call('ZREM', restricted_index, customer)
+  end
+  redis.call('HSET', meta, 'restricted_count', string.format('%.0f', count),
+             'restricted_digest', bit.tohex(high) .. bit.tohex(low))
+elseif what == 'key' then
+  if stored == '' then
+    redis.call('HDEL', keys, key_id)
+  else
+    redis.call('HSET', keys, key_id, stored)
+  end
+end
+
+local time = redis.call('TIME')
+local millis = time[1] .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
+local chain = redis.sha1hex((head[5] or '') .. revision .. millis .. entry_sha256)
+local audited = {'rev', revision, 'ms', millis, 'entry', entry, 'chain', chain}
+local audit_id = redis.call('XADD', audit, '*', unpack(audited))
+if customer ~= '' then
+  redis.call('XADD', customer_audit, 'MAXLEN', '50', audit_id, unpack(audited))
+end
+redis.call('HSET', meta, 'chain', chain)
+
+local changed = '0'
+local log_id
+if what ~= 'nothing' then
+  changed = '1'
+  log_id = redis.call('XADD', log, 'MAXLEN', '~', '100000', '*', 'rev', revision, 'change', line)
+  redis.call('HSET', meta, 'sid', log_id)
+end
+if body_digest ~= '' then
+  redis.call('SET', idempotency, body_digest .. ' ' .. revision .. ' ' .. changed, 'EX', 86400)
+end
+if log_id then
+  redis.call('PUBLISH', channel, log_id .. ' ' .. revision .. ' ' .. line)
+end
+return {'COMMITTED', revision, changed}

@@ -1,0 +1,12 @@
+-- Begins the first history of an empty partition.
+local meta, log = unpack(KEYS)
+local epoch, format, partitions, line, channel = unpack(ARGV)
+if redis.call('EXISTS', meta) == 1 then return {'EXISTS'} end
+if redis.call('EXISTS', log) == 1 then return {'NOT_EMPTY'} end
+redis.call('HSET', meta, 'format', format, 'partitions', partitions, 'epoch', epoch,
+           'created', epoch, 'previous', '', 'rev', '1', 'restricted_count', '0',
+           'restricted_digest', '0000000000000000', 'chain', '')
+local log_id = redis.call('XADD', log, '*', 'rev', '1', 'change', line)
+redis.call('HSET', meta, 'sid', log_id)
+redis.call('PUBLISH', channel, log_id .. ' 1 ' .. line)
+return {'CREATED'}

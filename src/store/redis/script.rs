@@ -1,0 +1,162 @@
+//! The scripts: what they are sent, and what their answers mean.
+
+use std::sync::LazyLock;
+
+use redis::{Script, ScriptInvocation};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    super::{
+        Commit, CommitError, Committed, CreateError, PARTITIONS, StoreError, Write,
+        format::{self, FORMAT, hex, unexpected},
+    },
+    keys::Keys,
+};
+use crate::domain::{CustomerKey, Epoch, Partition, Revision, Subject};
+
+/// Prepares the script that makes `commit`.
+pub(super) fn commit(
+    keys: &Keys,
+    commit: &Commit,
+) -> Result<ScriptInvocation<'static>, StoreError> {
+    let partition = commit.partition();
+    let entry = serde_json::to_string(&commit.audit).map_err(unexpected)?;
+    let entry_sha256 = hex(&Sha256::digest(&entry));
+    let digests = commit.idempotency.as_ref();
+    let line = commit.write.subject().map(|subject| subject.to_log()).unwrap_or_default();
+
+    let mut arguments = Arguments { line, ..Arguments::default() };
+    let customer: Option<&CustomerKey> = match &commit.write {
+        Write::Customer(write) => {
+            arguments.what = "customer";
+            arguments.expected = write.expected.map(|at| at.to_string()).unwrap_or_default();
+            arguments.record_end = format::record_tail(&write.body)?;
+            arguments.private = serde_json::to_string(&write.private).map_err(unexpected)?;
+            arguments.compact = write.body.restrictions.to_compact();
+            Some(&write.key)
+        }
+        Write::Key { id, stored } => {
+            arguments.what = "key";
+            arguments.key_id.clone_from(id);
+            arguments.stored = stored.clone().unwrap_or_default();
+            None
+        }
+        Write::Nothing { customer } => {
+            arguments.what = "nothing";
+            customer.as_ref()
+        }
+    };
+
+    // What a commit does not touch is named by a key that it does: on a cluster every key has to
+    // be of the same partition, and no name may be empty.
+    let meta = keys.meta(partition);
+    let per_customer = |name: fn(&Keys, Partition, &CustomerKey) -> String| {
+        customer.map_or_else(String::new, |customer| name(keys, partition, customer))
+    };
+    let audit = keys.audit(partition);
+    let or = |name: String, otherwise: &str| {
+        if name.is_empty() { otherwise.to_owned() } else { name }
+    };
+    let mut invocation = COMMIT.prepare_invoke();
+    invocation
+        .key(&meta)
+        .key(or(per_customer(Keys::record), &keys.channel(partition)))
+        .key(or(per_customer(Keys::private), &keys.channel(partition)))
+        .key(keys.restricted(partition))
+        .key(keys.restricted_index(partition))
+        .key(keys.customers(partition))
+        .key(keys.log(partition))
+        .key(&audit)
+        .key(or(per_customer(Keys::customer_audit), &audit))
+        .key(digests.map_or_else(
+            || keys.channel(partition),
+            |digests| keys.idempotency(partition, &digests.key_digest),
+        ))
+        .key(match commit.write {
+            Write::Key { .. } => keys.operators(),
+            Write::Customer(_) | Write::Nothing { .. } => meta.clone(),
+        })
+        .arg(arguments.what)
+        .arg(commit.writer.epoch.as_str())
+        .arg(commit.writer.watermark.0)
+        .arg(arguments.expected)
+        .arg(customer.map_or("", CustomerKey::as_str))
+        .arg(format!("{{\"format\":{FORMAT},\"revision\":"))
+        .arg(arguments.record_end)
+        .arg(arguments.private)
+        .arg(arguments.compact)
+        .arg(arguments.line)
+        .arg(entry)
+        .arg(entry_sha256)
+        .arg(digests.map_or("", |digests| &digests.body_digest))
+        .arg(arguments.key_id)
+        .arg(arguments.stored)
+        .arg(keys.channel(partition));
+    Ok(invocation)
+}
+
+/// Reads what the commit script answered.
+pub(super) fn read_commit_reply(reply: &[String]) -> Result<Committed, CommitError> {
+    let committed = |revision: &String, changed: &String, replayed| {
+        let revision = revision.parse().map(Revision).map_err(unexpected)?;
+        Ok(Committed { revision, changed: changed == "1", replayed })
+    };
+    let Some((status, rest)) = reply.split_first() else {
+        return Err(unexpected("an empty answer of the script").into());
+    };
+    match (status.as_str(), rest) {
+        ("COMMITTED", [revision, changed]) => committed(revision, changed, false),
+        ("REPLAYED", [revision, changed]) => committed(revision, changed, true),
+        ("EPOCH", _) => Err(CommitError::Epoch),
+        ("BEHIND", _) => Err(CommitError::Behind),
+        ("CONFLICT", _) => Err(CommitError::Conflict),
+        ("KEY_REUSED", _) => Err(CommitError::IdempotencyKeyReused),
+        ("RESTRICTED_LOST", _) => Err(CommitError::RestrictedLost),
+        ("WRONG_TYPE", [key]) => Err(CommitError::WrongType(key.clone())),
+        ("UNREADABLE", [key]) => Err(unexpected(format!("{key} is not a record")).into()),
+        _ => Err(unexpected(format!("the script's answer {status}")).into()),
+    }
+}
+
+/// Prepares the script that begins `epoch` in `partition`.
+pub(super) fn create(
+    keys: &Keys,
+    partition: Partition,
+    epoch: &Epoch,
+) -> ScriptInvocation<'static> {
+    let mut invocation = CREATE.prepare_invoke();
+    invocation
+        .key(keys.meta(partition))
+        .key(keys.log(partition))
+        .arg(epoch.as_str())
+        .arg(FORMAT)
+        .arg(PARTITIONS)
+        .arg(Subject::Created.to_log())
+        .arg(keys.channel(partition));
+    invocation
+}
+
+/// Reads what the create script answered.
+pub(super) fn read_create_reply(reply: &[String]) -> Result<(), CreateError> {
+    match reply.first().map(String::as_str) {
+        Some("CREATED") => Ok(()),
+        Some("EXISTS") => Err(CreateError::Exists),
+        Some("NOT_EMPTY") => Err(CreateError::NotEmpty),
+        other => Err(unexpected(format!("the script's answer {other:?}")).into()),
+    }
+}
+
+#[derive(Default)]
+struct Arguments {
+    what: &'static str,
+    expected: String,
+    record_end: String,
+    private: String,
+    compact: String,
+    line: String,
+    key_id: String,
+    stored: String,
+}
+
+static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("create.lua")));

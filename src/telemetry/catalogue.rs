@@ -1,0 +1,167 @@
+//! Every metric: name, help text, kind, labels and buckets, and nothing else.
+//!
+//! Units are in the names, and are base units: seconds, bytes, plain counts. Label values come
+//! from the closed sets of [`super::label`].
+
+pub use super::label::{AuthFailure, Dialect, FillResult, StoreCommand, Tier, Unreadable};
+
+/// What is said of one metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// One sentence about it.
+    pub help: &'static str,
+    /// What it counts or measures with.
+    pub kind: Kind,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+}
+
+/// The kind of a metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Only ever grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts in buckets, by their upper bounds.
+    Histogram(&'static [f64]),
+}
+
+impl Metric {
+    const fn counter(
+        name: &'static str,
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Self {
+        Self { name, help, kind: Kind::Counter, labels }
+    }
+
+    const fn gauge(
+        name: &'static str,
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Self {
+        Self { name, help, kind: Kind::Gauge, labels }
+    }
+
+    const fn histogram(
+        name: &'static str,
+        buckets: &'static [f64],
+        labels: &'static [&'static str],
+        help: &'static str,
+    ) -> Self {
+        Self { name, help, kind: Kind::Histogram(buckets), labels }
+    }
+
+    /// Describes it to the current recorder.
+    pub fn describe(&self) {
+        match self.kind {
+            Kind::Counter => metrics::describe_counter!(self.name, self.help),
+            Kind::Gauge => metrics::describe_gauge!(self.name, self.help),
+            Kind::Histogram(_) => metrics::describe_histogram!(self.name, self.help),
+        }
+    }
+}
+
+/// Declares the constants, and [`ALL`] with each of them.
+macro_rules! catalogue {
+    ($( $(#[$meta:meta])* $id:ident = $metric:expr; )+) => {
+        $( $(#[$meta])* pub const $id: Metric = $metric; )+
+
+        /// Every metric of Tollgate's own.
+        pub const ALL: &[Metric] = &[$( $id, )+];
+    };
+}
+
+catalogue! {
+    /// By dialect, outcome and reason.
+    CHECKS = Metric::counter("tollgate_checks_total", &["dialect", "outcome", "reason"],
+        "Checks answered, by the dialect they were asked in, and by what was answered and why.");
+    /// By dialect.
+    CHECK_SECONDS = Metric::histogram("tollgate_check_duration_seconds", CHECK_BUCKETS, &["dialect"],
+        "Time from a check's arrival to its answer.");
+    /// By dialect.
+    STALE_ANSWERS = Metric::counter("tollgate_stale_answers_total", &["dialect"],
+        "Checks answered from a picture older than the staleness budget.");
+    /// By result.
+    FILLS = Metric::counter("tollgate_fills_total", &["result"],
+        "Reads of the store for a customer that was not in memory, by what came of them.");
+    /// Without labels.
+    FILLS_COALESCED = Metric::counter("tollgate_fills_coalesced_total", &[],
+        "Checks that waited for a fill begun by another check of the same customer.");
+    /// By tier.
+    CACHE_ENTRIES = Metric::gauge("tollgate_cache_entries", &["tier"],
+        "Customers held in memory, by the part of the cache that holds them.");
+    /// 0 or 1.
+    FEED_CONNECTED = Metric::gauge("tollgate_feed_connected", &[],
+        "1 while this instance hears the store's changes, else 0.");
+    /// In seconds.
+    FEED_STALENESS = Metric::gauge("tollgate_feed_staleness_seconds", &[],
+        "Time since the picture in memory was last confirmed by the store. Alert on this one.");
+    /// A revision.
+    FEED_WATERMARK = Metric::gauge("tollgate_feed_watermark", &[],
+        "The store's revision up to which every change is applied here.");
+    /// Without labels.
+    FEED_CHANGES = Metric::counter("tollgate_feed_changes_total", &[],
+        "Changes heard and applied.");
+    /// Without labels.
+    FEED_GAPS = Metric::counter("tollgate_feed_gaps_total", &[],
+        "Times the feed skipped a revision.");
+    /// Without labels.
+    FEED_CATCH_UPS = Metric::counter("tollgate_feed_catch_ups_total", &[],
+        "Times missed changes were read from the store's log.");
+    /// Without labels.
+    FEED_RESNAPSHOTS = Metric::counter("tollgate_feed_resnapshots_total", &[],
+        "Times the whole restricted set was read from the store, the first one included.");
+    /// Without labels.
+    FEED_DISCONNECTS = Metric::counter("tollgate_feed_disconnects_total", &[],
+        "Times the feed's connection to the store was lost.");
+    /// 0 or 1.
+    FEED_SUSPECT = Metric::gauge("tollgate_feed_suspect", &[],
+        "1 while the picture in memory disagrees with the store, else 0.");
+    /// 0 or 1.
+    STORE_LOST = Metric::gauge("tollgate_store_lost", &[],
+        "1 while the store has forgotten what this instance knows and is not believed, else 0.");
+    /// By what.
+    UNREADABLE = Metric::counter("tollgate_unreadable_total", &["what"],
+        "Things in the store that this version could not read.");
+    /// In seconds.
+    CHANGE_EFFECT_SECONDS = Metric::histogram("tollgate_change_effect_seconds", EFFECT_BUCKETS, &[],
+        "Time from a change's commit in the store to its effect on this instance.");
+    /// By command.
+    STORE_COMMAND_SECONDS = Metric::histogram(
+        "tollgate_store_command_duration_seconds", STORE_BUCKETS, &["command"],
+        "Time the store took to answer a command.");
+    /// By command.
+    STORE_ERRORS = Metric::counter("tollgate_store_errors_total", &["command"],
+        "Commands that the store did not answer, or answered with an error.");
+    /// By verb and outcome.
+    OPERATOR_ACTS = Metric::counter("tollgate_operator_acts_total", &["verb", "outcome"],
+        "Acts on customers asked for by operators and systems, by what came of them.");
+    /// By code.
+    AUTH_FAILURES = Metric::counter("tollgate_auth_failures_total", &["code"],
+        "Callers turned away because of their credentials.");
+    /// Always 1.
+    BUILD_INFO = Metric::gauge("tollgate_build_info", &["version"],
+        "Always 1; the label tells which version is running.");
+}
+
+/// A check answered from memory takes microseconds; one that fills has 50 ms by default.
+const CHECK_BUCKETS: &[f64] = &[
+    0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005,
+    0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
+];
+
+/// From the 50 us that a push takes on one machine to the 10 s of a reconnect.
+const EFFECT_BUCKETS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// From an embedded read to a commit that waits for a slow disk or network.
+const STORE_BUCKETS: &[f64] = &[
+    0.000_01, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.25, 1.0, 5.0,
+];

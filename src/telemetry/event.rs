@@ -1,0 +1,323 @@
+//! One struct for each happening worth telling: its `emit` writes log line and metric together.
+
+use std::fmt::Display;
+
+use tracing::{error, info, warn};
+
+use super::{
+    Metrics,
+    label::{AuthFailure, Unreadable},
+};
+use crate::domain::{CustomerKey, Epoch, Partition, Revision};
+
+/// This instance hears the store's changes.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedConnected;
+
+impl FeedConnected {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_connected.raise();
+        info!("The feed is connected to the store");
+    }
+}
+
+/// It no longer does.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedLost<E> {
+    /// Why.
+    pub error: E,
+}
+
+impl<E: Display> FeedLost<E> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_connected.lower();
+        metrics.feed_disconnects.increment(1);
+        let error = self.error;
+        warn!(%error, "The feed lost the store, staleness grows until it is back: {error}");
+    }
+}
+
+/// The feed skipped a revision.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedGap {
+    /// In which partition.
+    pub partition: Partition,
+    /// The revision that should have come.
+    pub expected: Revision,
+    /// The one that came.
+    pub got: Revision,
+}
+
+impl FeedGap {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_gaps.increment(1);
+        let Self { partition, expected, got } = self;
+        warn!(
+            feed.partition = %partition, feed.expected = %expected, feed.got = %got,
+            "The feed of partition {partition} skipped from {expected} to {got}; \
+             reading what is missing",
+        );
+    }
+}
+
+/// What was missed has been read from the store's log.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedCaughtUp;
+
+impl FeedCaughtUp {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_catch_ups.increment(1);
+        info!("The feed caught up with the store from its log");
+    }
+}
+
+/// The restricted set is about to be read as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotBegun;
+
+impl SnapshotBegun {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_resnapshots.increment(1);
+        info!("Reading a snapshot of all restricted customers");
+    }
+}
+
+/// It was, and decides from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotInstalled {
+    /// How many customers are restricted.
+    pub customers: u64,
+}
+
+impl SnapshotInstalled {
+    /// Writes the log line; the cache keeps its own gauges.
+    pub fn emit(self, _: &Metrics) {
+        let customers = self.customers;
+        info!(snapshot.customers = customers, "The snapshot decides now: {customers} restricted");
+    }
+}
+
+/// The store forgot what this instance knows.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreLost<W> {
+    /// How that shows.
+    pub why: W,
+}
+
+impl<W: Display> StoreLost<W> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.store_lost.raise();
+        let why = self.why;
+        error!(
+            store.lost = %why,
+            "The store forgot what this instance knows and is not believed, restricted customers \
+             stay restricted: {why}",
+        );
+    }
+}
+
+/// The store is believed again.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreTrusted;
+
+impl StoreTrusted {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.store_lost.lower();
+        info!("The store is believed again");
+    }
+}
+
+/// The store was never used, and this instance may not begin its history.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreUninitialised;
+
+impl StoreUninitialised {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        warn!(
+            "The store is empty and has no history; an instance with --store-create auto and an \
+             operator listener begins one",
+        );
+    }
+}
+
+/// A history of the store begins.
+#[derive(Clone, Debug)]
+pub struct StoreCreated {
+    /// Its name.
+    pub epoch: Epoch,
+}
+
+impl StoreCreated {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        info!(store.epoch = %self.epoch, "Began the store's history {}", self.epoch);
+    }
+}
+
+/// The picture in memory disagrees with the store.
+#[derive(Clone, Copy, Debug)]
+pub struct PictureSuspect<W> {
+    /// How that shows.
+    pub why: W,
+}
+
+impl<W: Display> PictureSuspect<W> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_suspect.raise();
+        let why = self.why;
+        warn!(
+            feed.suspect = %why,
+            "The picture in memory disagrees with the store, answers are marked stale: {why}",
+        );
+    }
+}
+
+/// The picture in memory agrees with the store again.
+#[derive(Clone, Copy, Debug)]
+pub struct PictureTrusted;
+
+impl PictureTrusted {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_suspect.lower();
+        info!("The picture in memory agrees with the store again");
+    }
+}
+
+/// A customer's record cannot be read.
+#[derive(Clone, Debug)]
+pub struct RecordUnreadable<W> {
+    /// Whose.
+    pub customer: CustomerKey,
+    /// What is wrong with it.
+    pub why: W,
+}
+
+impl<W: Display> RecordUnreadable<W> {
+    /// Counts it, and writes a log line at most once a second.
+    pub fn emit(self, metrics: &Metrics) {
+        let Some(held_back) = unreadable(metrics, Unreadable::Record) else { return };
+        let Self { customer, why } = self;
+        warn!(
+            customer.id = %customer, %why, log.held_back = held_back,
+            "The record of {customer} cannot be read, its checks are undecided: {why}",
+        );
+    }
+}
+
+/// A customer's entry in the restricted set cannot be read.
+#[derive(Clone, Debug)]
+pub struct RestrictedUnreadable {
+    /// Whose.
+    pub customer: CustomerKey,
+}
+
+impl RestrictedUnreadable {
+    /// Counts it, and writes a log line at most once a second.
+    pub fn emit(self, metrics: &Metrics) {
+        let Some(held_back) = unreadable(metrics, Unreadable::Restricted) else { return };
+        let customer = self.customer;
+        warn!(
+            customer.id = %customer, log.held_back = held_back,
+            "The restrictions of {customer} cannot be read, its checks are undecided",
+        );
+    }
+}
+
+/// An entry of the store's log cannot be read.
+#[derive(Clone, Debug)]
+pub struct ChangeUnreadable {
+    /// Whose it is, if that much could be read.
+    pub customer: Option<CustomerKey>,
+}
+
+impl ChangeUnreadable {
+    /// Counts it, and writes a log line at most once a second.
+    pub fn emit(self, metrics: &Metrics) {
+        let Some(held_back) = unreadable(metrics, Unreadable::Change) else { return };
+        let customer = self.customer.as_ref().map_or("an unknown customer", CustomerKey::as_str);
+        warn!(
+            customer.id = customer,
+            log.held_back = held_back,
+            "A change of {customer} cannot be read; a newer Tollgate may have written it",
+        );
+    }
+}
+
+/// A caller was turned away because of its credentials.
+#[derive(Clone, Copy, Debug)]
+pub struct AuthFailed {
+    /// Why.
+    pub code: AuthFailure,
+}
+
+impl AuthFailed {
+    /// Counts it, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.auth_failures[self.code].increment(1);
+        let Some(held_back) = metrics.auth_lines.admit(metrics.clock.moment()) else { return };
+        let code = self.code.as_str();
+        warn!(
+            auth.code = code,
+            log.held_back = held_back,
+            "Turned a caller away: {code} ({held_back} more since the last such line)",
+        );
+    }
+}
+
+/// Counts it; then, if a line may be written, how many were held back.
+fn unreadable(metrics: &Metrics, what: Unreadable) -> Option<u64> {
+    metrics.unreadable[what].increment(1);
+    metrics.unreadable_lines[what].admit(metrics.clock.moment())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{super::recorder, *};
+
+    #[test]
+    fn a_happening_writes_its_metric() {
+        let recorder = recorder().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = Metrics::new();
+            FeedConnected.emit(&metrics);
+            FeedLost { error: "reset by peer" }.emit(&metrics);
+            FeedGap { partition: Partition(0), expected: Revision(4), got: Revision(7) }
+                .emit(&metrics);
+        });
+        let rendered = recorder.handle().render();
+        for line in [
+            "tollgate_feed_connected 0",
+            "tollgate_feed_disconnects_total 1",
+            "tollgate_feed_gaps_total 1",
+        ] {
+            assert!(rendered.lines().any(|found| found == line), "{line} in\n{rendered}");
+        }
+    }
+
+    #[test]
+    fn failures_are_counted_exactly_though_not_all_are_logged() {
+        let recorder = recorder().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            let metrics = Metrics::new();
+            for _ in 0..1000 {
+                AuthFailed { code: AuthFailure::InvalidToken }.emit(&metrics);
+            }
+            metrics.clock.advance(Duration::from_mins(1));
+            assert_eq!(metrics.auth_lines.admit(metrics.clock.moment()), Some(999));
+        });
+        let line = "tollgate_auth_failures_total{code=\"invalid_token\"} 1000";
+        assert!(recorder.handle().render().lines().any(|found| found == line));
+    }
+}

