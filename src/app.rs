@@ -1,1 +1,273 @@
-//! Placeholder.
+//! The one place that builds everything: configuration in, running service out.
+
+mod first_key;
+mod ports;
+
+use std::{convert::Infallible, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use self::ports::PortError;
+use self::ports::Ports;
+use crate::{
+    cache::{Cache, keyring::Keyring},
+    clock::Clock,
+    config::{self, Config, ConfigError, StoreCreate, StoreUrl},
+    control::{Control, keys::AdminToken},
+    domain::Partition,
+    feed::{Creation, Feed, FeedStatus},
+    gate::{self, Gate},
+    http::{
+        self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
+        serve::{Socket, serve as serve_http},
+    },
+    lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
+    store::{Store, StoreError, embedded::Embedded, redis::Redis},
+    telemetry::{self, Metrics, TelemetryError},
+};
+
+/// Serves until `stop` is done or a part of the service ends, then drains.
+///
+/// Ports are bound before anything is built, so that a taken one fails by name and at once.
+pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+    let ports = Ports::bind(&config).await?;
+    make_data_dir(&config.data_dir)?;
+    let app = App::build(&config).await?;
+    let mut tasks = Tasks::new(config.grace);
+    let draining = tasks.draining();
+
+    let (readiness, latch) = Readiness::new();
+    let feed = app.feed;
+    tasks.spawn("feed", async move {
+        let never: Infallible = feed.run(latch).await;
+        match never {}
+    });
+    let admin = Admin { readiness: readiness.clone(), ..app.admin };
+    tasks.spawn("admin", serve_admin(ports.admin, admin, draining.clone()));
+    tasks.spawn("upkeep", upkeep(app.prometheus, draining.clone()));
+    if let Some(socket) = ports.check {
+        let guarded = app.plane.guard.is_some() && !ports.check_is_local;
+        let guard = app.plane.guard.clone().filter(|_| guarded);
+        let router = http::check(DataPlane { guard, ..app.plane.clone() });
+        tasks.spawn("check", serve_http(socket, router, draining.clone()));
+    }
+    if let Some(socket) = ports.check_socket {
+        let router = http::check(DataPlane { guard: None, ..app.plane.clone() });
+        tasks.spawn("check socket", serve_http(socket, router, draining.clone()));
+    }
+    if let Some(socket) = ports.operator {
+        let operators = app.operators.clone();
+        let router = http::operator(OperatorPlane { operators, plane: app.plane.clone() });
+        tasks.spawn("operator", serve_http(socket, router, draining.clone()));
+        if app.makes_first_key && ports.operator_is_local {
+            first_key::make(&app.operators, &config.data_dir).await?;
+        }
+    }
+
+    let ended = tasks.first_end_or(stop).await;
+    // The gateway's endpoints stop sending first; then what is in flight is finished.
+    readiness.withdraw();
+    tasks.drain().await?;
+    Ok(Ended::into_result(ended)?)
+}
+
+/// Everything that serves, before it does.
+struct App {
+    feed: Feed,
+    plane: DataPlane,
+    operators: Operators,
+    admin: Admin,
+    prometheus: PrometheusHandle,
+    makes_first_key: bool,
+}
+
+impl App {
+    async fn build(config: &Config) -> Result<Self, ServeError> {
+        let prometheus = telemetry::install_metrics()?;
+        let (clock, metrics) = (Clock::system(), Metrics::new());
+        let store = open_store(config, &clock).await?;
+        let is_own = matches!(store, Store::Embedded(_));
+        let capacity = config.cache_capacity.get();
+        let cache = Cache::new(
+            store.clone(),
+            capacity,
+            config.fill_timeout,
+            clock.clone(),
+            metrics.clone(),
+        );
+        let keyring = Keyring::default();
+        let (status, feed_status) = watch::channel(FeedStatus::default());
+        let may_write = is_own || config.operator_listen.on().is_some();
+        let feed = Feed {
+            store: store.clone(),
+            cache: cache.clone(),
+            keyring: keyring.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            heartbeat: config.heartbeat,
+            creation: match config.store_create {
+                StoreCreate::Auto if may_write => Creation::Auto,
+                StoreCreate::Auto | StoreCreate::Never => Creation::Never,
+            },
+            status,
+        };
+        let settings = gate::Settings {
+            policy: config.policy(),
+            max_staleness: config.max_staleness,
+            stale_limit: config.stale_limit,
+            fill_timeout: config.fill_timeout,
+        };
+        let gate = Gate::new(cache.clone(), clock.clone(), settings);
+        let admin_token = config.admin_token()?;
+        let operators = Operators {
+            control: Control {
+                store,
+                cache: cache.clone(),
+                keyring,
+                feed: feed_status.clone(),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+            },
+            admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
+        };
+        let plane = DataPlane {
+            gate: gate.clone(),
+            clock,
+            metrics: metrics.clone(),
+            identity: identity_source(config)?,
+            disabled_billing: match config.disabled_billing {
+                config::DisabledBilling::Active => DisabledBilling::Active,
+                config::DisabledBilling::Paused => DisabledBilling::Paused,
+            },
+            guard: (!config.check_open).then(|| operators.clone()),
+        };
+        let admin = Admin {
+            readiness: Readiness::new().0,
+            cache,
+            gate,
+            feed: feed_status,
+            metrics,
+            prometheus: prometheus.clone(),
+            store: config.store.to_string(),
+        };
+        let makes_first_key = is_own && admin_token.is_none();
+        Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key })
+    }
+}
+
+/// Opens the store. One that says no, and will go on saying it, is refused now; one that does not
+/// answer may do so later.
+async fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError> {
+    let store = match &config.store {
+        StoreUrl::File(path) => {
+            Store::Embedded(Embedded::open(&config.data_dir.join(path), clock.clone())?)
+        }
+        StoreUrl::Memory => Store::Embedded(Embedded::in_memory(clock.clone())?),
+        StoreUrl::Redis(url) => {
+            let password = config.store_password()?;
+            let password = password.as_ref().map(config::Secret::expose);
+            Store::Redis(Redis::open(url.expose(), password, &config.key_prefix)?)
+        }
+    };
+    let asked = match store.open_session().await {
+        Ok(session) => session.reader.head(Partition(0)).await.map(drop),
+        Err(error) => Err(error),
+    };
+    match asked {
+        Err(error @ (StoreError::Refused(_) | StoreError::NewerFormat { .. })) => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(%error, "The store does not answer yet; it is asked again: {error}");
+            Ok(store)
+        }
+        Ok(()) => Ok(store),
+    }
+}
+
+fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
+    let header = |name: &config::HeaderName| {
+        axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
+            .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
+    };
+    Ok(IdentitySource {
+        customer_header: header(&config.customer_header)?,
+        tenant_header: config.tenant_header.on().map(header).transpose()?,
+        default_tenant: config.default_tenant.on().cloned(),
+    })
+}
+
+fn make_data_dir(path: &Path) -> Result<(), ServeError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| ServeError::DataDir { path: path.display().to_string(), source })
+}
+
+/// Runs the admin listener on a thread and a runtime of its own, and ends when it does.
+async fn serve_admin(socket: std::net::TcpListener, admin: Admin, draining: CancellationToken) {
+    let (ended, end) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        let _ended = ended;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let served = runtime.and_then(|runtime| {
+            runtime.block_on(async {
+                let socket = Socket::Tcp(tokio::net::TcpListener::from_std(socket)?);
+                serve_http(socket, http::admin(admin), draining).await;
+                Ok(())
+            })
+        });
+        if let Err(error) = served {
+            tracing::error!(%error, "The admin listener failed: {error}");
+        }
+    });
+    match thread {
+        // Nothing is ever sent: the channel closes when the thread ends.
+        Ok(_) => drop(end.await),
+        Err(error) => tracing::error!(%error, "The admin listener got no thread: {error}"),
+    }
+}
+
+/// Drains the histograms, which otherwise grow by every sample until somebody scrapes.
+async fn upkeep(prometheus: PrometheusHandle, draining: CancellationToken) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    while draining.run_until_cancelled(every.tick()).await.is_some() {
+        prometheus.run_upkeep();
+    }
+}
+
+/// Why the service did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting is impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory cannot be made.
+    #[error("the data directory {path} (--data-dir) cannot be made")]
+    DataDir {
+        /// Which directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A part of the service ended.
+    #[error(transparent)]
+    Ended(#[from] EndedEarly),
+    /// The first key was not made.
+    #[error("the first operator key cannot be made")]
+    FirstKey(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A header's name breaks the rule for header names.
+    #[error("{0} is not a header name")]
+    HeaderName(String),
+    /// A port is taken, or cannot be bound.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// Something did not finish within the grace period.
+    #[error(transparent)]
+    StillRunning(#[from] StillRunning),
+    /// The store cannot be opened.
+    #[error("the store (--store) cannot be used")]
+    Store(#[from] StoreError),
+    /// The metrics recorder cannot be installed.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
+}

@@ -1,1 +1,139 @@
-//! Placeholder.
+//! The verbs: `serve`, and those that talk to a running Tollgate.
+//!
+//! Data goes to standard output, messages to standard error. The process ends with 0 for allowed
+//! or done, 1 for denied or failed, 2 for a wrong use, 3 for undecided or unreachable.
+
+mod acts;
+mod answer;
+mod audit;
+mod check;
+mod client;
+mod customers;
+mod failure;
+mod keys;
+mod operator;
+mod out;
+mod probe;
+mod serve;
+
+use clap::{ArgMatches, Parser, Subcommand};
+use serde_json::json;
+
+pub use failure::Exit;
+pub use out::{Out, Output};
+
+use crate::{config::Config, domain};
+use failure::Failure;
+
+/// Answers one question, fast: may this customer do this, now?
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Runs Tollgate
+    Serve(Box<Config>),
+
+    /// Takes all access from a customer
+    Disable(acts::Restrict),
+    /// Lifts a disable
+    Enable(acts::Lift),
+    /// Makes a customer read-only. This is what Wingback's call named inactivate does
+    Freeze(acts::Restrict),
+    /// Lifts a freeze
+    Unfreeze(acts::Lift),
+    /// Closes a customer and keeps everything: it becomes inactive, FlexPortal's word for closed.
+    /// Wingback's call named inactivate means freeze here
+    Deactivate(acts::Restrict),
+    /// Lifts a deactivate
+    Reactivate(acts::Lift),
+
+    /// Shows one customer
+    Show(customers::One),
+    /// Lists customers
+    List(customers::Many),
+    /// Shows what a customer's applications are told: status, features and limits
+    Limits(customers::One),
+    /// Asks whether a customer may do something, as a gateway would
+    Check(check::Check),
+    /// Writes a customer's record, or some fields of it; makes the customer when it is not known
+    Put(customers::Put),
+    /// Deletes a customer softly: it becomes inactive, and everything is kept
+    Delete(customers::One),
+    /// Lists who did what, the newest first
+    Audit(audit::Audit),
+    /// Makes, lists and revokes the keys of operators and applications
+    #[command(subcommand)]
+    Keys(keys::Keys),
+
+    /// Shows or checks the configuration of `tollgate serve`
+    #[command(subcommand)]
+    Config(serve::Settings),
+    /// Tells whether a running Tollgate is alive
+    Health(probe::Probe),
+    /// Tells whether a running Tollgate may receive traffic
+    Ready(probe::Probe),
+    /// Prints the version
+    Version(operator::Printing),
+}
+
+/// Does what the command line asks for. `matches` are those that `cli` was read from.
+#[must_use]
+pub fn run(cli: Cli, matches: &ArgMatches, out: &mut Out<'_>) -> Exit {
+    let exit = perform(cli.verb, matches, out).unwrap_or_else(|failure| {
+        out.failure(&failure);
+        failure.exit()
+    });
+    match out.take_error() {
+        Some(error) => {
+            let failure = Failure::local(&error);
+            out.failure(&failure);
+            failure.exit()
+        }
+        None => exit,
+    }
+}
+
+fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Serve(config) => serve::serve(*config),
+        Verb::Disable(restrict) => restrict.run(domain::Verb::Disable, out),
+        Verb::Enable(lift) => lift.run(domain::Verb::Enable, out),
+        Verb::Freeze(restrict) => restrict.run(domain::Verb::Freeze, out),
+        Verb::Unfreeze(lift) => lift.run(domain::Verb::Unfreeze, out),
+        Verb::Deactivate(restrict) => restrict.run(domain::Verb::Deactivate, out),
+        Verb::Reactivate(lift) => lift.run(domain::Verb::Reactivate, out),
+        Verb::Show(one) => one.show(out),
+        Verb::List(many) => many.list(out),
+        Verb::Limits(one) => one.limits(out),
+        Verb::Check(check) => check.run(out),
+        Verb::Put(put) => put.run(out),
+        Verb::Delete(one) => one.delete(out),
+        Verb::Audit(audit) => audit.run(out),
+        Verb::Keys(keys) => keys.run(out),
+        Verb::Config(settings) => {
+            let of_verb = matches.subcommand_matches("config").unwrap_or(matches);
+            settings.run(of_verb, out)
+        }
+        Verb::Health(probe) => probe.live(out),
+        Verb::Ready(probe) => probe.ready(out),
+        Verb::Version(printing) => {
+            let version = env!("CARGO_PKG_VERSION");
+            let answer = json!({ "name": "tollgate", "version": version });
+            out.data(printing.output, &answer, || {
+                out::Rows::plain().row([format!("tollgate {version}")])
+            });
+            Ok(Exit::Done)
+        }
+    }
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 allowed or done, 1 denied or failed, 2 wrong use, \
+                          3 undecided or unreachable";
+
+#[cfg(test)]
+mod tests;

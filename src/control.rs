@@ -65,8 +65,6 @@ pub struct Acted {
     pub changed: bool,
     /// Whether the customer was made.
     pub created: bool,
-    /// The revision at which all this is so.
-    pub revision: Token,
 }
 
 /// Why an act was not performed.
@@ -210,7 +208,7 @@ impl Control {
                 Customer { record, private: plan.private }
             }
         };
-        Ok(Acted { customer, changed: committed.changed, created, revision })
+        Ok(Acted { customer, changed: committed.changed, created })
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {

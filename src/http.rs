@@ -1,1 +1,190 @@
-//! Placeholder.
+//! The whole URL space, per listener.
+
+mod admin;
+mod audit;
+mod authenticate;
+mod check;
+mod customers;
+mod fields;
+mod gateway;
+mod identify;
+mod keys;
+mod limits;
+mod operator;
+mod problem;
+mod resource;
+pub mod serve;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, Request, State},
+    http::{HeaderMap, StatusCode},
+    middleware::{from_fn, from_fn_with_state},
+    response::Response,
+    routing::{any, get, post},
+};
+
+pub use self::{
+    admin::{Admin, router as admin},
+    identify::IdentitySource,
+    limits::DisabledBilling,
+};
+use self::{authenticate::Caller, problem::Problem};
+use crate::{
+    clock::Clock,
+    control::{Control, keys::AdminToken},
+    domain::{Check, CustomerId, CustomerKey, Role},
+    gate::{Answer, Gate},
+    telemetry::{Dialect, Metrics},
+};
+
+/// What the check listener works with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DataPlane {
+    /// Decides.
+    pub gate: Gate,
+    /// Tells how long that took.
+    pub clock: Clock,
+    /// Counts it.
+    pub metrics: Metrics,
+    /// Tells who a request is about.
+    pub identity: IdentitySource,
+    /// Whether a disabled customer's billing goes on.
+    pub disabled_billing: DisabledBilling,
+    /// Who may ask what is not a gateway's question; nothing when anybody may.
+    pub guard: Option<Operators>,
+}
+
+impl DataPlane {
+    async fn check(&self, dialect: Dialect, check: &Check) -> Answer {
+        let begun = self.clock.moment();
+        let answer = self.gate.check(check).await;
+        let took = self.clock.moment().saturating_since(begun);
+        self.metrics.check(dialect, answer.decision.reason, took);
+        if answer.stale {
+            self.metrics.stale_answers[dialect].increment(1);
+        }
+        answer
+    }
+}
+
+/// Who may operate, and how an act is performed. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Operators {
+    /// Performs acts.
+    pub control: Control,
+    /// The token that the configuration gives to automation.
+    pub admin: Option<AdminToken>,
+}
+
+/// What the operator listener works with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct OperatorPlane {
+    /// Who may operate.
+    pub operators: Operators,
+    /// Shows limits.
+    pub plane: DataPlane,
+}
+
+/// The check listener's URLs.
+pub fn check(plane: DataPlane) -> Router {
+    let guarded = Router::new()
+        .route("/v1/check", post(check::one))
+        .route("/v1/checks", post(check::many))
+        .route("/v1/customers/{id}/limits", get(data_limits))
+        .route_layer(from_fn_with_state(plane.clone(), guard));
+    Router::new()
+        .route("/v1/forward-auth", any(gateway::forward_auth))
+        .route("/v1/nginx", any(gateway::nginx))
+        .merge(guarded)
+        .fallback(no_such_url)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_AT_MOST))
+        .layer(from_fn(problem::log_causes))
+        .with_state(plane)
+}
+
+/// The operator listener's URLs.
+pub fn operator(plane: OperatorPlane) -> Router {
+    Router::new()
+        .route("/v1/customers", get(customers::list))
+        .route(
+            "/v1/customers/{id}",
+            get(customers::read).put(customers::write).delete(customers::delete),
+        )
+        .route("/v1/customers/{id}/audit", get(audit::of_customer))
+        .route("/v1/customers/{id}/limits", get(operator_limits))
+        .route("/v1/customers/{id}/{verb}", post(operator::act))
+        .route("/v1/audit", get(audit::of_all))
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .fallback(no_such_url)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(BODY_AT_MOST))
+        .layer(from_fn(problem::log_causes))
+        .layer(from_fn(authenticate::name_request))
+        .with_state(plane)
+}
+
+async fn data_limits(
+    State(plane): State<DataPlane>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let malformed = |error: &dyn std::fmt::Display| {
+        Problem::new(StatusCode::BAD_REQUEST, "CUSTOMER_MALFORMED", error.to_string())
+    };
+    let id = CustomerId::parse(&id).map_err(|error| malformed(&error))?;
+    let tenant = plane.identity.tenant(request.headers()).map_err(|error| malformed(&error))?;
+    let customer = CustomerKey::new(&tenant, &id);
+    count_limits(&plane, &customer, request.headers().clone()).await
+}
+
+async fn operator_limits(
+    State(plane): State<OperatorPlane>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(Role::App)?;
+    let customer = caller.customer(&id)?;
+    count_limits(&plane.plane, &customer, request.headers().clone()).await
+}
+
+async fn count_limits(
+    plane: &DataPlane,
+    customer: &CustomerKey,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (answer, stale) =
+        limits::limits(&plane.gate, plane.disabled_billing, customer, &headers).await?;
+    if stale {
+        plane.metrics.stale_answers[Dialect::Limits].increment(1);
+    }
+    Ok(answer)
+}
+
+/// Off loopback, whoever is not a gateway needs a key: otherwise anybody could enumerate
+/// customers.
+async fn guard(
+    State(plane): State<DataPlane>,
+    request: Request,
+    next: axum::middleware::Next,
+) -> Result<Response, Problem> {
+    if let Some(operators) = &plane.guard {
+        let actor = authenticate::actor(operators, &request)?;
+        actor.require(Role::App)?;
+    }
+    Ok(next.run(request).await)
+}
+
+async fn no_such_url() -> Problem {
+    Problem::not_found("URL")
+}
+
+async fn wrong_method() -> Problem {
+    let message = "this URL does not take that method";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", message)
+}
+
+const BODY_AT_MOST: usize = 64 * 1024;

@@ -4,7 +4,7 @@
 //!
 //! 1. [`cli`], [`config`], [`app`]: how a process is asked for, described and assembled.
 //! 2. [`http`]: how enforcement points and operators ask; [`wire`]: how an answer is spelled.
-//! 3. [`gate`], [`control`]: how a check is answered, and a status changed.
+//! 3. [`gate`] (over [`policy`]), [`control`]: how a check is answered, and a status changed.
 //! 4. [`feed`], [`cache`], [`store`]: where records live, and how they stay fresh.
 //! 5. [`domain`]: what an answer *is*. No clock, no I/O, no async.
 //!
@@ -32,6 +32,7 @@ pub mod wire;
 
 pub mod control;
 pub mod gate;
+pub mod policy;
 
 pub mod cache;
 pub mod feed;

@@ -157,9 +157,8 @@ async fn a_refused_commit_writes_nothing(adapter: Adapter) {
         world.try_commit(conflicting(), writer(), Some(&fresh)).await.unwrap_err(),
         world.try_commit(write(), writer(), Some(&other)).await.unwrap_err(),
     ];
-    use CommitError::{Behind, Conflict, Epoch as EpochDiffers, IdempotencyKeyReused};
-    let expected = [Behind, Behind, EpochDiffers, Conflict, IdempotencyKeyReused];
-    assert_eq!(format!("{refusals:?}"), format!("{expected:?}"));
+    let expected = "[Behind, Behind, Epoch, Conflict, IdempotencyKeyReused]";
+    assert_eq!(format!("{refusals:?}"), expected);
 
     assert_eq!(world.everything().await, before);
     assert!(!world.commit_once(write(), &fresh).await.unwrap().replayed);
@@ -264,11 +263,11 @@ async fn a_reply_never_runs_ahead_of_the_pushes(adapter: Adapter) {
     });
     let mut heard = Revision(1);
     while heard < Revision(151) {
-        let head = world.head().await;
+        let replied = world.head().await.revision;
         while let Ok(push) = world.session.pushes.try_recv() {
             heard = push.change.revision;
         }
-        assert!(heard >= head.revision, "{heard} is heard and the head is {}", head.revision);
+        assert!(heard >= replied, "{heard} is heard, and the reply knows {replied}");
     }
     commits.await.unwrap();
 }
@@ -293,7 +292,10 @@ async fn the_head_names_the_newest_entry_of_the_log(adapter: Adapter) {
     for number in 0..5 {
         let newest = world.log("", 100).await.pop().unwrap();
         let head = world.head().await;
-        assert_eq!((head.epoch, head.revision, head.log_id), (epoch(), newest.revision, newest.log_id));
+        assert_eq!(
+            (head.epoch, head.revision, head.log_id),
+            (epoch(), newest.revision, newest.log_id)
+        );
         world.put(&customer(&format!("c{number}"), FROZEN)).await.unwrap();
         world.commit(Write::Nothing { customer: None }).await.unwrap();
     }
@@ -420,7 +422,9 @@ async fn every_audit_entry_is_chained_to_the_one_before_it(adapter: Adapter) {
         world.commit(Write::Nothing { customer: None }).await.unwrap();
     }
     let mut before = String::new();
-    for StoredAudit { id, revision, entry, chain } in world.audit(None, None, 100).await.iter().rev() {
+    for StoredAudit { id, revision, entry, chain } in
+        world.audit(None, None, 100).await.iter().rev()
+    {
         let sha256 = format::hex(&Sha256::digest(serde_json::to_string(entry).unwrap()));
         let (millis, _) = id.split_once('-').unwrap();
         let millis: u64 = millis.parse().unwrap();
@@ -489,9 +493,10 @@ async fn restricted_customers_are_listed_alone(adapter: Adapter) {
     for (id, restrictions) in [("c1", FROZEN), ("c2", ""), ("c3", DISABLED), ("c4", FROZEN)] {
         world.put(&customer(id, restrictions)).await.unwrap();
     }
-    let lifted = CustomerWrite { expected: Some(Revision(5)), ..customer("c4", "") };
-    world.put(&lifted).await.unwrap();
-    let page = CustomerPage { among: Among::Restricted, ..page("acme:", None, 100, Direction::Ascending) };
+    let active = CustomerWrite { expected: Some(Revision(5)), ..customer("c4", "") };
+    world.put(&active).await.unwrap();
+    let page =
+        CustomerPage { among: Among::Restricted, ..page("acme:", None, 100, Direction::Ascending) };
     let listed = world.store.customers(&page).await.unwrap();
     let ids = listed.iter().map(|customer| customer.record.key.id()).collect::<Vec<_>>();
     assert_eq!(ids, ["c1", "c3"]);
@@ -754,7 +759,11 @@ impl World {
         self.try_commit(write, writer(), None).await
     }
 
-    async fn commit_once(&self, write: Write, once: &Idempotency) -> Result<Committed, CommitError> {
+    async fn commit_once(
+        &self,
+        write: Write,
+        once: &Idempotency,
+    ) -> Result<Committed, CommitError> {
         self.try_commit(write, writer(), Some(once)).await
     }
 
@@ -796,7 +805,12 @@ impl World {
         }
     }
 
-    async fn audit(&self, id: Option<&str>, before: Option<&str>, limit: usize) -> Vec<StoredAudit> {
+    async fn audit(
+        &self,
+        id: Option<&str>,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Vec<StoredAudit> {
         let (customer, before) = (id.map(key), before.map(str::to_owned));
         self.store.audit(&AuditPage { customer, before, limit }).await.unwrap()
     }
@@ -886,7 +900,9 @@ fn audit_of(write: &Write) -> AuditEntry {
     let subject = match write {
         Write::Customer(write) => write.key.to_string(),
         Write::Key { id, .. } => id.clone(),
-        Write::Nothing { customer } => customer.as_ref().map_or_else(String::new, ToString::to_string),
+        Write::Nothing { customer } => {
+            customer.as_ref().map_or_else(String::new, ToString::to_string)
+        }
     };
     AuditEntry {
         subject,

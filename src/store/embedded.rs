@@ -7,6 +7,8 @@
 mod batch;
 mod snapshot;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{
@@ -52,13 +54,13 @@ impl Embedded {
         let file = open_file(path)
             .map_err(|error| StoreError::Unreachable(format!("{}: {error}", path.display())))?;
         let database = FileBackend::new(file).and_then(database_over);
-        Self::start(database.map_err(|error| cannot_open(path, error))?, clock)
+        Self::start(database.map_err(|error| cannot_open(path, &error))?, clock)
     }
 
     /// Makes an empty store that is gone with its last clone.
     pub fn in_memory(clock: Clock) -> Result<Self, StoreError> {
         let database = database_over(InMemoryBackend::new());
-        Self::start(database.map_err(|error| tables::store_error(error.into()))?, clock)
+        Self::start(database.map_err(|error| tables::store_error(&error.into()))?, clock)
     }
 
     /// See [`super::Store::read`].
@@ -169,7 +171,7 @@ fn database_over(backend: impl StorageBackend) -> Result<Database, DatabaseError
     Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)
 }
 
-fn cannot_open(path: &Path, error: DatabaseError) -> StoreError {
+fn cannot_open(path: &Path, error: &DatabaseError) -> StoreError {
     let path = path.display();
     if matches!(error, DatabaseError::DatabaseAlreadyOpen) {
         return StoreError::Locked(path.to_string());

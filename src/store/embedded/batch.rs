@@ -3,7 +3,9 @@
 //! A commit is worked out completely before its first row is written. So one that is refused
 //! leaves nothing, and the others of its batch go on as if it had never been there.
 
-use redb::{ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction};
+use redb::{
+    ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::tables::{
@@ -53,10 +55,7 @@ impl<'txn> Batch<'txn> {
     }
 
     /// Begins the first history, or refuses to. The outer error means that the batch has failed.
-    pub(super) fn create(
-        &mut self,
-        epoch: &Epoch,
-    ) -> Result<Result<(), CreateError>, StoreError> {
+    pub(super) fn create(&mut self, epoch: &Epoch) -> Result<Result<(), CreateError>, StoreError> {
         if self.meta.is_some() {
             return Ok(Err(CreateError::Exists));
         }
@@ -133,7 +132,9 @@ impl<'txn> Batch<'txn> {
         match (held, expected) {
             (StoredRecord::Absent, None) => {}
             (StoredRecord::Known(held), Some(expected)) if held.revision == *expected => {}
-            (StoredRecord::Absent | StoredRecord::Known(_), _) => return Err(CommitError::Conflict),
+            (StoredRecord::Absent | StoredRecord::Known(_), _) => {
+                return Err(CommitError::Conflict);
+            }
             (StoredRecord::Unreadable(why), _) => {
                 return Err(unexpected(format!("the record of {key}: {why}")).into());
             }
@@ -340,3 +341,23 @@ const LOG_ENTRIES: u64 = 100_000;
 const CUSTOMER_AUDIT_ENTRIES: usize = 50;
 const IDEMPOTENCY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 const EXPIRED_AT_ONCE: usize = 2 * super::writer::BATCH;
+
+#[cfg(test)]
+mod tests {
+    use redb::{Database, backends::InMemoryBackend};
+
+    use super::*;
+
+    #[test]
+    fn the_log_keeps_its_newest_entries() {
+        let database = Database::builder().create_with_backend(InMemoryBackend::new()).unwrap();
+        let transaction = database.begin_write().unwrap();
+        let mut log = transaction.open_table(LOG).unwrap();
+        for revision in 1..=7 {
+            log.insert((5, revision), (revision, "")).unwrap();
+        }
+        trim(&mut log, 3).unwrap();
+        let kept = log.iter().unwrap().map(|row| row.unwrap().1.value().0);
+        assert_eq!(kept.collect::<Vec<_>>(), [5, 6, 7]);
+    }
+}

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The database at one moment, whatever is written meanwhile.
-pub(super) struct Snapshot(ReadTransaction);
+pub(super) struct Snapshot(pub(super) ReadTransaction);
 
 impl Snapshot {
     /// The database now.

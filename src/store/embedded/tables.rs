@@ -130,9 +130,7 @@ impl EntryId {
     pub(super) fn next(last: Option<Self>, now: Timestamp) -> Self {
         let fresh = Self { millis: now.as_millis(), counter: 0 };
         match last {
-            Some(last) if last >= fresh => {
-                Self { counter: last.counter.saturating_add(1), ..last }
-            }
+            Some(last) if last >= fresh => Self { counter: last.counter.saturating_add(1), ..last },
             Some(_) | None => fresh,
         }
     }
@@ -167,7 +165,7 @@ impl FromStr for EntryId {
 }
 
 /// What an error of the database means to Tollgate.
-pub(super) fn store_error(error: redb::Error) -> StoreError {
+pub(super) fn store_error(error: &redb::Error) -> StoreError {
     if matches!(error, redb::Error::Corrupted(_) | redb::Error::TableTypeMismatch { .. }) {
         StoreError::Unexpected(error.to_string())
     } else {
@@ -179,7 +177,7 @@ macro_rules! store_errors {
     ($($error:ident),*) => {$(
         impl From<redb::$error> for StoreError {
             fn from(error: redb::$error) -> Self {
-                store_error(error.into())
+                store_error(&error.into())
             }
         }
     )*};

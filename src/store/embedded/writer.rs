@@ -44,7 +44,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(database: Arc<Database>, clock: Clock) -> Result<Self, StoreError> {
         let (requests, queue) = mpsc::channel(QUEUE);
-        let desk = Desk { database, clock, subscribers: Vec::new() };
+        let desk = Desk::new(database, clock);
         let thread = thread::Builder::new()
             .name("tollgate-store".to_owned())
             .spawn(move || desk.serve(queue))
@@ -76,8 +76,8 @@ impl Drop for Joined {
 }
 
 /// What the thread holds. When it ends, however it does, so do the sessions.
-struct Desk {
-    database: Arc<Database>,
+pub(super) struct Desk {
+    pub(super) database: Arc<Database>,
     clock: Clock,
     subscribers: Vec<mpsc::Sender<Push>>,
 }
@@ -85,6 +85,10 @@ struct Desk {
 type Waiting = (Box<Commit>, oneshot::Sender<Result<Committed, CommitError>>);
 
 impl Desk {
+    pub(super) fn new(database: Arc<Database>, clock: Clock) -> Self {
+        Self { database, clock, subscribers: Vec::new() }
+    }
+
     fn serve(mut self, mut queue: mpsc::Receiver<Request>) {
         let mut requests = Vec::with_capacity(BATCH);
         while queue.blocking_recv_many(&mut requests, BATCH) > 0 {
@@ -101,9 +105,7 @@ impl Desk {
                         let _ = reply.send(Snapshot::of(&self.database));
                     }
                     Request::Subscribe(reply) => {
-                        let (sender, pushes) = mpsc::channel(PUSHES_HELD);
-                        self.subscribers.push(sender);
-                        let _ = reply.send(pushes);
+                        let _ = reply.send(self.subscribe());
                     }
                 }
             }
@@ -111,8 +113,14 @@ impl Desk {
         }
     }
 
+    pub(super) fn subscribe(&mut self) -> mpsc::Receiver<Push> {
+        let (subscriber, pushes) = mpsc::channel(PUSHES_HELD);
+        self.subscribers.push(subscriber);
+        pushes
+    }
+
     /// Makes all of `waiting` in one transaction, and answers when it is durable and pushed.
-    fn commit(&mut self, waiting: Vec<Waiting>) {
+    pub(super) fn commit(&mut self, waiting: Vec<Waiting>) {
         if waiting.is_empty() {
             return;
         }
@@ -136,7 +144,7 @@ impl Desk {
 
     /// Runs `work` in a transaction and makes it durable, which is redb's default. Then pushes
     /// what it changed. When any of it fails, nothing is pushed.
-    fn transact<T>(
+    pub(super) fn transact<T>(
         &mut self,
         work: impl FnOnce(&mut Batch<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -155,7 +163,7 @@ impl Desk {
 
     /// A subscriber that does not keep up is dropped: its session ends, and the next one catches
     /// up from the log.
-    fn push(&mut self, changes: &[Change]) {
+    pub(super) fn push(&mut self, changes: &[Change]) {
         self.subscribers.retain(|subscriber| {
             changes.iter().all(|change| {
                 let push = Push { partition: Partition(0), change: change.clone() };

@@ -1,0 +1,223 @@
+//! Asks a running Tollgate over HTTP.
+
+use std::{fmt::Write as _, io, time::Duration};
+
+use serde_json::Value;
+use ureq::{
+    Agent, Body,
+    http::{Request, Response, request::Builder},
+};
+
+use super::failure::{Failure, Refused};
+use crate::{config::Secret, domain::TenantId};
+
+/// One listener of a running Tollgate.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    base: BaseUrl,
+    settings: &'static str,
+    token: Option<Secret>,
+    tenant: Option<TenantId>,
+}
+
+impl Client {
+    /// The listener at `base`, which `settings` tell.
+    pub(super) fn new(base: BaseUrl, settings: &'static str) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            // A token is for Tollgate alone: not for a proxy, and not for whoever it points to.
+            .proxy(None)
+            .max_redirects(0)
+            .timeout_global(Some(TIMEOUT))
+            .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
+        Self { agent: config.build().new_agent(), base, settings, token: None, tenant: None }
+    }
+
+    /// Shows `token` with every request.
+    pub(super) fn with_token(self, token: Option<Secret>) -> Self {
+        Self { token, ..self }
+    }
+
+    /// Means `tenant` with every request.
+    pub(super) fn with_tenant(self, tenant: Option<TenantId>) -> Self {
+        Self { tenant, ..self }
+    }
+
+    /// Sends `call`, and reads the JSON of a good answer.
+    pub(super) fn send(&self, call: &Call) -> Result<Value, Failure> {
+        let (status, text) = self.exchange(call)?;
+        let body = serde_json::from_str::<Value>(&text).ok();
+        match body {
+            Some(body) if (200..300).contains(&status) => Ok(body),
+            body => Err(refusal(status, body).unwrap_or_else(|| self.stranger(status))),
+        }
+    }
+
+    /// Sends `call`, and gives status and text of any answer.
+    pub(super) fn exchange(&self, call: &Call) -> Result<(u16, String), Failure> {
+        let answer = self.call(call).and_then(|mut response| {
+            let text =
+                response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string()?;
+            Ok((response.status().as_u16(), text))
+        });
+        answer.map_err(|error| self.unreachable(&error))
+    }
+
+    fn call(&self, call: &Call) -> Result<Response<Body>, ureq::Error> {
+        let mut request = Request::builder().method(call.method).uri(self.base.with(call));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", token.expose()));
+        }
+        if let Some(tenant) = &self.tenant {
+            request = request.header("tenant-id", tenant.as_str());
+        }
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        match &call.body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json");
+                self.agent.run(request.body(body.to_string())?)
+            }
+            None => self.agent.run(Builder::body(request, ())?),
+        }
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> Failure {
+        let why = match error {
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                "connection refused".to_owned()
+            }
+            ureq::Error::Io(error) => error.to_string(),
+            ureq::Error::Timeout(_) => format!("no answer within {TIMEOUT:?}"),
+            error => error.to_string(),
+        };
+        Failure::Unreachable { url: self.base.0.to_string(), why, settings: self.settings }
+    }
+
+    fn stranger(&self, status: u16) -> Failure {
+        let why = format!("something answered {status} that is not this listener");
+        Failure::Unreachable { url: self.base.0.to_string(), why, settings: self.settings }
+    }
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    method: &'static str,
+    target: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<Value>,
+}
+
+impl Call {
+    /// A request for `path`.
+    pub(super) fn new(method: &'static str, path: impl Into<String>) -> Self {
+        Self { method, target: path.into(), headers: Vec::new(), body: None }
+    }
+
+    /// With `name=value` in the query, if there is a value.
+    pub(super) fn query(mut self, name: &str, value: Option<impl ToString>) -> Self {
+        if let Some(value) = value {
+            let mark = if self.target.contains('?') { '&' } else { '?' };
+            self.target = format!("{}{mark}{name}={}", self.target, encoded(&value.to_string()));
+        }
+        self
+    }
+
+    /// With a header, if there is a value.
+    pub(super) fn header(mut self, name: &'static str, value: Option<&String>) -> Self {
+        self.headers.extend(value.map(|value| (name, value.clone())));
+        self
+    }
+
+    /// With a body.
+    pub(super) fn body(self, body: Value) -> Self {
+        Self { body: Some(body), ..self }
+    }
+}
+
+/// Where a listener is: `http://host:port`.
+#[derive(Clone, Debug)]
+pub(super) struct BaseUrl(Box<str>);
+
+impl BaseUrl {
+    /// Reads one, for clap.
+    pub(super) fn parse(raw: &str) -> Result<Self, &'static str> {
+        if raw.starts_with("https://") {
+            return Err("this version speaks http:// only");
+        }
+        let host = raw.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+        match host {
+            Some(host) if !host.is_empty() && !host.contains(['?', '#', '@', ' ']) => {
+                Ok(Self(format!("http://{host}").into()))
+            }
+            _ => Err("a URL must be like http://127.0.0.1:7601"),
+        }
+    }
+
+    /// Whether it is on this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        let host = self.0.trim_start_matches("http://");
+        let host = host.split('/').next().unwrap_or(host);
+        let host = host.rsplit_once(':').filter(|_| !host.ends_with(']')).map_or(host, |(h, _)| h);
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
+    fn with(&self, call: &Call) -> String {
+        format!("{}{}", self.0, call.target)
+    }
+}
+
+fn refusal(status: u16, body: Option<Value>) -> Option<Failure> {
+    let error = body?.get_mut("error").map(Value::take)?;
+    let refused: Refused = serde_json::from_value(error).ok()?;
+    Some(Failure::Refused(Refused { status, ..refused }))
+}
+
+/// Percent-encodes everything that is not unreserved.
+fn encoded(raw: &str) -> String {
+    raw.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+        out
+    })
+}
+
+/// Long enough for a store that has to reconnect, short enough for a person who waits.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// A page of a hundred customers with everything in it is far smaller.
+const MAX_ANSWER_BYTES: u64 = 64 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_into_a_query_is_encoded() {
+        let call = Call::new("GET", "/v1/customers")
+            .query("prefix", Some("a&b=c é"))
+            .query("status", None::<&str>)
+            .query("limit", Some(5));
+        assert_eq!(call.target, "/v1/customers?prefix=a%26b%3Dc%20%C3%A9&limit=5");
+    }
+
+    #[test]
+    fn a_token_from_the_data_directory_stays_on_this_machine() {
+        for near in ["http://127.0.0.1:7601", "http://localhost:7601/", "http://[::1]:7601"] {
+            assert!(BaseUrl::parse(near).unwrap().is_loopback(), "{near}");
+        }
+        for far in ["http://10.0.0.1:7601", "http://127.0.0.1.example.com", "http://tollgate"] {
+            assert!(!BaseUrl::parse(far).unwrap().is_loopback(), "{far}");
+        }
+        for wrong in ["https://tollgate", "tollgate:7601", "http://", "http://a@b"] {
+            assert!(BaseUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The admin listener: probes, metrics and the state of this instance. It runs on a thread and a
+//! runtime of its own, so that it answers while the data plane is saturated.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::{
+    cache::Cache,
+    domain::{Freshness, Partition},
+    feed::FeedStatus,
+    gate::Gate,
+    lifecycle::Readiness,
+    store::PARTITIONS,
+    telemetry::{Metrics, Tier},
+};
+
+/// What the admin listener shows.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Whether this instance takes traffic.
+    pub readiness: Readiness,
+    /// What it holds.
+    pub cache: Cache,
+    /// What shapes its answers.
+    pub gate: Gate,
+    /// How its feed stands.
+    pub feed: watch::Receiver<FeedStatus>,
+    /// What it counts.
+    pub metrics: Metrics,
+    /// What shows it.
+    pub prometheus: PrometheusHandle,
+    /// Its store, without a password.
+    pub store: String,
+}
+
+/// The admin listener's URLs.
+pub fn router(admin: Admin) -> Router {
+    Router::new()
+        .route("/livez", get(async || "live\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .with_state(admin)
+}
+
+/// True from the first whole picture on, however stale: one blip of the store must not take every
+/// instance out of the gateway at once.
+async fn ready(State(admin): State<Admin>) -> Response {
+    if admin.readiness.is_ready() {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response()
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> Response {
+    admin.observe();
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], admin.prometheus.render()).into_response()
+}
+
+async fn status(State(admin): State<Admin>) -> Json<Status> {
+    let feed = *admin.feed.borrow();
+    let settings = admin.gate.settings();
+    let staleness = admin.cache.staleness(
+        Partition(0),
+        settings.max_staleness,
+        settings.stale_limit,
+    );
+    let (restricted, recent, unknown) = admin.cache.sizes();
+    let partitions = (0..PARTITIONS).map(Partition).map(|partition| {
+        let watermark = admin.cache.watermark(partition);
+        PartitionStatus {
+            partition: partition.0,
+            epoch: watermark.as_ref().map(|it| it.epoch.to_string()),
+            revision: watermark.as_ref().map(|it| it.position.revision.0),
+            generation: watermark.as_ref().map(|it| it.position.generation),
+        }
+    });
+    Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: admin.readiness.is_ready(),
+        store: StoreStatus { url: admin.store.clone(), lost: feed.lost },
+        feed: FeedShown {
+            connected: feed.connected,
+            phase: feed.phase,
+            suspect: feed.suspect,
+            partitions: partitions.collect(),
+        },
+        staleness: StalenessShown {
+            seconds: staleness.age.map(|age| age.as_secs_f64()),
+            stale: staleness.judge() != Freshness::Fresh,
+            too_stale: staleness.judge() == Freshness::TooStale,
+        },
+        cache: CacheStatus { restricted, recent, unknown },
+    })
+}
+
+impl Admin {
+    /// Brings the gauges up to now.
+    fn observe(&self) {
+        let settings = self.gate.settings();
+        let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
+        let age = |number| self.cache.staleness(Partition(number), max_staleness, stale_limit).age;
+        if let Some(oldest) = (0..PARTITIONS).filter_map(age).max() {
+            self.metrics.feed_staleness.set(oldest);
+        }
+        let (restricted, recent, unknown) = self.cache.sizes();
+        self.metrics.cache_entries[Tier::Restricted].set(restricted);
+        self.metrics.cache_entries[Tier::Recent].set(recent);
+        self.metrics.cache_entries[Tier::Unknown].set(unknown);
+        self.metrics.observe_process();
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    version: &'static str,
+    ready: bool,
+    store: StoreStatus,
+    feed: FeedShown,
+    staleness: StalenessShown,
+    cache: CacheStatus,
+}
+
+#[derive(Serialize)]
+struct StoreStatus {
+    url: String,
+    lost: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct FeedShown {
+    connected: bool,
+    phase: &'static str,
+    suspect: bool,
+    partitions: Vec<PartitionStatus>,
+}
+
+#[derive(Serialize)]
+struct PartitionStatus {
+    partition: u16,
+    epoch: Option<String>,
+    revision: Option<u64>,
+    generation: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StalenessShown {
+    seconds: Option<f64>,
+    stale: bool,
+    too_stale: bool,
+}
+
+#[derive(Serialize)]
+struct CacheStatus {
+    restricted: u64,
+    recent: u64,
+    unknown: u64,
+}

@@ -1,0 +1,98 @@
+//! The audit trail, newest first.
+
+use axum::{
+    Json,
+    extract::{Path, RawQuery, Request, State},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+
+use super::{
+    OperatorPlane,
+    authenticate::Caller,
+    customers::{DEFAULT_LIMIT, page_limit},
+    fields::query,
+    operator::READS,
+    problem::Problem,
+};
+use crate::{
+    domain::{AuditEntry, CustomerKey, Partition, Token, audit::StoredAudit},
+    store::{AuditPage, PARTITIONS},
+};
+
+/// `GET /v1/customers/{id}/audit`.
+pub async fn of_customer(
+    State(plane): State<OperatorPlane>,
+    Path(id): Path<String>,
+    RawQuery(raw): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(READS)?;
+    let customer = caller.customer(&id)?;
+    page(&plane, Some(customer), None, raw.as_deref()).await
+}
+
+/// `GET /v1/audit`.
+pub async fn of_all(
+    State(plane): State<OperatorPlane>,
+    RawQuery(raw): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(READS)?;
+    let is_bound = caller.names_tenant || caller.actor.tenant.is_some();
+    let scope = is_bound.then(|| format!("{}:", caller.tenant));
+    page(&plane, None, scope.as_deref(), raw.as_deref()).await
+}
+
+async fn page(
+    plane: &OperatorPlane,
+    customer: Option<CustomerKey>,
+    scope: Option<&str>,
+    raw: Option<&str>,
+) -> Result<Response, Problem> {
+    let mut given = query(raw, &["limit", "before"])?;
+    let limit = given.remove("limit").map_or(Ok(DEFAULT_LIMIT), |raw| page_limit(&raw))?;
+    let before = given.remove("before").filter(|id| !id.is_empty());
+    if before.as_deref().is_some_and(|id| !is_entry_id(id)) {
+        return Err(Problem::invalid_field("before", "must be a cursor that an earlier page gave"));
+    }
+    let partition = customer.as_ref().map_or(Partition(0), |key| key.partition(PARTITIONS));
+    let control = &plane.operators.control;
+    let mut found = control.audit(&AuditPage { customer, before, limit: limit + 1 }).await?;
+    let has_more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().map(|entry| entry.id.clone()).filter(|_| has_more);
+    let in_scope = |entry: &StoredAudit| {
+        scope.is_none_or(|scope| entry.entry.subject.starts_with(scope))
+    };
+    let entries = found.into_iter().filter(in_scope).map(|stored| Shown {
+        revision: control.token(partition, stored.revision),
+        id: stored.id,
+        entry: stored.entry,
+    });
+    Ok(Json(Page { entries: entries.collect(), has_more, next_cursor }).into_response())
+}
+
+fn is_entry_id(id: &str) -> bool {
+    id.split_once('-').is_some_and(|(millis, counter)| {
+        millis.parse::<u64>().is_ok() && counter.parse::<u64>().is_ok()
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    entries: Vec<Shown>,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    revision: Option<Token>,
+    #[serde(flatten)]
+    entry: AuditEntry,
+}

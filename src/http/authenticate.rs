@@ -1,0 +1,174 @@
+//! Who is calling the operator plane, and for which tenant.
+
+use axum::{
+    extract::Request,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{OperatorPlane, Operators, problem::Problem, serve::Peer};
+use crate::{
+    control,
+    domain::{Actor, CustomerId, CustomerKey, Role, TenantId},
+    store::{Idempotency, format::hex},
+    telemetry::{AuthFailure, event::AuthFailed},
+};
+
+/// A caller of the operator plane whose credentials are right.
+#[derive(Debug)]
+pub struct Caller {
+    /// Who it is.
+    pub actor: Actor,
+    /// The tenant that it means.
+    pub tenant: TenantId,
+    /// Whether the request itself names the tenant.
+    pub names_tenant: bool,
+    /// The request's id.
+    pub request_id: String,
+}
+
+impl Caller {
+    /// Tells who calls and which tenant is meant.
+    pub fn of(plane: &OperatorPlane, request: &Request) -> Result<Self, Problem> {
+        let actor = actor(&plane.operators, request)?;
+        let named = match one(request.headers(), &TENANT)? {
+            None => None,
+            Some(raw) => Some(
+                TenantId::parse(raw).map_err(|error| Problem::invalid_field("Tenant-ID", error))?,
+            ),
+        };
+        let names_tenant = named.is_some();
+        let tenant = match (named, &actor.tenant, &plane.plane.identity.default_tenant) {
+            (Some(named), Some(own), _) if named != *own => {
+                let message = "this key sees another tenant only";
+                return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
+            }
+            (Some(named), _, _) => named,
+            (None, Some(own), _) => own.clone(),
+            (None, None, Some(default)) => default.clone(),
+            (None, None, None) => {
+                return Err(Problem::invalid_field("Tenant-ID", "this header is required"));
+            }
+        };
+        let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+        Ok(Self { actor, tenant, names_tenant, request_id: request_id.unwrap_or_default() })
+    }
+
+    /// Whether the caller's role reaches `needed`.
+    pub fn require(&self, needed: Role) -> Result<(), Problem> {
+        Ok(self.actor.require(needed)?)
+    }
+
+    /// The customer that an id in the URL names.
+    pub fn customer(&self, id: &str) -> Result<CustomerKey, Problem> {
+        let id = CustomerId::parse(id).map_err(|error| Problem::invalid_field("id", error))?;
+        Ok(CustomerKey::new(&self.tenant, &id))
+    }
+
+    /// The caller's request as [`control::Control`] takes it. `what` is what an idempotency key
+    /// stands for, `body` what was asked for under it.
+    pub fn request(
+        &self,
+        headers: &HeaderMap,
+        what: &str,
+        body: &[u8],
+    ) -> Result<control::Request, Problem> {
+        use sha2::{Digest as _, Sha256};
+        let expected = match one(headers, &header::IF_MATCH)? {
+            None => None,
+            Some(raw) => Some(raw.trim_matches('"').parse().map_err(|error| {
+                Problem::invalid_field("If-Match", error)
+            })?),
+        };
+        let idempotency = match one(headers, &IDEMPOTENCY_KEY)? {
+            None => None,
+            Some(key) if (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) => {
+                let scope = [self.actor.name.as_str(), what, key].join("\0");
+                let key_digest = hex(&Sha256::digest(scope));
+                Some(Idempotency { key_digest, body_digest: hex(&Sha256::digest(body)) })
+            }
+            Some(_) => {
+                let message = format!("must be 1 to {MAX_IDEMPOTENCY_KEY} bytes");
+                return Err(Problem::invalid_field("Idempotency-Key", message));
+            }
+        };
+        Ok(control::Request {
+            actor: self.actor.clone(),
+            dialect: "native",
+            request_id: Some(self.request_id.clone()),
+            expected,
+            idempotency,
+        })
+    }
+}
+
+/// Tells whose credentials a request carries.
+pub fn actor(operators: &Operators, request: &Request) -> Result<Actor, Problem> {
+    let failed = |code: AuthFailure, message: &str| {
+        AuthFailed { code }.emit(&operators.control.metrics);
+        Problem::new(StatusCode::UNAUTHORIZED, code.as_str(), message)
+    };
+    let token = token(request.headers())?
+        .ok_or_else(|| failed(AuthFailure::AuthRequired, "this needs a key"))?;
+    let actor = operators.control.authenticate(operators.admin.as_ref(), token);
+    let actor = actor.map_err(|error| failed(AuthFailure::InvalidToken, &error.to_string()))?;
+    let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
+    Ok(Actor { address, ..actor })
+}
+
+/// The one token that a request presents, in whichever header.
+fn token(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let bearer = one(headers, &header::AUTHORIZATION)?.map(|value| {
+        let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+        scheme.map_or(value, |_| value.get(7..).unwrap_or_default()).trim()
+    });
+    let mut presented = [bearer, one(headers, &API_KEY)?, one(headers, &WINGBACK_KEY)?]
+        .into_iter()
+        .flatten();
+    let first = presented.next();
+    if presented.any(|other| Some(other) != first) {
+        let message = "the request carries two credentials that differ";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", message));
+    }
+    Ok(first)
+}
+
+/// A header that may be given once.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
+    let mut lines = headers.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => Ok(None),
+        (Some(line), None) => match line.to_str() {
+            Ok(value) => Ok(Some(value.trim())),
+            Err(_) => Err(Problem::invalid_field(name.as_str(), "must be visible ASCII")),
+        },
+        (Some(_), Some(_)) => Err(Problem::invalid_field(name.as_str(), "may be given only once")),
+    }
+}
+
+/// Gives every request an id, the caller's own if it has a sound one, and tells it in the answer.
+pub async fn name_request(mut request: Request, next: Next) -> Response {
+    let is_sound = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    };
+    let own = request.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).filter(is_sound);
+    let id = own.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let mut response = next.run(request).await;
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(REQUEST_ID.clone(), id);
+    }
+    response
+}
+
+#[derive(Clone, Debug)]
+struct RequestId(String);
+
+static TENANT: HeaderName = HeaderName::from_static("tenant-id");
+static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static WINGBACK_KEY: HeaderName = HeaderName::from_static("wb-key");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const MAX_IDEMPOTENCY_KEY: usize = 255;

@@ -1,0 +1,155 @@
+//! Checks in JSON: one, or up to a hundred.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{DataPlane, fields::Fields, problem::Problem};
+use crate::{
+    domain::{
+        Check, Code, CustomerId, CustomerKey, Identity, IdentityFault, LimitCheck, Operation,
+        TenantId, Token,
+    },
+    gate::Answer,
+    policy::path::is_suspicious,
+    telemetry::Dialect,
+    wire,
+};
+
+/// `POST /v1/check`: 200 to every well-formed question.
+pub async fn one(State(plane): State<DataPlane>, request: Request) -> Result<Response, Problem> {
+    let (fields, _) = Fields::of_request(request).await?;
+    let check = read(&plane, fields)?;
+    if let Err(fault) = check.identity {
+        let code = match fault {
+            IdentityFault::Missing => "CUSTOMER_MISSING",
+            IdentityFault::Ambiguous | IdentityFault::Malformed => "CUSTOMER_MALFORMED",
+        };
+        return Err(Problem::new(StatusCode::BAD_REQUEST, code, fault.to_string()));
+    }
+    let answer = plane.check(Dialect::Check, &check).await;
+    let mut headers = wire::headers(&answer);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
+    Ok((headers, Json(Shown::of(&answer))).into_response())
+}
+
+/// `POST /v1/checks`: the answers in the order of the questions. A customer that cannot be named
+/// is an answer too.
+pub async fn many(State(plane): State<DataPlane>, request: Request) -> Result<Response, Problem> {
+    let (mut fields, _) = Fields::of_request(request).await?;
+    let questions = fields.value("checks");
+    fields.finish()?;
+    let Some(Value::Array(questions)) = questions else {
+        return Err(Problem::invalid_field("checks", "must be a list of checks"));
+    };
+    if !(1..=MOST_CHECKS).contains(&questions.len()) {
+        let message = format!("must hold 1 to {MOST_CHECKS} checks");
+        return Err(Problem::invalid_field("checks", message));
+    }
+    let mut checks = Vec::with_capacity(questions.len());
+    for (index, question) in questions.into_iter().enumerate() {
+        let fields = Fields::of_value(&format!("checks[{index}]"), question)?;
+        checks.push(read(&plane, fields)?);
+    }
+    let mut results = Vec::with_capacity(checks.len());
+    for check in &checks {
+        results.push(Shown::of(&plane.check(Dialect::Checks, check).await));
+    }
+    let headers = HeaderMap::from_iter([(header::CACHE_CONTROL, NO_STORE)]);
+    Ok((headers, Json(Results { results })).into_response())
+}
+
+fn read(plane: &DataPlane, mut fields: Fields) -> Result<Check, Problem> {
+    let customer: Option<String> = fields.take("customerId");
+    let tenant: Option<String> = fields.take("tenantId");
+    let action: Option<Operation> = fields.take("action");
+    let method: Option<String> = fields.take("method");
+    let path: Option<String> = fields.take("path");
+    let feature = fields.parse("feature", Code::parse);
+    let limit = match fields.value("limit") {
+        Some(limit) => Some(read_limit(limit)?),
+        None => None,
+    };
+    let min_revision = fields.parse("minRevision", str::parse::<Token>);
+    let operation = match (action, &method, &path) {
+        (Some(action), None, None) => action,
+        (None, Some(_), Some(path)) if is_suspicious(path) => Operation::Write,
+        (None, Some(method), Some(_)) => Operation::of_method(method),
+        _ => {
+            fields.reject("action", "give either `action`, or `method` and `path`");
+            Operation::Write
+        }
+    };
+    fields.finish()?;
+    let identity = identity(plane, customer.as_deref(), tenant.as_deref());
+    Ok(Check { identity, operation, feature, limit, min_revision })
+}
+
+fn read_limit(limit: Value) -> Result<LimitCheck, Problem> {
+    let mut fields = Fields::of_value("limit", limit)?;
+    let code = fields.parse("code", Code::parse);
+    let value = fields.take("value");
+    if code.is_none() {
+        fields.reject("code", "names the limit and is required");
+    }
+    fields.finish()?;
+    let code = code.ok_or_else(|| Problem::invalid_field("limit.code", "is required"))?;
+    Ok(LimitCheck { code, value })
+}
+
+fn identity(plane: &DataPlane, customer: Option<&str>, tenant: Option<&str>) -> Identity {
+    let id = customer.filter(|id| !id.is_empty()).ok_or(IdentityFault::Missing)?;
+    let id = CustomerId::parse(id).map_err(|_| IdentityFault::Malformed)?;
+    let tenant = match (tenant, &plane.identity.default_tenant) {
+        (Some(tenant), _) => TenantId::parse(tenant).map_err(|_| IdentityFault::Malformed)?,
+        (None, Some(tenant)) => tenant.clone(),
+        (None, None) => return Err(IdentityFault::Malformed),
+    };
+    Ok(CustomerKey::new(&tenant, &id))
+}
+
+#[derive(Serialize)]
+struct Results {
+    results: Vec<Shown>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    decision: &'static str,
+    reason: &'static str,
+    allowed: bool,
+    status: &'static str,
+    access: &'static str,
+    message: &'static str,
+    revision: Option<Token>,
+    age_ms: Option<u64>,
+    stale: bool,
+    mode: &'static str,
+}
+
+impl Shown {
+    fn of(answer: &Answer) -> Self {
+        let decision = &answer.decision;
+        Self {
+            decision: decision.outcome().as_str(),
+            reason: decision.reason.as_str(),
+            allowed: answer.allowed(),
+            status: wire::status_word(decision.status),
+            access: wire::access_word(decision.access),
+            message: wire::spelling(decision).sentence,
+            revision: answer.revision.clone(),
+            age_ms: answer.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            stale: answer.stale,
+            mode: answer.mode.as_str(),
+        }
+    }
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const MOST_CHECKS: usize = 100;

@@ -1,0 +1,313 @@
+//! The customer resource: read, write, delete softly, list.
+
+use std::collections::BTreeSet;
+
+use axum::{
+    Json,
+    extract::{Path, RawQuery, Request, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+
+use super::{
+    OperatorPlane,
+    authenticate::Caller,
+    fields::{Fields as BodyFields, query},
+    operator::{READS, read_placement},
+    problem::Problem,
+    resource::Resource,
+};
+use crate::{
+    control::Acted,
+    domain::{
+        Action, Code, Customer, Kind, RestrictionReason, Source, Status, Timestamp, Token, Verb,
+        action::Fields,
+    },
+    store::{Among, CustomerPage, Direction},
+};
+
+/// `GET /v1/customers/{id}`.
+pub async fn read(
+    State(plane): State<OperatorPlane>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(READS)?;
+    let key = caller.customer(&id)?;
+    let control = &plane.operators.control;
+    let customer = control.customer(&key).await?.ok_or_else(|| Problem::not_found("customer"))?;
+    let resource = Resource::of(customer, control, &plane.plane.gate);
+    let mut headers = HeaderMap::new();
+    if let Some(revision) = &resource.revision
+        && let Ok(tag) = HeaderValue::try_from(format!("\"{revision}\""))
+    {
+        headers.insert(header::ETAG, tag);
+    }
+    Ok((headers, Json(resource)).into_response())
+}
+
+/// `PUT /v1/customers/{id}`: what is not named is kept.
+pub async fn write(
+    State(plane): State<OperatorPlane>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    let key = caller.customer(&id)?;
+    let headers = request.headers().clone();
+    let (fields, body) = BodyFields::of_request(request).await?;
+    let (action, revision) = read_put(fields)?;
+    let mut asked = caller.request(&headers, &format!("{key}\0put"), &body)?;
+    let control = &plane.operators.control;
+    match (revision, asked.expected.take()) {
+        (Some(body), Some(header)) if body != header => {
+            let message = "differs from the one in If-Match";
+            return Err(Problem::invalid_field("revision", message));
+        }
+        (named, header) => asked.expected = named.or(header),
+    }
+    let is_mixed = action.status.is_some() && !action.fields.is_empty();
+    if is_mixed && asked.expected.is_none() && control.customer(&key).await?.is_some() {
+        let message = "is required when `status` and other fields of a known customer are written";
+        return Err(Problem::invalid_field("revision", message));
+    }
+    let acted = control.act(&asked, &key, &action).await?;
+    let status = if acted.created { StatusCode::CREATED } else { StatusCode::OK };
+    let message = match (acted.created, acted.changed) {
+        (true, _) => "Customer created",
+        (false, true) => "Customer updated",
+        (false, false) => "Nothing to change",
+    };
+    Ok((status, Json(shown(&plane, acted, message, Whole::Resource))).into_response())
+}
+
+/// `DELETE /v1/customers/{id}`: the customer becomes inactive, and everything is preserved.
+pub async fn delete(
+    State(plane): State<OperatorPlane>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    let key = caller.customer(&id)?;
+    let asked = caller.request(request.headers(), &format!("{key}\0delete"), b"")?;
+    let mut action = Action::of(Verb::Delete);
+    action.placement.reason = Some(RestrictionReason::AccountClosure);
+    let acted = plane.operators.control.act(&asked, &key, &action).await?;
+    let message = "Customer is inactive; its record is preserved";
+    Ok(Json(shown(&plane, acted, message, Whole::Nothing)).into_response())
+}
+
+/// `GET /v1/customers`: in the order of their ids, page by page.
+pub async fn list(
+    State(plane): State<OperatorPlane>,
+    RawQuery(raw): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(READS)?;
+    let wanted = Wanted::of_query(raw.as_deref())?;
+    let control = &plane.operators.control;
+    let scope = format!("{}:", caller.tenant);
+    let mut page = CustomerPage {
+        among: wanted.among(),
+        prefix: format!("{scope}{}", wanted.prefix),
+        after: wanted.start_after.as_ref().map(|id| format!("{scope}{id}")),
+        limit: wanted.limit + 1,
+        direction: wanted.direction,
+    };
+    let now = control.clock.now();
+    let mut customers = Vec::new();
+    let mut has_more = true;
+    // A page may come short: no list is worth reading every customer for.
+    for _ in 0..PAGES_READ {
+        let mut found = control.customers(&page).await?;
+        has_more = found.len() > wanted.limit;
+        found.truncate(wanted.limit);
+        page.after = found.last().map(|last| last.record.key.to_string()).or(page.after);
+        for customer in found {
+            if customers.len() == wanted.limit {
+                has_more = true;
+                break;
+            }
+            page.after = Some(customer.record.key.to_string());
+            if wanted.includes(&customer, now) {
+                customers.push(Resource::of(customer, control, &plane.plane.gate));
+            }
+        }
+        if !has_more || customers.len() == wanted.limit {
+            break;
+        }
+    }
+    let next_cursor = page.after.filter(|_| has_more);
+    let next_cursor = next_cursor.and_then(|key| key.strip_prefix(&scope).map(str::to_owned));
+    let count = customers.len();
+    Ok(Json(List { customers, count, limit: wanted.limit, has_more, next_cursor }).into_response())
+}
+
+/// Reads a `PUT` body: the action, and the revision that it expects.
+fn read_put(mut body: BodyFields) -> Result<(Action, Option<Token>), Problem> {
+    let revision = body.parse("revision", str::parse::<Token>);
+    let fields = Fields {
+        name: body.settable("name"),
+        metadata: body.settable("metadata"),
+        plan: body.settable::<Code>("plan"),
+        features: body.settable::<BTreeSet<Code>>("features"),
+        limits: body.settable("limits"),
+        obligations: body.settable("obligations"),
+    };
+    let names_status = body.has("status");
+    let status: Option<Status> = body.take("status");
+    if names_status && status.is_none() {
+        body.reject("status", "must be one of active, frozen, inactive, disabled");
+    }
+    let kept = status.map(|status| match status {
+        Status::Active => None,
+        Status::Frozen => Some(Kind::Frozen),
+        Status::Inactive => Some(Kind::Inactive),
+        Status::Disabled => Some(Kind::Disabled),
+    });
+    let action = Action {
+        source: body.parse("source", str::parse::<Source>),
+        placement: read_placement(&mut body),
+        fields,
+        status: kept,
+        ..Action::of(Verb::Put)
+    };
+    if status.is_none() && action.placement != crate::domain::Placement::default() {
+        body.reject("status", "is required with `reason`, `notes`, `since`, `until`, `informedAt`");
+    }
+    body.finish()?;
+    Ok((action, revision))
+}
+
+fn shown(plane: &OperatorPlane, acted: Acted, message: &'static str, whole: Whole) -> Written {
+    let resource = Resource::of(acted.customer, &plane.operators.control, &plane.plane.gate);
+    Written {
+        success: true,
+        message,
+        customer_id: resource.customer_id().to_owned(),
+        changed: acted.changed,
+        revision: resource.revision.clone(),
+        customer: match whole {
+            Whole::Resource => Some(resource),
+            Whole::Nothing => None,
+        },
+    }
+}
+
+/// Whether an answer carries the customer.
+enum Whole {
+    Nothing,
+    Resource,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written {
+    success: bool,
+    message: &'static str,
+    customer_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer: Option<Resource>,
+    changed: bool,
+    revision: Option<Token>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List {
+    customers: Vec<Resource>,
+    count: usize,
+    limit: usize,
+    has_more: bool,
+    next_cursor: Option<String>,
+}
+
+/// Which customers a list is to hold.
+struct Wanted {
+    limit: usize,
+    start_after: Option<String>,
+    prefix: String,
+    status: Option<Status>,
+    source: Option<Source>,
+    reason: Option<RestrictionReason>,
+    direction: Direction,
+}
+
+impl Wanted {
+    fn of_query(raw: Option<&str>) -> Result<Self, Problem> {
+        let known = ["limit", "startAfter", "prefix", "status", "source", "reason", "sortDir"];
+        let mut given = query(raw, &known)?;
+        let limit = match given.remove("limit") {
+            None => DEFAULT_LIMIT,
+            Some(raw) => page_limit(&raw)?,
+        };
+        let status = given.remove("status").map(|raw| {
+            let word = serde_json::Value::String(raw);
+            serde_json::from_value(word).map_err(|_| {
+                let rule = "must be one of active, frozen, inactive, disabled";
+                Problem::invalid_field("status", rule)
+            })
+        });
+        let source = given.remove("source").map(|raw| {
+            Source::parse(&raw).map_err(|error| Problem::invalid_field("source", error))
+        });
+        let reason = given.remove("reason").map(|raw| {
+            raw.parse().map_err(|error| Problem::invalid_field("reason", error))
+        });
+        let direction = match given.remove("sortDir").as_deref() {
+            None | Some("asc") => Direction::Ascending,
+            Some("desc") => Direction::Descending,
+            Some(_) => return Err(Problem::invalid_field("sortDir", "must be asc or desc")),
+        };
+        Ok(Self {
+            limit,
+            start_after: given.remove("startAfter").filter(|id| !id.is_empty()),
+            prefix: given.remove("prefix").unwrap_or_default(),
+            status: status.transpose()?,
+            source: source.transpose()?,
+            reason: reason.transpose()?,
+            direction,
+        })
+    }
+
+    fn among(&self) -> Among {
+        let restricted = self.status.is_some_and(|status| status != Status::Active)
+            || self.source.is_some()
+            || self.reason.is_some();
+        if restricted { Among::Restricted } else { Among::All }
+    }
+
+    /// Inactive customers are hidden from lists that do not ask for them.
+    fn includes(&self, customer: &Customer, now: Timestamp) -> bool {
+        let restrictions = &customer.record.body.restrictions;
+        let status = restrictions.status_at(now);
+        let of_status = match self.status {
+            Some(wanted) => status == wanted,
+            None => status != Status::Inactive,
+        };
+        let holds = |wanted: &dyn Fn(&crate::domain::Restriction) -> bool| {
+            restrictions.in_force_at(now).any(wanted)
+        };
+        of_status
+            && self.source.as_ref().is_none_or(|source| holds(&|held| held.source == *source))
+            && self.reason.is_none_or(|reason| holds(&|held| held.reason == reason))
+    }
+}
+
+/// Reads a page's `limit`.
+pub fn page_limit(raw: &str) -> Result<usize, Problem> {
+    match raw.parse() {
+        Ok(limit) if (1..=MOST_PER_PAGE).contains(&limit) => Ok(limit),
+        _ => {
+            Err(Problem::invalid_field("limit", format!("must be a number from 1 to {MOST_PER_PAGE}")))
+        }
+    }
+}
+
+/// How many a page holds when nothing is said.
+pub const DEFAULT_LIMIT: usize = 50;
+const MOST_PER_PAGE: usize = 100;
+const PAGES_READ: usize = 20;

@@ -1,0 +1,192 @@
+//! Reads a JSON object field by field, so that every error names the field and the rule.
+//!
+//! A field that nobody asked for is an error too: a misspelled `feature` that is ignored would
+//! be a wrong allow.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest as _, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::problem::{Detail, Problem};
+
+/// The fields of a JSON object that are not yet read, and what was wrong with those that were.
+#[derive(Debug)]
+pub struct Fields {
+    path: String,
+    rest: Map<String, Value>,
+    wrong: Vec<Detail>,
+}
+
+impl Fields {
+    /// Reads a request's body. No body at all is an empty object.
+    pub async fn of_request(request: Request) -> Result<(Self, Bytes), Problem> {
+        require_json(request.headers())?;
+        let body = Bytes::from_request(request, &()).await.map_err(|rejected| {
+            if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                let message = "a body may have at most 65536 bytes";
+                return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
+            }
+            Problem::invalid_field("body", "the body did not arrive whole")
+        })?;
+        if body.is_empty() {
+            return Ok((Self::of("", Map::new()), body));
+        }
+        let value = serde_json::from_slice(&body)
+            .map_err(|error| Problem::invalid_field("body", format!("not JSON: {error}")))?;
+        Ok((Self::of_value("", value)?, body))
+    }
+
+    /// Reads a value that has to be an object. `path` is where it stands in the body.
+    pub fn of_value(path: &str, value: Value) -> Result<Self, Problem> {
+        match value {
+            Value::Object(fields) => Ok(Self::of(path, fields)),
+            _ => {
+                let path = if path.is_empty() { "body" } else { path };
+                Err(Problem::invalid_field(path, "must be a JSON object"))
+            }
+        }
+    }
+
+    fn of(path: &str, rest: Map<String, Value>) -> Self {
+        Self { path: path.to_owned(), rest, wrong: Vec::new() }
+    }
+
+    /// Whether the field is there, `null` included.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.rest.contains_key(name)
+    }
+
+    /// Takes a field as it is; nothing if it is absent or `null`.
+    pub fn value(&mut self, name: &str) -> Option<Value> {
+        self.rest.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Takes a field by its type; nothing if it is absent or `null`.
+    pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.value(name)?;
+        match serde_json::from_value(value) {
+            Ok(taken) => Some(taken),
+            Err(error) => {
+                self.reject(name, error);
+                None
+            }
+        }
+    }
+
+    /// Takes a text field and parses it; nothing if it is absent or `null`.
+    pub fn parse<T, E: ToString>(
+        &mut self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text: String = self.take(name)?;
+        match parse(&text) {
+            Ok(parsed) => Some(parsed),
+            Err(error) => {
+                self.reject(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Takes a field that may also be cleared: the outer nothing is "not named", the inner one
+    /// `null`.
+    #[expect(clippy::option_option, reason = "not named and null are two different wishes")]
+    pub fn settable<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
+        self.has(name).then(|| self.take(name))
+    }
+
+    /// Takes notes: free text of at most 2,000 characters.
+    pub fn notes(&mut self) -> Option<String> {
+        let notes: String = self.take("notes")?;
+        if notes.chars().count() > MAX_NOTES {
+            self.reject("notes", format!("may have at most {MAX_NOTES} characters"));
+        }
+        Some(notes)
+    }
+
+    /// Says that a field breaks a rule.
+    pub fn reject(&mut self, name: &str, message: impl ToString) {
+        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        self.wrong.push(Detail { path, message: message.to_string(), code: "invalid" });
+    }
+
+    /// Whether anything was wrong so far.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        !self.wrong.is_empty()
+    }
+
+    /// Ends reading: an error if anything was wrong, or if a field is left.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        let unknown: Vec<_> = self.rest.keys().cloned().collect();
+        for name in unknown {
+            self.reject(&name, "is not a field of this request");
+        }
+        if self.wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(self.wrong)) }
+    }
+}
+
+/// Query parameters, each at most once.
+pub fn query(raw: Option<&str>, known: &[&str]) -> Result<BTreeMap<String, String>, Problem> {
+    let mut parameters = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(raw.unwrap_or_default().as_bytes()) {
+        if !known.contains(&name.as_ref()) {
+            return Err(Problem::invalid_field(&name, "is not a parameter of this request"));
+        }
+        if parameters.insert(name.to_string(), value.into_owned()).is_some() {
+            return Err(Problem::invalid_field(&name, "may be given only once"));
+        }
+    }
+    Ok(parameters)
+}
+
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json") {
+        return Ok(());
+    }
+    let message = "the body must be application/json";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
+}
+
+const MAX_NOTES: usize = 2000;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_wrong_field_is_named_with_its_place() {
+        let value = json!({"value": -1, "code": "seats", "odd": 1});
+        let mut fields = Fields::of_value("limit", value).unwrap();
+        assert_eq!(fields.take::<u64>("value"), None);
+        assert_eq!(fields.take::<String>("code").as_deref(), Some("seats"));
+        let problem = format!("{:?}", fields.finish().unwrap_err());
+        assert!(problem.contains("limit.value") && problem.contains("limit.odd"), "{problem}");
+    }
+
+    #[test]
+    fn a_settable_field_tells_null_from_absent() {
+        let mut fields = Fields::of_value("", json!({"plan": null})).unwrap();
+        assert_eq!(fields.settable::<String>("plan"), Some(None));
+        assert_eq!(fields.settable::<String>("name"), None);
+    }
+
+    #[test]
+    fn a_parameter_that_is_unknown_or_given_twice_is_refused() {
+        assert!(query(Some("limit=1"), &["limit"]).is_ok());
+        assert!(query(Some("limit=1&limit=2"), &["limit"]).is_err());
+        assert!(query(Some("limti=1"), &["limit"]).is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! The gateway dialects: forward auth, and nginx's `auth_request`. Each reads only its own
+//! gateways' headers, decides on the head of the request alone, and never reads a body.
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+
+use super::{DataPlane, identify};
+use crate::{
+    domain::{Check, Enforcement},
+    gate::Answer,
+    telemetry::Dialect,
+    wire,
+};
+
+/// Traefik, Caddy, APISIX, HAProxy's Lua: the original request is in `X-Forwarded-*`, and the
+/// answer's status, headers and body go to the client as they are.
+pub async fn forward_auth(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
+    let check = check(&plane, request.headers(), &FORWARDED_METHOD, &FORWARDED_URI);
+    let answer = plane.check(Dialect::ForwardAuth, &check).await;
+    let status = wire::enforced_status(&answer);
+    let mut response = match answer.enforcement {
+        Enforcement::Pass => status.into_response(),
+        Enforcement::Fail | Enforcement::Refuse => {
+            let json = HeaderValue::from_static("application/json");
+            (status, [(header::CONTENT_TYPE, json)], body(&answer)).into_response()
+        }
+    };
+    finish(&mut response, &answer);
+    response
+}
+
+/// nginx passes on 401 and 403 only, and drops every body; so the real status and the body go in
+/// headers, from which the configuration answers the client.
+pub async fn nginx(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
+    let check = check(&plane, request.headers(), &ORIGINAL_METHOD, &ORIGINAL_URI);
+    let answer = plane.check(Dialect::Nginx, &check).await;
+    let status = wire::enforced_status(&answer);
+    let mut response = match answer.enforcement {
+        Enforcement::Pass => StatusCode::OK.into_response(),
+        Enforcement::Refuse if status != StatusCode::UNAUTHORIZED => {
+            StatusCode::FORBIDDEN.into_response()
+        }
+        Enforcement::Fail | Enforcement::Refuse => status.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(CODE.clone(), HeaderValue::from(status.as_u16()));
+    if answer.enforcement != Enforcement::Pass
+        && let Ok(body) = HeaderValue::try_from(body(&answer))
+    {
+        headers.insert(BODY.clone(), body);
+    }
+    finish(&mut response, &answer);
+    response
+}
+
+fn check(
+    plane: &DataPlane,
+    headers: &HeaderMap,
+    method: &HeaderName,
+    target: &HeaderName,
+) -> Check {
+    let operation = identify::operation(headers, method, target);
+    Check::of(plane.identity.identity(headers), operation)
+}
+
+fn body(answer: &Answer) -> String {
+    let spelling = wire::spelling(&answer.decision);
+    wire::error_body(spelling.code, spelling.sentence)
+}
+
+/// What every answer of a gateway dialect carries. A pass has nothing else: what it carried would
+/// leak into the client's answer at some gateway.
+fn finish(response: &mut Response, answer: &Answer) {
+    let is_pass = answer.enforcement == Enforcement::Pass;
+    let status = response.status();
+    let headers = response.headers_mut();
+    headers.extend(wire::headers(answer));
+    if is_pass {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        return;
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer realm=\"tollgate\"");
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+}
+
+static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
+static FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
+static ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
+static ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
+/// The status that the client is to be answered with.
+static CODE: HeaderName = HeaderName::from_static("x-tollgate-code");
+/// The body that the client is to be answered with.
+static BODY: HeaderName = HeaderName::from_static("x-tollgate-body");

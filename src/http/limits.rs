@@ -1,0 +1,204 @@
+//! The limits endpoint: what a customer may do, as its application reads it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::{
+    Json,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::problem::Problem;
+use crate::{
+    domain::{
+        Access, Code, CustomerKey, Kind, Limit, Maximum, Operation, Record, Restriction,
+        RestrictionReason, Source, Status, Timestamp, Token,
+    },
+    gate::{Gate, View},
+    store::format::hex,
+};
+
+/// Whether a disabled customer's billing goes on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DisabledBilling {
+    /// It does.
+    Active,
+    /// It is paused.
+    Paused,
+}
+
+/// Answers with the limits of `customer`, and whether they are stale.
+pub async fn limits(
+    gate: &Gate,
+    disabled_billing: DisabledBilling,
+    customer: &CustomerKey,
+    headers: &HeaderMap,
+) -> Result<(Response, bool), Problem> {
+    let view = gate.view(customer).await.map_err(|missing| {
+        Problem::store_unreachable(format!("the record of {customer} cannot be had: {missing:?}"))
+    })?;
+    if view.is_absent() {
+        let message = "there is no such customer";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "CUSTOMER_UNKNOWN", message));
+    }
+    let unreadable = || Problem::store_unreachable(format!("the record of {customer} is unreadable"));
+    let record = view.known().ok_or_else(unreadable)?;
+    let inactive_access = gate.settings().policy.inactive_access;
+    let lasting = Lasting::of(&view, record, inactive_access, disabled_billing);
+    let json = serde_json::to_vec(&lasting).map_err(Problem::store_unreachable)?;
+    let tag = format!("W/\"{}\"", &hex(&Sha256::digest(&json))[..32]);
+    let is_known = headers.get_all(header::IF_NONE_MATCH).iter().any(|known| matches(known, &tag));
+
+    let mut answer = HeaderMap::new();
+    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(tag) = HeaderValue::try_from(tag) {
+        answer.insert(header::ETAG, tag);
+    }
+    if is_known {
+        return Ok(((StatusCode::NOT_MODIFIED, answer).into_response(), view.stale));
+    }
+    let age = view.staleness.age.unwrap_or_default();
+    let as_of = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let as_of = view.now.as_millis().saturating_sub(as_of);
+    let shown = Shown {
+        lasting,
+        as_of: Timestamp::from_millis(i64::try_from(as_of).unwrap_or(i64::MAX)),
+        age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        stale: view.stale,
+    };
+    Ok(((answer, Json(shown)).into_response(), view.stale))
+}
+
+/// Whether an `If-None-Match` names this weak tag.
+fn matches(known: &HeaderValue, tag: &str) -> bool {
+    let opaque = tag.trim_start_matches("W/");
+    let known = known.to_str().unwrap_or_default();
+    known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == opaque)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    #[serde(flatten)]
+    lasting: Lasting<'a>,
+    as_of: Timestamp,
+    age_ms: u64,
+    stale: bool,
+}
+
+/// What changes only when the customer does; the tag is made of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lasting<'a> {
+    customer_id: &'a str,
+    tenant_id: &'a str,
+    status: Status,
+    access: Access,
+    disabled: bool,
+    frozen: bool,
+    inactive: bool,
+    allowed: Allowed,
+    restrictions: Vec<ShownRestriction<'a>>,
+    scheduled: Vec<ShownRestriction<'a>>,
+    billing: &'static str,
+    subscriptions: Subscriptions,
+    plan: Option<&'a Code>,
+    features: Option<&'a BTreeSet<Code>>,
+    limits: Option<BTreeMap<&'a Code, ShownLimit>>,
+    revision: Option<&'a Token>,
+}
+
+#[derive(Serialize)]
+struct Allowed {
+    read: bool,
+    write: bool,
+}
+
+#[derive(Serialize)]
+struct Subscriptions {
+    count: u64,
+    state: &'static str,
+}
+
+#[derive(Serialize)]
+struct ShownLimit {
+    max: Maximum,
+    used: Option<u64>,
+    remaining: Option<u64>,
+}
+
+/// A restriction as the data plane may show it: no notes, no actor, no sensitive reason.
+#[derive(Serialize)]
+struct ShownRestriction<'a> {
+    kind: Kind,
+    source: &'a Source,
+    reason: RestrictionReason,
+    since: Timestamp,
+    until: Option<Timestamp>,
+}
+
+impl<'a> Lasting<'a> {
+    fn of(
+        view: &'a View,
+        record: &'a Record,
+        inactive_access: Access,
+        disabled_billing: DisabledBilling,
+    ) -> Self {
+        let (restrictions, now, body) = (&view.restrictions, view.now, &record.body);
+        let status = restrictions.status_at(now);
+        let access = restrictions.access_at(now, inactive_access);
+        let has = |kind| restrictions.in_force_at(now).any(|held| held.kind == kind);
+        let (billing, state) = match (status, disabled_billing) {
+            (Status::Active, _) => ("active", "active"),
+            (Status::Frozen, _) => ("paused", "paused"),
+            (Status::Disabled, DisabledBilling::Active) => ("active", "restricted"),
+            (Status::Disabled, DisabledBilling::Paused) => ("paused", "restricted"),
+            (Status::Inactive, _) => ("ended", "ended"),
+        };
+        Self {
+            customer_id: record.key.id(),
+            tenant_id: record.key.tenant(),
+            status,
+            access,
+            disabled: has(Kind::Disabled),
+            frozen: has(Kind::Frozen),
+            inactive: has(Kind::Inactive),
+            allowed: Allowed {
+                read: access.permits(Operation::Read),
+                write: access.permits(Operation::Write),
+            },
+            restrictions: restrictions.in_force_at(now).map(shown).collect(),
+            scheduled: restrictions.scheduled_at(now).map(shown).collect(),
+            billing,
+            subscriptions: Subscriptions { count: body.obligations.active_subscriptions, state },
+            plan: body.plan.as_ref(),
+            features: body.features.as_ref(),
+            limits: body.limits.as_ref().map(|limits| {
+                limits.iter().map(|(code, limit)| (code, ShownLimit::of(limit))).collect()
+            }),
+            revision: view.revision.as_ref(),
+        }
+    }
+}
+
+impl ShownLimit {
+    fn of(limit: &Limit) -> Self {
+        let remaining = match (limit.max, limit.used) {
+            (Maximum::AtMost(max), Some(used)) => Some(max.saturating_sub(used)),
+            (Maximum::AtMost(_), None) | (Maximum::Unlimited, _) => None,
+        };
+        Self { max: limit.max, used: limit.used, remaining }
+    }
+}
+
+fn shown(held: &Restriction) -> ShownRestriction<'_> {
+    ShownRestriction {
+        kind: held.kind,
+        source: &held.source,
+        reason: held.reason.public(),
+        since: held.since,
+        until: held.until,
+    }
+}

@@ -1,0 +1,171 @@
+//! The error body, alike everywhere, and the one place where a failure is logged.
+
+use axum::{
+    Json,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use crate::{
+    control::ActError,
+    domain::{Refusal, actor::RoleTooWeak},
+    store::StoreError,
+};
+
+/// A request that was not done, as its caller is told:
+/// `{"error":{"code","message","details"?}}`.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    details: Vec<Detail>,
+    /// What the caller is not told, for the log.
+    cause: Option<Cause>,
+}
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, Serialize)]
+pub struct Detail {
+    /// Which field.
+    pub path: String,
+    /// Which rule it breaks.
+    pub message: String,
+    /// What kind of rule.
+    pub code: &'static str,
+}
+
+#[derive(Clone, Debug)]
+struct Cause(String);
+
+impl Problem {
+    /// A problem with this status, code and sentence.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), details: Vec::new(), cause: None }
+    }
+
+    /// Fields that break their rules. Nothing was changed.
+    #[must_use]
+    pub fn invalid(details: Vec<Detail>) -> Self {
+        let fields: Vec<_> = details.iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
+        let problem = Self::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", fields.join("; "));
+        Self { details, ..problem }
+    }
+
+    /// One field that breaks its rule.
+    #[must_use]
+    pub fn invalid_field(path: &str, message: impl ToString) -> Self {
+        let detail = Detail { path: path.to_owned(), message: message.to_string(), code: "invalid" };
+        Self::invalid(vec![detail])
+    }
+
+    /// There is no such thing.
+    #[must_use]
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is no such {what}"))
+    }
+
+    /// The store does not answer.
+    #[must_use]
+    pub fn store_unreachable(cause: impl ToString) -> Self {
+        let message = "the store does not answer now; what was asked for may not have been done";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREACHABLE", message);
+        Self { cause: Some(Cause(cause.to_string())), ..problem }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            error: Error,
+        }
+        #[derive(Serialize)]
+        struct Error {
+            code: &'static str,
+            message: String,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            details: Vec<Detail>,
+        }
+        let Self { status, code, message, details, cause } = self;
+        let mut response =
+            (status, Json(Body { error: Error { code, message, details } })).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"tollgate\"");
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        Self::store_unreachable(error)
+    }
+}
+
+impl From<RoleTooWeak> for Problem {
+    fn from(error: RoleTooWeak) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "INSUFFICIENT_ROLE", error.to_string())
+    }
+}
+
+impl From<ActError> for Problem {
+    fn from(error: ActError) -> Self {
+        let message = error.to_string();
+        match error {
+            ActError::Conflict => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
+            ActError::IdempotencyKeyReused => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", message)
+            }
+            ActError::PreconditionFailed => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", message)
+            }
+            ActError::Refused(Refusal::EndsBeforeStart) => Self::invalid_field("until", message),
+            ActError::Refused(Refusal::RoleTooWeak(error)) => error.into(),
+            ActError::Refused(refusal @ Refusal::CustomerUnknown) => {
+                Self::new(StatusCode::NOT_FOUND, refusal.code(), message)
+            }
+            ActError::Refused(
+                refusal @ (Refusal::HasActiveSubscriptions
+                | Refusal::HasPendingOrders
+                | Refusal::HasUnreturnedDevices),
+            ) => Self::new(StatusCode::CONFLICT, refusal.code(), message),
+            ActError::Store(error) => error.into(),
+            ActError::StoreLost(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "STORE_LOST",
+                format!(
+                    "{message}; nothing is written to it. Restore the store, or restart every \
+                     instance to follow it as it is"
+                ),
+            ),
+        }
+    }
+}
+
+/// Logs what a caller was not told, once, at the boundary.
+pub async fn log_causes(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
+        let status = response.status().as_u16();
+        tracing::warn!(
+            http.method = %method, http.path = path, http.status = status, cause,
+            "A request failed with {status}: {cause}",
+        );
+    }
+    response
+}

@@ -1,0 +1,110 @@
+//! A customer as operators see it: notes and actors included.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::{
+    domain::{
+        Access, Code, Customer, Kind, Limit, Obligations, Private, Restriction, RestrictionReason,
+        Source, Status, Timestamp, Token,
+    },
+    control::Control,
+    gate::Gate,
+    store::PARTITIONS,
+};
+
+/// A customer, as JSON.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Resource {
+    customer_id: String,
+    tenant_id: String,
+    status: Status,
+    access: Access,
+    restrictions: Vec<ShownRestriction>,
+    scheduled: Vec<ShownRestriction>,
+    plan: Option<Code>,
+    features: Option<BTreeSet<Code>>,
+    limits: Option<BTreeMap<Code, Limit>>,
+    obligations: Obligations,
+    aliases: BTreeMap<Source, String>,
+    name: Option<String>,
+    metadata: BTreeMap<String, String>,
+    /// The revision of the customer's last change; what `If-Match` takes.
+    pub revision: Option<Token>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+/// A restriction, as JSON.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShownRestriction {
+    kind: Kind,
+    source: Source,
+    reason: RestrictionReason,
+    since: Timestamp,
+    until: Option<Timestamp>,
+    notes: Option<String>,
+    actor: Option<String>,
+    informed_at: Option<Timestamp>,
+}
+
+impl Resource {
+    /// Shows `customer` as it is at `now`.
+    #[must_use]
+    pub fn of(customer: Customer, control: &Control, gate: &Gate) -> Self {
+        let now = control.clock.now();
+        let Customer { record, private } = customer;
+        let body = record.body;
+        let shown = |held: &Restriction| ShownRestriction::of(held, &private);
+        let revision = control.token(record.key.partition(PARTITIONS), record.revision);
+        Self {
+            customer_id: record.key.id().to_owned(),
+            tenant_id: record.key.tenant().to_owned(),
+            status: body.restrictions.status_at(now),
+            access: body.restrictions.access_at(now, gate.settings().policy.inactive_access),
+            restrictions: body.restrictions.in_force_at(now).map(shown).collect(),
+            scheduled: body.restrictions.scheduled_at(now).map(shown).collect(),
+            plan: body.plan,
+            features: body.features,
+            limits: body.limits,
+            obligations: body.obligations,
+            aliases: body.aliases,
+            revision,
+            created_at: body.created_at,
+            updated_at: body.updated_at,
+            name: private.name,
+            metadata: private.metadata,
+        }
+    }
+
+    /// The customer's id.
+    #[must_use]
+    pub fn customer_id(&self) -> &str {
+        &self.customer_id
+    }
+
+    /// The restrictions that are still in force.
+    #[must_use]
+    pub fn remaining(&self) -> Vec<ShownRestriction> {
+        self.restrictions.clone()
+    }
+}
+
+impl ShownRestriction {
+    fn of(held: &Restriction, private: &Private) -> Self {
+        let note = private.note_on(held);
+        Self {
+            kind: held.kind,
+            source: held.source.clone(),
+            reason: held.reason,
+            since: held.since,
+            until: held.until,
+            notes: note.and_then(|note| note.notes.clone()),
+            actor: note.map(|note| note.actor.clone()),
+            informed_at: note.and_then(|note| note.informed_at),
+        }
+    }
+}
