@@ -3,7 +3,7 @@
 mod first_key;
 mod ports;
 
-use std::{convert::Infallible, fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
+use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
@@ -39,11 +39,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
-    let feed = app.feed;
-    tasks.spawn("feed", async move {
-        let never: Infallible = feed.run(latch).await;
-        match never {}
-    });
+    tasks.spawn_endless("feed", app.feed.run(latch));
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     tasks.spawn("admin", serve_admin(ports.admin, admin, draining.clone()));
     tasks.spawn("upkeep", upkeep(app.prometheus, draining.clone()));

@@ -19,14 +19,14 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use self::{
-    recent::Held,
-    restricted::{Entry, Picture},
-};
 use self::{
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
     recent::Recent,
+};
+pub use self::{
+    recent::Held,
+    restricted::{Entry, Picture},
 };
 use crate::{
     clock::{Clock, Moment},
@@ -248,7 +248,13 @@ impl Cache {
     /// The order matters. On a restriction: into the restricted set, then out of the recent tier.
     /// On a lift: the floor and out of the recent tier, then out of the restricted set. At no
     /// moment does a check find neither.
-    fn apply_to_tiers(&self, part: &HeldPartition, change: &Change, position: Position, in_order: bool) {
+    fn apply_to_tiers(
+        &self,
+        part: &HeldPartition,
+        change: &Change,
+        position: Position,
+        in_order: bool,
+    ) {
         let picture = part.picture.load();
         let Some(picture) = picture.as_ref() else { return };
         let entry = RestrictedEntry::left_by(change);
@@ -331,7 +337,9 @@ impl Cache {
                 reached.epoch == token.epoch && reached.position.revision >= token.revision
             })
         };
-        tokio::time::timeout(timeout, watermark.wait_for(reached)).await.is_ok_and(|told| told.is_ok())
+        tokio::time::timeout(timeout, watermark.wait_for(reached))
+            .await
+            .is_ok_and(|told| told.is_ok())
     }
 
     /// Count and digest of the restricted set that is held.
@@ -359,3 +367,6 @@ impl Cache {
         self.0.partitions.get(usize::from(number))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ pub use out::{Out, Output};
 use crate::{config::Config, domain};
 use failure::Failure;
 
-/// Answers one question, fast: may this customer do this, now?
+/// The command line.
 #[derive(Debug, Parser)]
 #[command(version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub struct Cli {
@@ -46,8 +46,7 @@ enum Verb {
     Freeze(acts::Restrict),
     /// Lifts a freeze
     Unfreeze(acts::Lift),
-    /// Closes a customer and keeps everything: it becomes inactive, FlexPortal's word for closed.
-    /// Wingback's call named inactivate means freeze here
+    #[command(about = INACTIVE)]
     Deactivate(acts::Restrict),
     /// Lifts a deactivate
     Reactivate(acts::Lift),
@@ -62,7 +61,7 @@ enum Verb {
     Check(check::Check),
     /// Writes a customer's record, or some fields of it; makes the customer when it is not known
     Put(customers::Put),
-    /// Deletes a customer softly: it becomes inactive, and everything is kept
+    /// Deletes a customer softly, as deactivate does: nothing is lost
     Delete(customers::One),
     /// Lists who did what, the newest first
     Audit(audit::Audit),
@@ -132,6 +131,9 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
     }
 }
 
+const INACTIVE: &str = "Closes a customer and keeps everything. It becomes inactive, which is \
+                        FlexPortal's word for closed; Wingback's call named inactivate means \
+                        freeze here";
 const EXIT_CODES: &str = "Exit codes: 0 allowed or done, 1 denied or failed, 2 wrong use, \
                           3 undecided or unreachable";
 

@@ -102,7 +102,7 @@ impl Control {
         for _ in 0..TRIES {
             let writer = self.writer(key.partition(PARTITIONS))?;
             let current = self.counted(StoreCommand::Read, self.store.customer(key)).await?;
-            self.check_expected(request, &writer, current.as_ref())?;
+            check_expected(request, &writer, current.as_ref())?;
             let now = self.clock.now();
             let planned = plan(current.as_ref(), action, &request.actor, now);
             let audit = self.audit_entry(request, key, action, current.as_ref(), &planned);
@@ -159,21 +159,6 @@ impl Control {
             StoreError::Unreachable("this instance has not read it yet".to_owned())
         })?;
         Ok(Writer { epoch: watermark.epoch, watermark: watermark.position.revision })
-    }
-
-    fn check_expected(
-        &self,
-        request: &Request,
-        writer: &Writer,
-        current: Option<&Customer>,
-    ) -> Result<(), ActError> {
-        let Some(expected) = &request.expected else { return Ok(()) };
-        let at = current.map(|customer| customer.record.revision);
-        if expected.epoch == writer.epoch && at == Some(expected.revision) {
-            Ok(())
-        } else {
-            Err(ActError::PreconditionFailed)
-        }
     }
 
     /// Every act leaves an entry, a refused one too. That it cannot be written does not turn the
@@ -268,6 +253,20 @@ impl Control {
             request_id: request.request_id.clone(),
             at: self.clock.now(),
         }
+    }
+}
+
+fn check_expected(
+    request: &Request,
+    writer: &Writer,
+    current: Option<&Customer>,
+) -> Result<(), ActError> {
+    let Some(expected) = &request.expected else { return Ok(()) };
+    let at = current.map(|customer| customer.record.revision);
+    if expected.epoch == writer.epoch && at == Some(expected.revision) {
+        Ok(())
+    } else {
+        Err(ActError::PreconditionFailed)
     }
 }
 

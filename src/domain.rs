@@ -23,7 +23,10 @@ pub use audit::AuditEntry;
 pub use change::{Change, Subject};
 pub use check::{Access, Check, Identity, IdentityFault, LimitCheck, Operation};
 pub use customer::{Customer, Obligations, Private, Record, RestrictionNote};
-pub use decision::{Decision, Enforcement, Evidence, Missing, Mode, Outcome, Policy, Reason, RecordEvidence, Unknown, Unlisted, WhenUndecided, decide};
+pub use decision::{
+    Decision, Enforcement, Evidence, Missing, Mode, Outcome, Policy, Reason, RecordEvidence,
+    Unknown, Unlisted, WhenUndecided, decide,
+};
 pub use entitlement::{Code, Limit, Maximum};
 pub use freshness::{Freshness, Staleness};
 pub use key::{CustomerId, CustomerKey, Partition, TenantId};

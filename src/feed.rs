@@ -18,7 +18,10 @@ use crate::{
     clock::{Clock, Moment},
     domain::{Change, Epoch, Partition, Subject, Watermark},
     lifecycle::Latch,
-    store::{CreateError, Head, PARTITIONS, Push, RestrictedEntry, Session, SessionReader, Store, StoreError},
+    store::{
+        CreateError, Head, PARTITIONS, Push, RestrictedEntry, Session, SessionReader, Store,
+        StoreError,
+    },
     telemetry::{
         Metrics,
         event::{
@@ -99,8 +102,7 @@ impl Feed {
             for number in 0..PARTITIONS {
                 follower.disconnect(Partition(number));
             }
-            FeedLost { error }.emit(&follower.feed.metrics);
-            follower.tell(|status| (status.connected, status.phase) = (false, "disconnected"));
+            follower.lose_session(error);
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
@@ -133,6 +135,16 @@ enum Answer {
 }
 
 impl Follower {
+    /// Tells that there is no session: once, however often the store is then asked in vain.
+    fn lose_session(&self, error: StoreError) {
+        if self.feed.status.borrow().phase == DISCONNECTED {
+            tracing::debug!(%error, "The store still does not answer: {error}");
+            return;
+        }
+        FeedLost { error }.emit(&self.feed.metrics);
+        self.tell(|status| (status.connected, status.phase) = (false, DISCONNECTED));
+    }
+
     /// Follows one session to its end, and says why it ended.
     async fn follow(&mut self, session: Session) -> StoreError {
         let Session { mut pushes, reader } = session;
@@ -141,7 +153,7 @@ impl Follower {
         let mut heartbeat = tokio::time::interval(self.feed.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
-        self.ask_keys(&mut asked);
+        ask_keys(&mut asked);
         for number in 0..PARTITIONS {
             if let Err(error) = self.step(&mut asked, Partition(number), Event::Connected) {
                 return error;
@@ -197,7 +209,10 @@ impl Follower {
                 (0..PARTITIONS).for_each(|number| self.ask_head(asked, Partition(number)));
                 Ok(())
             }
-            Answer::Created(Err(CreateError::Exists)) => Ok(()),
+            Answer::Created(Err(CreateError::Exists)) => {
+                (0..PARTITIONS).for_each(|number| self.ask_head(asked, Partition(number)));
+                Ok(())
+            }
             Answer::Created(Err(error)) => Err(StoreError::Unexpected(error.to_string())),
             Answer::Head(partition, moment, head) => {
                 asked.unanswered = 0;
@@ -214,7 +229,7 @@ impl Follower {
                 if changed_before == asked.keys_changed {
                     self.feed.keyring.replace(&keys);
                 } else {
-                    self.ask_keys(asked);
+                    ask_keys(asked);
                 }
                 Ok(())
             }
@@ -234,12 +249,11 @@ impl Follower {
         event: Event,
     ) -> Result<(), StoreError> {
         let Some(machine) = self.machines.get_mut(usize::from(partition.0)) else { return Ok(()) };
-        let was_following = machine.is_following();
+        let before = machine.phase();
         let mut acts = VecDeque::from(machine.on(event));
         let (phase, is_following) = (machine.phase(), machine.is_following());
-        if is_following && !was_following {
+        if is_following && before == machine::CATCHING_UP {
             FeedCaughtUp.emit(&self.feed.metrics);
-            self.feed.metrics.store_lost.lower();
         }
         self.tell(|status| {
             status.phase = phase;
@@ -342,9 +356,10 @@ impl Follower {
         let customers = picture.census().count;
         self.feed.metrics.feed_watermark.set(watermark.position.revision.0);
         self.feed.cache.install(partition, picture, watermark);
-        self.ask_keys(asked);
+        ask_keys(asked);
         SnapshotInstalled { customers }.emit(&self.feed.metrics);
-        let is_whole = (0..PARTITIONS).all(|number| self.feed.cache.watermark(Partition(number)).is_some());
+        let is_whole =
+            (0..PARTITIONS).all(|number| self.feed.cache.watermark(Partition(number)).is_some());
         if is_whole && let Some(latch) = self.latch.take() {
             latch.release();
         }
@@ -375,14 +390,9 @@ impl Follower {
 
     fn ask_head(&self, asked: &mut Asked, partition: Partition) {
         let (reader, moment) = (asked.reader.clone(), self.feed.clock.moment());
-        asked.answers.spawn(async move {
-            Answer::Head(partition, moment, reader.head(partition).await)
-        });
-    }
-
-    fn ask_keys(&self, asked: &mut Asked) {
-        let (reader, changed_before) = (asked.reader.clone(), asked.keys_changed);
-        asked.answers.spawn(async move { Answer::Keys(changed_before, reader.keys().await) });
+        asked
+            .answers
+            .spawn(async move { Answer::Head(partition, moment, reader.head(partition).await) });
     }
 
     fn disconnect(&mut self, partition: Partition) {
@@ -403,6 +413,11 @@ impl Follower {
             *status != before
         });
     }
+}
+
+fn ask_keys(asked: &mut Asked) {
+    let (reader, changed_before) = (asked.reader.clone(), asked.keys_changed);
+    asked.answers.spawn(async move { Answer::Keys(changed_before, reader.keys().await) });
 }
 
 async fn read_snapshot(
@@ -427,6 +442,7 @@ async fn read_snapshot(
     }
 }
 
+const DISCONNECTED: &str = "disconnected";
 const FIRST_PAUSE: Duration = Duration::from_millis(40);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
 const HEARTBEATS_MISSED: u32 = 2;

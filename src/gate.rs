@@ -6,7 +6,8 @@ use crate::{
     cache::{Cache, Found, Held},
     clock::Clock,
     domain::{
-        Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, Missing, Mode, Policy, Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
+        Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, Missing, Mode, Policy,
+        Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
     },
     store::{PARTITIONS, StoredRecord},
 };
@@ -103,8 +104,7 @@ impl Gate {
             Some(token) => self.cache.reaches(token, self.settings.fill_timeout).await,
         };
         let found = self.cache.find(customer);
-        let needs_record = found.held.is_none()
-            && (check.asks_entitlement() || !self.is_listed(&found));
+        let needs_record = found.held.is_none() && (check.asks_entitlement() || !is_listed(&found));
         if !needs_record || !revision_reached {
             self.refresh_if_old(customer, &found);
             let missing = Missing::Unreachable;
@@ -134,11 +134,6 @@ impl Gate {
             record,
             staleness,
         })
-    }
-
-    /// Whether a restriction, in force or not, makes the customer known without its record.
-    fn is_listed(&self, found: &Found) -> bool {
-        found.entry.as_ref().is_some_and(|entry| entry.restrictions.is_some())
     }
 
     /// A record of an older picture answers, and is read anew behind its back.
@@ -261,6 +256,11 @@ impl<'a> Known<'a> {
             Self::Restrictions(restrictions) => restrictions,
         }
     }
+}
+
+/// Whether a restriction, in force or not, makes the customer known without its record.
+fn is_listed(found: &Found) -> bool {
+    found.entry.as_ref().is_some_and(|entry| entry.restrictions.is_some())
 }
 
 /// Whether the record is of an older picture than the restricted set.

@@ -217,7 +217,7 @@ pub struct CustomerWrite {
     pub body: RecordBody,
     /// The private part.
     pub private: Private,
-    /// Whether features or limits are changed.
+    /// Whether anything of the record beside the restrictions is changed.
     pub entitlements_changed: bool,
     /// What was done.
     pub act: Act,

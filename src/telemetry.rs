@@ -10,6 +10,8 @@ pub mod label;
 mod pace;
 mod process;
 
+use std::io::{self, IsTerminal};
+
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
@@ -36,8 +38,10 @@ pub enum LogFormat {
 /// Starts logging to standard error. `level` is a level, or a list of them by target as in
 /// `info,tollgate=debug`. May be called once per process.
 pub fn init_logs(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(log_filter(level)?).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(log_filter(level)?)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr);
     let started = match format {
         LogFormat::Json => subscriber.json().flatten_event(true).finish().try_init(),
         LogFormat::Text => subscriber.finish().try_init(),

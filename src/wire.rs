@@ -199,7 +199,9 @@ mod tests {
             match reason.outcome() {
                 Outcome::Allow => assert_eq!(status, StatusCode::OK, "{reason}"),
                 Outcome::Deny => assert!(status.is_client_error(), "{reason}"),
-                Outcome::Undecided => assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{reason}"),
+                Outcome::Undecided => {
+                    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{reason}");
+                }
             }
         }
     }
@@ -222,11 +224,13 @@ mod tests {
             stale: false,
         };
         let headers = headers(&answer);
-        let shown: Vec<_> = [&*DECISION, &*REASON, &*STATUS, &*ACCESS, &*REVISION, &*AGE_MS, &*STALE, &*MODE]
-            .iter()
-            .map(|name| headers[*name].to_str().unwrap().to_owned())
-            .collect();
-        let expected = ["deny", "customer_missing", "unknown", "unknown", "-", "-", "false", "enforce"];
+        let shown: Vec<_> =
+            [&DECISION, &REASON, &STATUS, &ACCESS, &REVISION, &AGE_MS, &STALE, &MODE]
+                .iter()
+                .map(|name| headers[*name].to_str().unwrap().to_owned())
+                .collect();
+        let expected =
+            ["deny", "customer_missing", "unknown", "unknown", "-", "-", "false", "enforce"];
         assert_eq!(shown, expected);
     }
 

@@ -22,12 +22,10 @@ pub(super) async fn make(operators: &Operators, data_dir: &Path) -> Result<(), S
     let control = &operators.control;
     let mut feed = control.feed.clone();
     let following = feed.wait_for(|status| status.phase == "following");
-    match tokio::time::timeout(PATIENCE, following).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(_)) | Err(_) => {
-            let error = StoreError::Unreachable("it was not read in time".to_owned());
-            return Err(ServeError::FirstKey(error.into()));
-        }
+    if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, following).await {
+    } else {
+        let error = StoreError::Unreachable("it was not read in time".to_owned());
+        return Err(ServeError::FirstKey(error.into()));
     }
     // The feed reads the keys too, but a little later.
     let session = control.store.open_session().await?;
@@ -44,7 +42,8 @@ pub(super) async fn make(operators: &Operators, data_dir: &Path) -> Result<(), S
         source: None,
         address: None,
     };
-    let request = Request { actor, dialect: "native", request_id: None, expected: None, idempotency: None };
+    let request =
+        Request { actor, dialect: "native", request_id: None, expected: None, idempotency: None };
     let name = "first key".to_owned();
     let new = NewKey { name, role: Role::Admin, tenant: None, source: None, expires_at: None };
     let made = control.create_key(&request, new).await;

@@ -34,8 +34,10 @@ impl Ports {
         let check = config.check_listen.on();
         let operator = config.operator_listen.on();
         let admin = bind("--admin-listen", config.admin_listen).await?;
-        let admin = admin.into_std().map_err(|source| {
-            PortError { setting: "--admin-listen", place: config.admin_listen.to_string(), source }
+        let admin = admin.into_std().map_err(|source| PortError {
+            setting: "--admin-listen",
+            place: config.admin_listen.to_string(),
+            source,
         })?;
         Ok(Self {
             check: match check {
@@ -82,7 +84,11 @@ fn bind_socket(path: &Path, mode: SocketMode) -> Result<UnixListener, PortError>
         Ok(listener)
     };
     let listener = bound().map_err(|source| PortError { setting, place: place.clone(), source })?;
-    tracing::info!(listen.setting = setting, listen.address = place, "Listening on {place} ({setting})");
+    tracing::info!(
+        listen.setting = setting,
+        listen.address = place,
+        "Listening on {place} ({setting})"
+    );
     Ok(listener)
 }
 

@@ -11,7 +11,7 @@ use crate::domain::{CustomerKey, Missing};
 
 /// What came of a fill.
 #[derive(Clone, Debug)]
-pub enum Filled {
+pub(super) enum Filled {
     /// The store did not answer, or not for the history that is followed here.
     Failed,
     /// Here is what the store said, and nothing newer is known.
@@ -22,7 +22,7 @@ pub enum Filled {
 
 /// The fills under way.
 #[derive(Debug)]
-pub struct Fills {
+pub(super) struct Fills {
     under_way: Mutex<HashMap<CustomerKey, watch::Receiver<Option<Filled>>>>,
     places: Arc<Semaphore>,
 }
@@ -35,7 +35,7 @@ impl Default for Fills {
 
 /// How a caller takes part in a fill.
 #[derive(Debug)]
-pub enum Part {
+pub(super) enum Part {
     /// Somebody else's fill for the same customer is under way.
     Joined(watch::Receiver<Option<Filled>>),
     /// The caller is to start it.
@@ -45,7 +45,7 @@ pub enum Part {
 /// The duty to run a fill and tell everybody who joined it. Dropping it tells them that it
 /// failed.
 #[derive(Debug)]
-pub struct Lead {
+pub(super) struct Lead {
     /// What the leader itself waits for.
     pub outcome: watch::Receiver<Option<Filled>>,
     sender: watch::Sender<Option<Filled>>,
@@ -54,14 +54,14 @@ pub struct Lead {
 
 impl Lead {
     /// Tells everybody.
-    pub fn tell(self, filled: Filled) {
+    pub(super) fn tell(self, filled: Filled) {
         self.sender.send_replace(Some(filled));
     }
 }
 
 impl Fills {
     /// Joins the fill for `customer` that is under way, or leads a new one if there is room.
-    pub fn take_part(&self, customer: &CustomerKey) -> Result<Part, Missing> {
+    pub(super) fn take_part(&self, customer: &CustomerKey) -> Result<Part, Missing> {
         let mut under_way = self.under_way.lock();
         // One whose leader is gone will tell nothing any more.
         let alive = under_way.get(customer).filter(|outcome| outcome.has_changed().is_ok());
@@ -76,13 +76,16 @@ impl Fills {
     }
 
     /// Takes a fill off the list: whoever comes now begins a new one.
-    pub fn leave(&self, customer: &CustomerKey) {
+    pub(super) fn leave(&self, customer: &CustomerKey) {
         self.under_way.lock().remove(customer);
     }
 }
 
 /// Waits for a fill's outcome. A leader that died has failed.
-pub async fn wait(mut outcome: watch::Receiver<Option<Filled>>, timeout: Duration) -> Filled {
+pub(super) async fn wait(
+    mut outcome: watch::Receiver<Option<Filled>>,
+    timeout: Duration,
+) -> Filled {
     let told = outcome.wait_for(Option::is_some);
     match tokio::time::timeout(timeout, told).await {
         Ok(Ok(filled)) => filled.clone().unwrap_or(Filled::Failed),

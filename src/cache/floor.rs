@@ -11,7 +11,7 @@ use crate::domain::{CustomerKey, Position};
 
 /// The fills under way in one partition, and the floors they are measured against.
 #[derive(Debug, Default)]
-pub struct Floors {
+pub(super) struct Floors {
     watermark: Position,
     next_ticket: u64,
     under_way: BTreeSet<u64>,
@@ -20,7 +20,7 @@ pub struct Floors {
 
 /// A fill under way.
 #[derive(Debug, Eq, PartialEq)]
-pub struct Ticket {
+pub(super) struct Ticket {
     number: u64,
     /// The watermark when it began: what it reads must not be older.
     pub began_at: Position,
@@ -35,7 +35,7 @@ struct Floor {
 
 impl Floors {
     /// Lets a fill begin.
-    pub fn begin(&mut self) -> Ticket {
+    pub(super) fn begin(&mut self) -> Ticket {
         let number = self.next_ticket;
         self.next_ticket += 1;
         self.under_way.insert(number);
@@ -43,7 +43,7 @@ impl Floors {
     }
 
     /// Ends a fill, and forgets the floors that nobody needs any more.
-    pub fn end(&mut self, ticket: &Ticket) {
+    pub(super) fn end(&mut self, ticket: &Ticket) {
         self.under_way.remove(&ticket.number);
         match self.under_way.first() {
             None => self.raised.clear(),
@@ -56,7 +56,7 @@ impl Floors {
 
     /// Moves the watermark to `position` and, if fills are under way, leaves a floor for
     /// `customer` there.
-    pub fn raise(&mut self, customer: Option<&CustomerKey>, position: Position) {
+    pub(super) fn raise(&mut self, customer: Option<&CustomerKey>, position: Position) {
         self.watermark = self.watermark.max(position);
         let Some(customer) = customer.filter(|_| !self.under_way.is_empty()) else { return };
         let floor = Floor { position, raised_before: self.next_ticket };
@@ -65,20 +65,8 @@ impl Floors {
 
     /// Whether something known of `customer` at `position` may be kept.
     #[must_use]
-    pub fn admits(&self, customer: &CustomerKey, position: Position) -> bool {
+    pub(super) fn admits(&self, customer: &CustomerKey, position: Position) -> bool {
         self.raised.get(customer).is_none_or(|floor| floor.position <= position)
-    }
-
-    /// How many floors are kept.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.raised.len()
-    }
-
-    /// Whether none is kept.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.raised.is_empty()
     }
 }
 
@@ -103,7 +91,7 @@ mod tests {
         assert!(!floors.admits(&customer(), at(7)));
         assert!(floors.admits(&customer(), at(8)));
         floors.end(&fill);
-        assert!(floors.is_empty());
+        assert!(floors.raised.is_empty());
     }
 
     #[test]
@@ -115,14 +103,14 @@ mod tests {
         floors.end(&first);
         assert!(!floors.admits(&customer(), at(7)));
         floors.end(&second);
-        assert_eq!((floors.len(), third.began_at), (0, at(8)));
+        assert_eq!((floors.raised.len(), third.began_at), (0, at(8)));
     }
 
     #[test]
     fn without_a_fill_under_way_no_floor_is_kept() {
         let mut floors = Floors::default();
         floors.raise(Some(&customer()), at(8));
-        assert!(floors.is_empty());
+        assert!(floors.raised.is_empty());
         assert_eq!(floors.begin().began_at, at(8));
     }
 }

@@ -69,7 +69,9 @@ impl Keyring {
 
 fn read(id: &str, json: &str) -> Option<StoredKey> {
     serde_json::from_str(json)
-        .inspect_err(|error| tracing::warn!(key.id = id, %error, "A key cannot be read and is not accepted"))
+        .inspect_err(
+            |error| tracing::warn!(key.id = id, %error, "A key cannot be read and is not accepted"),
+        )
         .ok()
 }
 
@@ -79,7 +81,8 @@ mod tests {
 
     #[test]
     fn a_key_that_cannot_be_read_is_not_accepted() {
-        let sound = r#"{"name":"a","sha256":"","role":"viewer","createdAt":"2026-01-01T00:00:00Z"}"#;
+        let sound =
+            r#"{"name":"a","sha256":"","role":"viewer","createdAt":"2026-01-01T00:00:00Z"}"#;
         let newer = sound.replace("viewer", "owner");
         let keyring = Keyring::default();
         keyring.replace(&[("k1".to_owned(), sound.to_owned()), ("k2".to_owned(), newer.clone())]);

@@ -32,7 +32,7 @@ pub struct Held {
 /// customer's lock; `insert`, `invalidate` and `try_get_with` do not wait for each other, and
 /// every pattern made of them lets an old load overwrite a newer value (each was tried).
 #[derive(Debug)]
-pub struct Recent {
+pub(super) struct Recent {
     known: Cache<CustomerKey, Arc<Held>>,
     unknown: Cache<CustomerKey, Arc<Held>>,
 }
@@ -41,7 +41,7 @@ impl Recent {
     /// Room for `capacity` records, and a tenth of that for unknown ids: so that a flood of them
     /// never displaces a record.
     #[must_use]
-    pub fn new(capacity: u64) -> Self {
+    pub(super) fn new(capacity: u64) -> Self {
         // With moka's default policy, 499 of 500 fresh inserts of cold keys were refused.
         let tier = |capacity| CacheBuilder::new(capacity).eviction_policy(EvictionPolicy::lru());
         let unknown = tier((capacity / 10).max(1)).time_to_live(UNKNOWN_FOR);
@@ -50,13 +50,13 @@ impl Recent {
 
     /// What is held of `customer`.
     #[must_use]
-    pub fn find(&self, customer: &CustomerKey) -> Option<Arc<Held>> {
+    pub(super) fn find(&self, customer: &CustomerKey) -> Option<Arc<Held>> {
         self.known.get(customer).or_else(|| self.unknown.get(customer))
     }
 
     /// Takes what a fill read, if `admitted` and nothing newer is held. `admitted` is asked under
     /// the customer's lock.
-    pub fn offer(
+    pub(super) fn offer(
         &self,
         customer: &CustomerKey,
         offered: &Arc<Held>,
@@ -85,7 +85,12 @@ impl Recent {
     ///
     /// A record is brought up to date in place when the change left its entitlements alone and
     /// follows, without a hole, on what the record already reflects.
-    pub fn change(&self, change: &CustomerChange, position: Position, in_order: bool) -> bool {
+    pub(super) fn change(
+        &self,
+        change: &CustomerChange,
+        position: Position,
+        in_order: bool,
+    ) -> bool {
         let mut dropped = false;
         self.known.entry_by_ref(&change.key).and_compute_with(|held| {
             let Some(held) = held else { return Op::Nop };
@@ -104,7 +109,7 @@ impl Recent {
                     let record = StoredRecord::Known(record);
                     Op::Put(Arc::new(Held { record, position, epoch: held.epoch.clone() }))
                 }
-                _ => {
+                StoredRecord::Absent | StoredRecord::Known(_) | StoredRecord::Unreadable(_) => {
                     dropped = true;
                     Op::Remove
                 }
@@ -115,19 +120,23 @@ impl Recent {
     }
 
     /// Drops what is held of a customer of whom a change made something that cannot be read.
-    pub fn forget(&self, customer: &CustomerKey, position: Position) {
+    pub(super) fn forget(&self, customer: &CustomerKey, position: Position) {
         drop_older_than(&self.known, customer, position);
         drop_older_than(&self.unknown, customer, position);
     }
 
     /// How many records and how many unknown ids are held.
     #[must_use]
-    pub fn sizes(&self) -> (u64, u64) {
+    pub(super) fn sizes(&self) -> (u64, u64) {
         (self.known.entry_count(), self.unknown.entry_count())
     }
 }
 
-fn drop_older_than(tier: &Cache<CustomerKey, Arc<Held>>, customer: &CustomerKey, position: Position) {
+fn drop_older_than(
+    tier: &Cache<CustomerKey, Arc<Held>>,
+    customer: &CustomerKey,
+    position: Position,
+) {
     tier.entry_by_ref(customer).and_compute_with(|held| match held {
         Some(held) if held.value().position < position => Op::Remove,
         _ => Op::Nop,

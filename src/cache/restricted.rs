@@ -22,9 +22,11 @@ pub struct Picture {
     /// The history that its revisions count in.
     pub epoch: Epoch,
     hasher: RandomState,
-    shards: Box<[RwLock<HashMap<CustomerKey, Arc<Entry>>>]>,
+    shards: Box<[Shard]>,
     census: Mutex<Census>,
 }
+
+type Shard = RwLock<HashMap<CustomerKey, Arc<Entry>>>;
 
 /// What is known of one restricted customer.
 #[derive(Debug, PartialEq)]
@@ -77,7 +79,7 @@ impl Picture {
         *self.census.lock()
     }
 
-    fn shard(&self, customer: &CustomerKey) -> &RwLock<HashMap<CustomerKey, Arc<Entry>>> {
+    fn shard(&self, customer: &CustomerKey) -> &Shard {
         let hash = self.hasher.hash_one(customer);
         let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
         &self.shards[index]
@@ -112,7 +114,10 @@ mod tests {
         ];
         for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
             let picture = picture();
-            order.iter().for_each(|index| picture.offer(offers[*index].clone()));
+            for index in order {
+                let offered: &RestrictedEntry = &offers[index];
+                picture.offer(offered.clone());
+            }
             let found = picture.find(&offers[0].key).map(|found| found.revision);
             assert_eq!(found, Some(Revision(3)));
             let expected = Census::default().with(&offers[0].key, Revision(3));

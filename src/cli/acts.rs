@@ -1,6 +1,9 @@
 //! The six verbs that restrict a customer, or let it back in.
 
-use clap::Args;
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -25,9 +28,8 @@ struct Act {
     #[arg(value_parser = CustomerId::parse)]
     id: CustomerId,
 
-    /// Why: `non_payment`, `dispute`, `customer_request`, `compliance`, `security`, `fraud`,
-    /// `account_closure`, `data_cleanup`, `usage_limit` or `other`
-    #[arg(long)]
+    /// Why
+    #[arg(long, value_parser = reason())]
     reason: Option<RestrictionReason>,
 
     /// Free text for operators, up to 2,000 characters; gateways and applications never see it
@@ -102,7 +104,7 @@ impl Restrict {
         }
         let call = self.act.call(verb, self.act.source.as_ref(), more);
         let sent = self.operator.client()?.send(&call);
-        let answer = sent.map_err(|failure| failure.hinting("CUSTOMER_UNKNOWN", CREATE_HINT))?;
+        let answer = sent.map_err(|failure| failure.hinting("NOT_FOUND", CREATE_HINT))?;
         out.data(self.operator.output(), &answer, || act_row(&answer, &answer));
         Ok(Exit::Done)
     }
@@ -175,6 +177,12 @@ impl Lift {
              tollgate {verb} {id}{tenant} --source {source}, or --all-sources"
         ))
     }
+}
+
+/// One of the reasons; help and errors list them all.
+pub(super) fn reason() -> impl TypedValueParser<Value = RestrictionReason> {
+    let words = RestrictionReason::ALL.map(RestrictionReason::as_str);
+    PossibleValuesParser::new(words).try_map(|raw| raw.parse::<RestrictionReason>())
 }
 
 /// A time, or a duration from now.

@@ -53,9 +53,14 @@ pub(super) struct Check {
     tenant: Option<TenantId>,
 
     /// Where the check listener is
-    #[arg(long, env = "TOLLGATE_CHECK_URL", value_name = "URL", help_heading = "Connection")]
+    #[arg(
+        long = "check-url",
+        env = "TOLLGATE_CHECK_URL",
+        value_name = "URL",
+        help_heading = "Connection"
+    )]
     #[arg(default_value = "http://127.0.0.1:7600", value_parser = BaseUrl::parse)]
-    check_url: BaseUrl,
+    url: BaseUrl,
 
     /// File with a token of role app, which a listener off loopback asks for; `TOLLGATE_TOKEN`
     /// gives the token itself
@@ -72,7 +77,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         let token = explicit_token(self.token_file.as_ref(), self.token.as_ref())?;
-        let client = Client::new(self.check_url.clone(), SETTINGS).with_token(token);
+        let client = Client::new(self.url.clone(), SETTINGS).with_token(token);
         let answer = client.send(&Call::new("POST", "/v1/check").body(self.question()))?;
         out.data(self.printing.output, &answer, || {
             Rows::under(["DECISION", "REASON", "STATUS", "ACCESS", "REVISION", "AGE MS", "STALE"])

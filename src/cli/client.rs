@@ -85,13 +85,13 @@ impl Client {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
-        let why = match error {
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                "connection refused".to_owned()
-            }
-            ureq::Error::Io(error) => error.to_string(),
-            ureq::Error::Timeout(_) => format!("no answer within {TIMEOUT:?}"),
-            error => error.to_string(),
+        let why = if let ureq::Error::Io(error) = error {
+            let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+            if refused { "connection refused".to_owned() } else { error.to_string() }
+        } else if matches!(error, ureq::Error::Timeout(_)) {
+            format!("no answer within {TIMEOUT:?}")
+        } else {
+            error.to_string()
         };
         Failure::Unreachable { url: self.base.0.to_string(), why, settings: self.settings }
     }

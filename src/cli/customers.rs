@@ -6,6 +6,7 @@ use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Map, Value, json};
 
 use super::{
+    acts::reason,
     answer::{act_row, cell, in_words, is_set, list, text},
     client::Call,
     failure::{Exit, Failure},
@@ -64,9 +65,7 @@ impl One {
 /// Many customers.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Many {
-    /// Only those with this status; inactive ones are listed only when asked for. Inactive is
-    /// FlexPortal's word for closed; Wingback's call named inactivate makes a customer frozen
-    #[arg(long, value_parser = PossibleValuesParser::new(STATUSES))]
+    #[arg(long, help = STATUS, value_parser = PossibleValuesParser::new(STATUSES))]
     status: Option<String>,
 
     /// Only those that this source restricts
@@ -74,7 +73,7 @@ pub(super) struct Many {
     source: Option<Source>,
 
     /// Only those restricted for this reason
-    #[arg(long)]
+    #[arg(long, value_parser = reason())]
     reason: Option<RestrictionReason>,
 
     /// Only those whose id begins with this
@@ -214,9 +213,10 @@ fn sheet(customer: &Value, fields: &[&str]) -> Rows {
 fn limits_of(answer: &Value, rows: Rows) -> Rows {
     let limits = answer.get("limits").and_then(Value::as_object).into_iter().flatten();
     limits.fold(rows, |rows, (code, limit)| {
-        let told = match cell(limit, "used").as_str() {
-            "-" => format!("at most {}", cell(limit, "max")),
-            used => format!("{used} of {}", cell(limit, "max")),
+        let told = match (cell(limit, "used").as_str(), cell(limit, "max").as_str()) {
+            ("-", "unlimited") => "unlimited".to_owned(),
+            ("-", max) => format!("at most {max}"),
+            (used, max) => format!("{used} of {max}"),
         };
         rows.row([format!("limit {code}"), told])
     })
@@ -266,5 +266,8 @@ const LIMITS_FIELDS: [&str; 10] = [
     "ageMs",
     "stale",
 ];
+const STATUS: &str = "Only those with this status; inactive ones are listed only when asked for. \
+                      Inactive is FlexPortal's word for closed; Wingback's call named inactivate \
+                      makes a customer frozen";
 const STATUSES: [&str; 4] = ["active", "frozen", "inactive", "disabled"];
 const PAGE: u8 = 100;

@@ -66,22 +66,21 @@ impl Failure {
     /// How the process ends because of it.
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Local(_) => Exit::Failed,
             Self::Refused(refused) if refused.status == UNAVAILABLE => Exit::Undecided,
-            Self::Refused(_) => Exit::Failed,
             Self::Unreachable { .. } => Exit::Undecided,
+            Self::Local(_) | Self::Refused(_) => Exit::Failed,
             Self::Usage(_) => Exit::Usage,
         }
     }
 
     /// The same, with a hint if Tollgate refused with this code.
-    pub(super) fn hinting(self, code: &str, hint: impl Into<String>) -> Self {
-        match self {
-            Self::Refused(refused) if refused.code == code => {
-                Self::Refused(Refused { hint: Some(hint.into()), ..refused })
-            }
-            other => other,
+    pub(super) fn hinting(mut self, code: &str, hint: impl Into<String>) -> Self {
+        if let Self::Refused(refused) = &mut self
+            && refused.code == code
+        {
+            refused.hint = Some(hint.into());
         }
+        self
     }
 
     /// A line for each thing that was wrong.

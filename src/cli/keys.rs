@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -42,9 +45,8 @@ impl Keys {
 /// A key to be made. `--tenant` binds it to that tenant.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Create {
-    /// What its holder may do, each including the ones before: app, viewer, support, manager,
-    /// admin
-    #[arg(long)]
+    /// What its holder may do; each role includes the ones before it
+    #[arg(long, value_parser = role())]
     role: Role,
 
     /// What the audit trail calls its holder
@@ -137,6 +139,10 @@ impl Revoke {
         });
         Ok(Exit::Done)
     }
+}
+
+fn role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(Role::ALL.map(Role::as_str)).try_map(|raw| raw.parse::<Role>())
 }
 
 fn key_id(raw: &str) -> Result<String, &'static str> {

@@ -14,31 +14,36 @@ use crate::{config::Secret, domain::TenantId};
 /// How to print.
 #[derive(Args, Clone, Copy, Debug)]
 pub(super) struct Printing {
-    /// How data is printed
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    /// How data is printed: table or json
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
     pub(super) output: Output,
 }
 
 /// Where the operator listener is, and who asks.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Connection")]
 pub(super) struct Operator {
     /// The customer's tenant; without it, the key's own or the default one
     #[arg(long, value_parser = TenantId::parse)]
     pub(super) tenant: Option<TenantId>,
 
     /// Where the operator listener is
-    #[arg(long, env = "TOLLGATE_OPERATOR_URL", value_name = "URL")]
+    #[arg(
+        long = "operator-url",
+        env = "TOLLGATE_OPERATOR_URL",
+        value_name = "URL",
+        help_heading = "Connection"
+    )]
     #[arg(default_value = "http://127.0.0.1:7601", value_parser = BaseUrl::parse)]
-    operator_url: BaseUrl,
+    url: BaseUrl,
 
     /// File with the token; `TOLLGATE_TOKEN` gives the token itself
-    #[arg(long, env = "TOLLGATE_TOKEN_FILE", value_name = "PATH")]
+    #[arg(long, env = "TOLLGATE_TOKEN_FILE", value_name = "PATH", help_heading = "Connection")]
     token_file: Option<PathBuf>,
 
     /// Directory of a tollgate on this machine, whose operator.token is used when no other token
     /// is given
     #[arg(long, env = "TOLLGATE_DATA_DIR", value_name = "DIR", default_value = "tollgate-data")]
+    #[arg(help_heading = "Connection")]
     data_dir: PathBuf,
 
     #[arg(skip = Secret::from_environment(TOKEN))]
@@ -56,7 +61,7 @@ impl Operator {
 
     /// The listener, asked in nobody's name.
     pub(super) fn client_of_all(&self) -> Result<Client, Failure> {
-        let client = Client::new(self.operator_url.clone(), SETTINGS);
+        let client = Client::new(self.url.clone(), SETTINGS);
         Ok(client.with_token(self.token()?))
     }
 
@@ -76,7 +81,7 @@ impl Operator {
         if let Some(token) = explicit_token(self.token_file.as_ref(), self.token.as_ref())? {
             return Ok(Some(token));
         }
-        if !self.operator_url.is_loopback() {
+        if !self.url.is_loopback() {
             return Ok(None);
         }
         let path = self.data_dir.join("operator.token");

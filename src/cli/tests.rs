@@ -176,7 +176,7 @@ fn what_tollgate_refuses_is_told_in_its_words() {
 
 #[test]
 fn a_refusal_that_can_be_helped_has_a_hint() {
-    let unknown = r#"{"error":{"code":"CUSTOMER_UNKNOWN","message":"No such customer."}}"#;
+    let unknown = r#"{"error":{"code":"NOT_FOUND","message":"There is no such customer."}}"#;
     let refused = r#"{"error":{"code":"AUTH_REQUIRED","message":"A token is needed."}}"#;
     let answers: &[_] = Box::leak(Box::new([(404, unknown)]));
     assert!(tollgate("freeze c1", answers).messages.contains("hint: add --create"));

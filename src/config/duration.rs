@@ -73,6 +73,6 @@ mod tests {
             let duration = parse_duration(spelled).unwrap();
             assert_eq!(spell_duration(duration), spelled);
         }
-        assert_eq!(spell_duration(Duration::from_secs(3600)), "1h");
+        assert_eq!(spell_duration(Duration::from_hours(1)), "1h");
     }
 }

@@ -72,7 +72,14 @@ impl Control {
         let presented = digest(token);
         if admin.is_some_and(|admin| bool::from(admin.0.ct_eq(&presented))) {
             let name = "admin-token".to_owned();
-            return Ok(Actor { name, key_id: None, role: Role::Admin, tenant: None, source: None, address: None });
+            return Ok(Actor {
+                name,
+                key_id: None,
+                role: Role::Admin,
+                tenant: None,
+                source: None,
+                address: None,
+            });
         }
         let id = token.strip_prefix(TOKEN_PREFIX).and_then(|rest| rest.split_once('_'));
         let (id, _) = id.ok_or(InvalidToken)?;
@@ -94,7 +101,7 @@ impl Control {
 
     /// Makes a key.
     pub async fn create_key(&self, request: &Request, new: NewKey) -> Result<MadeKey, ActError> {
-        self.require_admin(request)?;
+        require_admin(request)?;
         let (id, secret) = (hex(&random::<6>()?), hex(&random::<24>()?));
         let token = format!("{TOKEN_PREFIX}{id}_{secret}");
         let stored = StoredKey {
@@ -114,12 +121,8 @@ impl Control {
 
     /// Revokes a key. Every instance hears of it, and refuses it from then on.
     pub async fn revoke_key(&self, request: &Request, id: &str) -> Result<(), ActError> {
-        self.require_admin(request)?;
+        require_admin(request)?;
         self.write_key(request, "keys_revoke", id, None).await
-    }
-
-    fn require_admin(&self, request: &Request) -> Result<(), ActError> {
-        Ok(request.actor.require(Role::Admin).map_err(Refusal::from)?)
     }
 
     async fn write_key(
@@ -154,6 +157,10 @@ impl Control {
         self.cache.reaches(&token, super::EFFECT_AWAITED).await;
         Ok(())
     }
+}
+
+fn require_admin(request: &Request) -> Result<(), ActError> {
+    Ok(request.actor.require(Role::Admin).map_err(Refusal::from)?)
 }
 
 fn digest(token: &str) -> [u8; 32] {

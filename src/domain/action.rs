@@ -127,7 +127,8 @@ impl Action {
     pub fn needs(&self, actor: &Actor) -> Role {
         let own = actor.source.clone().unwrap_or_else(Source::operator);
         let for_another = self.source.as_ref().is_some_and(|source| *source != own);
-        let writes_record = !self.fields.is_empty() || (self.verb == Verb::Put && self.status.is_none());
+        let writes_record =
+            !self.fields.is_empty() || (self.verb == Verb::Put && self.status.is_none());
         if for_another || writes_record { Role::Manager } else { Role::Support }
     }
 }
@@ -209,7 +210,7 @@ pub struct Plan {
     pub act: Act,
     /// Whether anything is different from before.
     pub changed: bool,
-    /// Whether features or limits are.
+    /// Whether anything of the record beside the restrictions is.
     pub entitlements_changed: bool,
 }
 
@@ -267,7 +268,8 @@ pub fn plan(
         at: None,
         source: source.clone(),
     };
-    let entitlements_changed = body.changes_entitlements_of(current.map(|known| &known.record.body));
+    let entitlements_changed =
+        body.changes_entitlements_of(current.map(|known| &known.record.body));
     Ok(Plan { body, private, act, changed, entitlements_changed })
 }
 
@@ -384,7 +386,7 @@ fn settled(obligations: &Obligations) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{key::CustomerKey, customer::Record, restriction::Status, revision::Revision},
+        super::{customer::Record, key::CustomerKey, restriction::Status, revision::Revision},
         *,
     };
 
@@ -393,14 +395,24 @@ mod tests {
     }
 
     fn actor(role: Role) -> Actor {
-        Actor { name: "alice".to_owned(), key_id: None, role, tenant: None, source: None, address: None }
+        Actor {
+            name: "alice".to_owned(),
+            key_id: None,
+            role,
+            tenant: None,
+            source: None,
+            address: None,
+        }
     }
 
     fn customer(compact: &str) -> Customer {
         let restrictions = Restrictions::parse_compact(compact).unwrap();
         let body = RecordBody { restrictions, ..RecordBody::default() };
         let key = CustomerKey::parse("default:c1").unwrap();
-        Customer { record: Record { key, revision: Revision(1), body }, private: Private::default() }
+        Customer {
+            record: Record { key, revision: Revision(1), body },
+            private: Private::default(),
+        }
     }
 
     fn after(customer: &Customer, plan: Plan) -> Customer {
@@ -433,7 +445,8 @@ mod tests {
     #[test]
     fn lifting_what_is_not_held_changes_nothing() {
         let known = customer("disabled,billabear,other,1,");
-        let lifted = plan(Some(&known), &Action::of(Verb::Enable), &actor(Role::Support), at(9)).unwrap();
+        let lifted =
+            plan(Some(&known), &Action::of(Verb::Enable), &actor(Role::Support), at(9)).unwrap();
         assert!(!lifted.changed);
         assert_eq!(lifted.body.restrictions.status_at(at(9)), Status::Disabled);
     }

@@ -56,7 +56,7 @@ pub struct CustomerChange {
     pub key: CustomerKey,
     /// All its restrictions after the change.
     pub restrictions: Restrictions,
-    /// Whether its features or limits are others now.
+    /// Whether anything of its record beside the restrictions is another now.
     pub entitlements_changed: bool,
     /// What was done.
     pub act: Act,

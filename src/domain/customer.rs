@@ -61,11 +61,16 @@ pub struct RecordBody {
 }
 
 impl RecordBody {
-    /// Whether going from `before` to this touches what a feature or limit check asks.
+    /// Whether anything that a check or the limits endpoint shows, beside the restrictions, is
+    /// another than in `before`.
     #[must_use]
     pub fn changes_entitlements_of(&self, before: Option<&Self>) -> bool {
-        let asked = |body: &Self| (body.features.clone(), body.limits.clone());
-        before.is_none_or(|before| asked(before) != asked(self))
+        let beside_restrictions = |body: &Self| Self {
+            restrictions: Restrictions::default(),
+            updated_at: Timestamp::default(),
+            ..body.clone()
+        };
+        before.is_none_or(|before| beside_restrictions(before) != beside_restrictions(self))
     }
 }
 

@@ -17,12 +17,7 @@ use super::{
 /// order is: identity; a restriction in force on anything known denies, however stale; the
 /// revision asked for; whether the customer is known; staleness; feature; limit; allow.
 #[must_use]
-pub fn decide(
-    evidence: &Evidence<'_>,
-    check: &Check,
-    policy: &Policy,
-    now: Timestamp,
-) -> Decision {
+pub fn decide(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Timestamp) -> Decision {
     if let Err(fault) = check.identity {
         return Decision::about_nobody(fault.into());
     }
@@ -407,7 +402,7 @@ impl Decision {
 struct Known {
     status: Status,
     access: Access,
-    is_known: bool,
+    found: bool,
     payment_required: bool,
 }
 
@@ -420,14 +415,13 @@ impl Known {
         Self {
             status: restrictions.status_at(now),
             access: restrictions.access_at(now, policy.inactive_access),
-            is_known: !restrictions.is_empty()
-                || matches!(evidence.record, RecordEvidence::Known(_)),
+            found: !restrictions.is_empty() || matches!(evidence.record, RecordEvidence::Known(_)),
             payment_required: is_restricted && unpaid,
         }
     }
 
     fn decision(&self, reason: Reason) -> Decision {
-        if !self.is_known {
+        if !self.found {
             return Decision::about_nobody(reason);
         }
         Decision {
@@ -442,8 +436,8 @@ impl Known {
         match (self.status, evidence.record) {
             (Status::Frozen, _) => Reason::FrozenRead,
             (Status::Inactive, _) => Reason::InactiveRead,
-            (_, RecordEvidence::Absent) if !self.is_known => Reason::UnknownAllowed,
-            (_, RecordEvidence::Missing(_)) if !self.is_known => Reason::NotRestricted,
+            (_, RecordEvidence::Absent) if !self.found => Reason::UnknownAllowed,
+            (_, RecordEvidence::Missing(_)) if !self.found => Reason::NotRestricted,
             _ => Reason::Active,
         }
     }
@@ -518,7 +512,10 @@ mod tests {
         (operation, feature, limit).prop_map(|(operation, feature, limit)| Check {
             feature: feature.map(code),
             limit: limit.map(|(name, value)| LimitCheck { code: code(name), value }),
-            ..Check::of(CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed), operation)
+            ..Check::of(
+                CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed),
+                operation,
+            )
         })
     }
 
@@ -530,7 +527,7 @@ mod tests {
         Staleness {
             age: Some(Duration::ZERO),
             max_staleness: Duration::from_secs(30),
-            stale_limit: Duration::from_secs(3600),
+            stale_limit: Duration::from_hours(1),
             suspect: false,
         }
     }
@@ -601,10 +598,19 @@ mod tests {
         }
     }
 
-    fn reason_for(body: &RecordBody, restrictions: &str, edit: impl FnOnce(&mut Check)) -> Decision {
+    fn reason_for(
+        body: &RecordBody,
+        restrictions: &str,
+        edit: impl FnOnce(&mut Check),
+    ) -> Decision {
         let restrictions = Restrictions::parse_compact(restrictions).unwrap();
         let record = RecordEvidence::Known(body);
-        let evidence = Evidence { restrictions: &restrictions, record, staleness: fresh(), revision_reached: true };
+        let evidence = Evidence {
+            restrictions: &restrictions,
+            record,
+            staleness: fresh(),
+            revision_reached: true,
+        };
         let key = CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed);
         let mut check = Check::of(key, Operation::Read);
         edit(&mut check);
@@ -630,9 +636,8 @@ mod tests {
 
     #[test]
     fn features_and_limits_are_judged_from_the_record() {
-        let ask_feature = |name| {
-            reason_for(&body(), "", |check| check.feature = Some(code(name))).reason
-        };
+        let ask_feature =
+            |name| reason_for(&body(), "", |check| check.feature = Some(code(name))).reason;
         assert_eq!(ask_feature("sso"), Reason::Active);
         assert_eq!(ask_feature("export"), Reason::FeatureMissing);
         let ask_limit = |name, value| {
@@ -653,7 +658,9 @@ mod tests {
         assert_eq!(decision.reason, Reason::EntitlementUnknown);
         let mut outdated = body();
         if let Some(limits) = &mut outdated.limits {
-            limits.values_mut().for_each(|limit| limit.used_at = None);
+            for limit in limits.values_mut() {
+                limit.used_at = None;
+            }
         }
         let limit = Some(LimitCheck { code: code("seats"), value: None });
         let decision = reason_for(&outdated, "", |check| check.limit = limit);

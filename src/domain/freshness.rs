@@ -47,7 +47,7 @@ mod tests {
     fn age_is_judged_by_two_thresholds() {
         let judge = |age: Option<u64>, suspect| {
             let age = age.map(Duration::from_secs);
-            let (max_staleness, stale_limit) = (Duration::from_secs(30), Duration::from_secs(3600));
+            let (max_staleness, stale_limit) = (Duration::from_secs(30), Duration::from_hours(1));
             Staleness { age, max_staleness, stale_limit, suspect }.judge()
         };
         assert_eq!(judge(Some(30), false), Freshness::Fresh);

@@ -148,7 +148,8 @@ fn is_tenant(raw: &str) -> bool {
 }
 
 fn is_customer(raw: &str) -> bool {
-    is_key(raw, |byte| matches!(byte, b'.' | b'_' | b':' | b'@' | b'-')) && !matches!(raw, "." | "..")
+    is_key(raw, |byte| matches!(byte, b'.' | b'_' | b':' | b'@' | b'-'))
+        && !matches!(raw, "." | "..")
 }
 
 fn is_key(raw: &str, is_mark: impl Fn(u8) -> bool) -> bool {

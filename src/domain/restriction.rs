@@ -309,7 +309,8 @@ impl Restrictions {
     #[must_use]
     pub fn with(&self, restriction: Restriction) -> Self {
         let kept = self.0.iter().filter(|held| !same_holder(held, &restriction)).cloned();
-        kept.chain([restriction.clone()]).collect::<Vec<_>>().into()
+        let kept: Vec<_> = kept.collect();
+        kept.into_iter().chain([restriction]).collect::<Vec<_>>().into()
     }
 
     /// The same without what `source` holds of `kind`. No other source's is touched.

@@ -155,7 +155,9 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_refused() {
-        for raw in ["", "42", "k3f9", "k3f9:0", ":0.1", "k3f9:0.-1", "k3f9:+0.1", "K3:0.1", "k:99999.1"] {
+        for raw in
+            ["", "42", "k3f9", "k3f9:0", ":0.1", "k3f9:0.-1", "k3f9:+0.1", "K3:0.1", "k:99999.1"]
+        {
             assert_eq!(raw.parse::<Token>(), Err(InvalidToken), "{raw}");
         }
     }

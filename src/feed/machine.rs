@@ -194,7 +194,7 @@ impl Machine {
         match self.phase {
             Phase::Away => "disconnected",
             Phase::Asking { .. } => "connecting",
-            Phase::CatchingUp => "catching_up",
+            Phase::CatchingUp => CATCHING_UP,
             Phase::Following => "following",
             Phase::Lost => "store_lost",
             Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => "snapshot",
@@ -219,7 +219,10 @@ impl Machine {
                 let was_lost = matches!(phase, Phase::Lost);
                 let mut acts = self.on_first_head(head, false);
                 // What was said when it happened is not said at every heartbeat.
-                acts.retain(|act| !matches!(act, Act::Uninitialised) && !(was_lost && matches!(act, Act::Lost(_))));
+                let is_known = |act: &Act| {
+                    matches!(act, Act::Uninitialised) || was_lost && matches!(act, Act::Lost(_))
+                };
+                acts.retain(|act| !is_known(act));
                 acts
             }
             Phase::Following => self.on_heartbeat(head, ours, asked),
@@ -464,6 +467,11 @@ fn loss(head: Option<&Head>, watermark: &Watermark) -> Option<Loss> {
     }
 }
 
+/// The word for reading what was missed.
+pub const CATCHING_UP: &str = "catching_up";
 /// How many log entries are read at once.
 pub const LOG_PAGE: usize = 500;
 const SNAPSHOT_TRIES: u32 = 3;
+
+#[cfg(test)]
+mod tests;

@@ -70,11 +70,8 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 async fn status(State(admin): State<Admin>) -> Json<Status> {
     let feed = *admin.feed.borrow();
     let settings = admin.gate.settings();
-    let staleness = admin.cache.staleness(
-        Partition(0),
-        settings.max_staleness,
-        settings.stale_limit,
-    );
+    let staleness =
+        admin.cache.staleness(Partition(0), settings.max_staleness, settings.stale_limit);
     let (restricted, recent, unknown) = admin.cache.sizes();
     let partitions = (0..PARTITIONS).map(Partition).map(|partition| {
         let watermark = admin.cache.watermark(partition);

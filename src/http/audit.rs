@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// `GET /v1/customers/{id}/audit`.
-pub async fn of_customer(
+pub(super) async fn of_customer(
     State(plane): State<OperatorPlane>,
     Path(id): Path<String>,
     RawQuery(raw): RawQuery,
@@ -34,7 +34,7 @@ pub async fn of_customer(
 }
 
 /// `GET /v1/audit`.
-pub async fn of_all(
+pub(super) async fn of_all(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
     request: Request,
@@ -64,9 +64,8 @@ async fn page(
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().map(|entry| entry.id.clone()).filter(|_| has_more);
-    let in_scope = |entry: &StoredAudit| {
-        scope.is_none_or(|scope| entry.entry.subject.starts_with(scope))
-    };
+    let in_scope =
+        |entry: &StoredAudit| scope.is_none_or(|scope| entry.entry.subject.starts_with(scope));
     let entries = found.into_iter().filter(in_scope).map(|stored| Shown {
         revision: control.token(partition, stored.revision),
         id: stored.id,

@@ -17,7 +17,7 @@ use crate::{
 
 /// A caller of the operator plane whose credentials are right.
 #[derive(Debug)]
-pub struct Caller {
+pub(super) struct Caller {
     /// Who it is.
     pub actor: Actor,
     /// The tenant that it means.
@@ -30,7 +30,7 @@ pub struct Caller {
 
 impl Caller {
     /// Tells who calls and which tenant is meant.
-    pub fn of(plane: &OperatorPlane, request: &Request) -> Result<Self, Problem> {
+    pub(super) fn of(plane: &OperatorPlane, request: &Request) -> Result<Self, Problem> {
         let actor = actor(&plane.operators, request)?;
         let named = match one(request.headers(), &TENANT)? {
             None => None,
@@ -56,19 +56,19 @@ impl Caller {
     }
 
     /// Whether the caller's role reaches `needed`.
-    pub fn require(&self, needed: Role) -> Result<(), Problem> {
+    pub(super) fn require(&self, needed: Role) -> Result<(), Problem> {
         Ok(self.actor.require(needed)?)
     }
 
     /// The customer that an id in the URL names.
-    pub fn customer(&self, id: &str) -> Result<CustomerKey, Problem> {
+    pub(super) fn customer(&self, id: &str) -> Result<CustomerKey, Problem> {
         let id = CustomerId::parse(id).map_err(|error| Problem::invalid_field("id", error))?;
         Ok(CustomerKey::new(&self.tenant, &id))
     }
 
     /// The caller's request as [`control::Control`] takes it. `what` is what an idempotency key
     /// stands for, `body` what was asked for under it.
-    pub fn request(
+    pub(super) fn request(
         &self,
         headers: &HeaderMap,
         what: &str,
@@ -77,9 +77,11 @@ impl Caller {
         use sha2::{Digest as _, Sha256};
         let expected = match one(headers, &header::IF_MATCH)? {
             None => None,
-            Some(raw) => Some(raw.trim_matches('"').parse().map_err(|error| {
-                Problem::invalid_field("If-Match", error)
-            })?),
+            Some(raw) => Some(
+                raw.trim_matches('"')
+                    .parse()
+                    .map_err(|error| Problem::invalid_field("If-Match", error))?,
+            ),
         };
         let idempotency = match one(headers, &IDEMPOTENCY_KEY)? {
             None => None,
@@ -104,7 +106,7 @@ impl Caller {
 }
 
 /// Tells whose credentials a request carries.
-pub fn actor(operators: &Operators, request: &Request) -> Result<Actor, Problem> {
+pub(super) fn actor(operators: &Operators, request: &Request) -> Result<Actor, Problem> {
     let failed = |code: AuthFailure, message: &str| {
         AuthFailed { code }.emit(&operators.control.metrics);
         Problem::new(StatusCode::UNAUTHORIZED, code.as_str(), message)
@@ -123,9 +125,8 @@ fn token(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
         scheme.map_or(value, |_| value.get(7..).unwrap_or_default()).trim()
     });
-    let mut presented = [bearer, one(headers, &API_KEY)?, one(headers, &WINGBACK_KEY)?]
-        .into_iter()
-        .flatten();
+    let mut presented =
+        [bearer, one(headers, &API_KEY)?, one(headers, &WINGBACK_KEY)?].into_iter().flatten();
     let first = presented.next();
     if presented.any(|other| Some(other) != first) {
         let message = "the request carries two credentials that differ";
@@ -148,7 +149,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>,
 }
 
 /// Gives every request an id, the caller's own if it has a sound one, and tells it in the answer.
-pub async fn name_request(mut request: Request, next: Next) -> Response {
+pub(super) async fn name_request(mut request: Request, next: Next) -> Response {
     let is_sound = |id: &&str| {
         (1..=64).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))

@@ -22,7 +22,10 @@ use crate::{
 };
 
 /// `POST /v1/check`: 200 to every well-formed question.
-pub async fn one(State(plane): State<DataPlane>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn one(
+    State(plane): State<DataPlane>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (fields, _) = Fields::of_request(request).await?;
     let check = read(&plane, fields)?;
     if let Err(fault) = check.identity {
@@ -40,7 +43,10 @@ pub async fn one(State(plane): State<DataPlane>, request: Request) -> Result<Res
 
 /// `POST /v1/checks`: the answers in the order of the questions. A customer that cannot be named
 /// is an answer too.
-pub async fn many(State(plane): State<DataPlane>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn many(
+    State(plane): State<DataPlane>,
+    request: Request,
+) -> Result<Response, Problem> {
     let (mut fields, _) = Fields::of_request(request).await?;
     let questions = fields.value("checks");
     fields.finish()?;

@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// `GET /v1/customers/{id}`.
-pub async fn read(
+pub(super) async fn read(
     State(plane): State<OperatorPlane>,
     Path(id): Path<String>,
     request: Request,
@@ -49,7 +49,7 @@ pub async fn read(
 }
 
 /// `PUT /v1/customers/{id}`: what is not named is kept.
-pub async fn write(
+pub(super) async fn write(
     State(plane): State<OperatorPlane>,
     Path(id): Path<String>,
     request: Request,
@@ -84,7 +84,7 @@ pub async fn write(
 }
 
 /// `DELETE /v1/customers/{id}`: the customer becomes inactive, and everything is preserved.
-pub async fn delete(
+pub(super) async fn delete(
     State(plane): State<OperatorPlane>,
     Path(id): Path<String>,
     request: Request,
@@ -100,7 +100,7 @@ pub async fn delete(
 }
 
 /// `GET /v1/customers`: in the order of their ids, page by page.
-pub async fn list(
+pub(super) async fn list(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
     request: Request,
@@ -254,9 +254,9 @@ impl Wanted {
         let source = given.remove("source").map(|raw| {
             Source::parse(&raw).map_err(|error| Problem::invalid_field("source", error))
         });
-        let reason = given.remove("reason").map(|raw| {
-            raw.parse().map_err(|error| Problem::invalid_field("reason", error))
-        });
+        let reason = given
+            .remove("reason")
+            .map(|raw| raw.parse().map_err(|error| Problem::invalid_field("reason", error)));
         let direction = match given.remove("sortDir").as_deref() {
             None | Some("asc") => Direction::Ascending,
             Some("desc") => Direction::Descending,
@@ -298,16 +298,17 @@ impl Wanted {
 }
 
 /// Reads a page's `limit`.
-pub fn page_limit(raw: &str) -> Result<usize, Problem> {
+pub(super) fn page_limit(raw: &str) -> Result<usize, Problem> {
     match raw.parse() {
         Ok(limit) if (1..=MOST_PER_PAGE).contains(&limit) => Ok(limit),
-        _ => {
-            Err(Problem::invalid_field("limit", format!("must be a number from 1 to {MOST_PER_PAGE}")))
-        }
+        _ => Err(Problem::invalid_field(
+            "limit",
+            format!("must be a number from 1 to {MOST_PER_PAGE}"),
+        )),
     }
 }
 
 /// How many a page holds when nothing is said.
-pub const DEFAULT_LIMIT: usize = 50;
+pub(super) const DEFAULT_LIMIT: usize = 50;
 const MOST_PER_PAGE: usize = 100;
 const PAGES_READ: usize = 20;

@@ -17,7 +17,7 @@ use super::problem::{Detail, Problem};
 
 /// The fields of a JSON object that are not yet read, and what was wrong with those that were.
 #[derive(Debug)]
-pub struct Fields {
+pub(super) struct Fields {
     path: String,
     rest: Map<String, Value>,
     wrong: Vec<Detail>,
@@ -25,7 +25,7 @@ pub struct Fields {
 
 impl Fields {
     /// Reads a request's body. No body at all is an empty object.
-    pub async fn of_request(request: Request) -> Result<(Self, Bytes), Problem> {
+    pub(super) async fn of_request(request: Request) -> Result<(Self, Bytes), Problem> {
         require_json(request.headers())?;
         let body = Bytes::from_request(request, &()).await.map_err(|rejected| {
             if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -43,13 +43,12 @@ impl Fields {
     }
 
     /// Reads a value that has to be an object. `path` is where it stands in the body.
-    pub fn of_value(path: &str, value: Value) -> Result<Self, Problem> {
-        match value {
-            Value::Object(fields) => Ok(Self::of(path, fields)),
-            _ => {
-                let path = if path.is_empty() { "body" } else { path };
-                Err(Problem::invalid_field(path, "must be a JSON object"))
-            }
+    pub(super) fn of_value(path: &str, value: Value) -> Result<Self, Problem> {
+        if let Value::Object(fields) = value {
+            Ok(Self::of(path, fields))
+        } else {
+            let path = if path.is_empty() { "body" } else { path };
+            Err(Problem::invalid_field(path, "must be a JSON object"))
         }
     }
 
@@ -59,17 +58,17 @@ impl Fields {
 
     /// Whether the field is there, `null` included.
     #[must_use]
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.rest.contains_key(name)
     }
 
     /// Takes a field as it is; nothing if it is absent or `null`.
-    pub fn value(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
         self.rest.remove(name).filter(|value| !value.is_null())
     }
 
     /// Takes a field by its type; nothing if it is absent or `null`.
-    pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+    pub(super) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let value = self.value(name)?;
         match serde_json::from_value(value) {
             Ok(taken) => Some(taken),
@@ -81,7 +80,7 @@ impl Fields {
     }
 
     /// Takes a text field and parses it; nothing if it is absent or `null`.
-    pub fn parse<T, E: ToString>(
+    pub(super) fn parse<T, E: ToString>(
         &mut self,
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
@@ -99,12 +98,12 @@ impl Fields {
     /// Takes a field that may also be cleared: the outer nothing is "not named", the inner one
     /// `null`.
     #[expect(clippy::option_option, reason = "not named and null are two different wishes")]
-    pub fn settable<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
+    pub(super) fn settable<T: DeserializeOwned>(&mut self, name: &str) -> Option<Option<T>> {
         self.has(name).then(|| self.take(name))
     }
 
     /// Takes notes: free text of at most 2,000 characters.
-    pub fn notes(&mut self) -> Option<String> {
+    pub(super) fn notes(&mut self) -> Option<String> {
         let notes: String = self.take("notes")?;
         if notes.chars().count() > MAX_NOTES {
             self.reject("notes", format!("may have at most {MAX_NOTES} characters"));
@@ -113,19 +112,20 @@ impl Fields {
     }
 
     /// Says that a field breaks a rule.
-    pub fn reject(&mut self, name: &str, message: impl ToString) {
-        let path = if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+    pub(super) fn reject(&mut self, name: &str, message: impl ToString) {
+        let path =
+            if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
         self.wrong.push(Detail { path, message: message.to_string(), code: "invalid" });
     }
 
     /// Whether anything was wrong so far.
     #[must_use]
-    pub fn has_errors(&self) -> bool {
+    pub(super) fn has_errors(&self) -> bool {
         !self.wrong.is_empty()
     }
 
     /// Ends reading: an error if anything was wrong, or if a field is left.
-    pub fn finish(mut self) -> Result<(), Problem> {
+    pub(super) fn finish(mut self) -> Result<(), Problem> {
         let unknown: Vec<_> = self.rest.keys().cloned().collect();
         for name in unknown {
             self.reject(&name, "is not a field of this request");
@@ -135,7 +135,10 @@ impl Fields {
 }
 
 /// Query parameters, each at most once.
-pub fn query(raw: Option<&str>, known: &[&str]) -> Result<BTreeMap<String, String>, Problem> {
+pub(super) fn query(
+    raw: Option<&str>,
+    known: &[&str],
+) -> Result<BTreeMap<String, String>, Problem> {
     let mut parameters = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(raw.unwrap_or_default().as_bytes()) {
         if !known.contains(&name.as_ref()) {

@@ -18,7 +18,10 @@ use crate::{
 
 /// Traefik, Caddy, APISIX, HAProxy's Lua: the original request is in `X-Forwarded-*`, and the
 /// answer's status, headers and body go to the client as they are.
-pub async fn forward_auth(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
+pub(super) async fn forward_auth(
+    State(plane): State<DataPlane>,
+    request: Request<Body>,
+) -> Response {
     let check = check(&plane, request.headers(), &FORWARDED_METHOD, &FORWARDED_URI);
     let answer = plane.check(Dialect::ForwardAuth, &check).await;
     let status = wire::enforced_status(&answer);
@@ -35,7 +38,7 @@ pub async fn forward_auth(State(plane): State<DataPlane>, request: Request<Body>
 
 /// nginx passes on 401 and 403 only, and drops every body; so the real status and the body go in
 /// headers, from which the configuration answers the client.
-pub async fn nginx(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
+pub(super) async fn nginx(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
     let check = check(&plane, request.headers(), &ORIGINAL_METHOD, &ORIGINAL_URI);
     let answer = plane.check(Dialect::Nginx, &check).await;
     let status = wire::enforced_status(&answer);

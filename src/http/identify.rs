@@ -46,8 +46,13 @@ impl IdentitySource {
 /// Whether the original request only looks, told by the headers in which this gateway says its
 /// method and target. What is not told exactly once, and what might be more than it seems, is a
 /// write.
-pub fn operation(headers: &HeaderMap, method: &HeaderName, target: &HeaderName) -> Operation {
-    let (Ok(Some(method)), Ok(Some(target))) = (only(headers, method), only(headers, target)) else {
+pub(super) fn operation(
+    headers: &HeaderMap,
+    method: &HeaderName,
+    target: &HeaderName,
+) -> Operation {
+    let (Ok(Some(method)), Ok(Some(target))) = (only(headers, method), only(headers, target))
+    else {
         return Operation::Write;
     };
     if is_suspicious(target) || MORE_THAN_IT_SEEMS.iter().any(|name| headers.contains_key(*name)) {
@@ -57,10 +62,7 @@ pub fn operation(headers: &HeaderMap, method: &HeaderName, target: &HeaderName) 
 }
 
 /// The one value of a header; a comma counts as two, since some gateways join lines.
-fn single<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'a str>, IdentityFault> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, IdentityFault> {
     match only(headers, name)? {
         Some(value) if value.contains(',') => Err(IdentityFault::Ambiguous),
         value => Ok(value.map(str::trim)),

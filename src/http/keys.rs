@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// `POST /v1/keys`: the only answer that tells the token.
-pub async fn create(
+pub(super) async fn create(
     State(plane): State<OperatorPlane>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -51,7 +51,7 @@ pub async fn create(
 }
 
 /// `GET /v1/keys`.
-pub async fn list(
+pub(super) async fn list(
     State(plane): State<OperatorPlane>,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -62,7 +62,7 @@ pub async fn list(
 }
 
 /// `DELETE /v1/keys/{id}`.
-pub async fn revoke(
+pub(super) async fn revoke(
     State(plane): State<OperatorPlane>,
     Path(id): Path<String>,
     request: Request,

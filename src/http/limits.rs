@@ -30,7 +30,7 @@ pub enum DisabledBilling {
 }
 
 /// Answers with the limits of `customer`, and whether they are stale.
-pub async fn limits(
+pub(super) async fn limits(
     gate: &Gate,
     disabled_billing: DisabledBilling,
     customer: &CustomerKey,
@@ -43,7 +43,8 @@ pub async fn limits(
         let message = "there is no such customer";
         return Err(Problem::new(StatusCode::NOT_FOUND, "CUSTOMER_UNKNOWN", message));
     }
-    let unreadable = || Problem::store_unreachable(format!("the record of {customer} is unreadable"));
+    let unreadable =
+        || Problem::store_unreachable(format!("the record of {customer} is unreadable"));
     let record = view.known().ok_or_else(unreadable)?;
     let inactive_access = gate.settings().policy.inactive_access;
     let lasting = Lasting::of(&view, record, inactive_access, disabled_billing);

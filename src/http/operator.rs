@@ -17,7 +17,7 @@ use super::{
 use crate::domain::{Action, Placement, RestrictionReason, Role, Source, Timestamp, Verb};
 
 /// `POST /v1/customers/{id}/{verb}`.
-pub async fn act(
+pub(super) async fn act(
     State(plane): State<OperatorPlane>,
     Path((id, verb)): Path<(String, String)>,
     request: Request,
@@ -45,7 +45,9 @@ fn read_action(verb: Verb, mut fields: Fields) -> Result<Action, Problem> {
         placement: read_placement(&mut fields),
         ..Action::of(verb)
     };
-    if verb.lifts().is_some() && (action.placement.since.is_some() || action.placement.until.is_some()) {
+    if verb.lifts().is_some()
+        && (action.placement.since.is_some() || action.placement.until.is_some())
+    {
         fields.reject("until", "a verb that lifts has no `since` and no `until`");
     }
     fields.finish()?;
@@ -53,7 +55,7 @@ fn read_action(verb: Verb, mut fields: Fields) -> Result<Action, Problem> {
 }
 
 /// Reads what is said about a restriction.
-pub fn read_placement(fields: &mut Fields) -> Placement {
+pub(super) fn read_placement(fields: &mut Fields) -> Placement {
     let placement = Placement {
         reason: fields.parse("reason", str::parse::<RestrictionReason>),
         since: fields.parse("since", str::parse::<Timestamp>),
@@ -78,4 +80,4 @@ struct Shown {
 }
 
 /// Reading needs the weakest role that may see customers at all.
-pub const READS: Role = Role::Viewer;
+pub(super) const READS: Role = Role::Viewer;

@@ -18,7 +18,7 @@ use crate::{
 /// A request that was not done, as its caller is told:
 /// `{"error":{"code","message","details"?}}`.
 #[derive(Debug)]
-pub struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -29,7 +29,7 @@ pub struct Problem {
 
 /// What is wrong with one field.
 #[derive(Clone, Debug, Serialize)]
-pub struct Detail {
+pub(super) struct Detail {
     /// Which field.
     pub path: String,
     /// Which rule it breaks.
@@ -44,34 +44,36 @@ struct Cause(String);
 impl Problem {
     /// A problem with this status, code and sentence.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), details: Vec::new(), cause: None }
     }
 
     /// Fields that break their rules. Nothing was changed.
     #[must_use]
-    pub fn invalid(details: Vec<Detail>) -> Self {
-        let fields: Vec<_> = details.iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
+    pub(super) fn invalid(details: Vec<Detail>) -> Self {
+        let fields: Vec<_> =
+            details.iter().map(|it| format!("{}: {}", it.path, it.message)).collect();
         let problem = Self::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", fields.join("; "));
         Self { details, ..problem }
     }
 
     /// One field that breaks its rule.
     #[must_use]
-    pub fn invalid_field(path: &str, message: impl ToString) -> Self {
-        let detail = Detail { path: path.to_owned(), message: message.to_string(), code: "invalid" };
+    pub(super) fn invalid_field(path: &str, message: impl ToString) -> Self {
+        let detail =
+            Detail { path: path.to_owned(), message: message.to_string(), code: "invalid" };
         Self::invalid(vec![detail])
     }
 
     /// There is no such thing.
     #[must_use]
-    pub fn not_found(what: &str) -> Self {
+    pub(super) fn not_found(what: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("there is no such {what}"))
     }
 
     /// The store does not answer.
     #[must_use]
-    pub fn store_unreachable(cause: impl ToString) -> Self {
+    pub(super) fn store_unreachable(cause: impl ToString) -> Self {
         let message = "the store does not answer now; what was asked for may not have been done";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREACHABLE", message);
         Self { cause: Some(Cause(cause.to_string())), ..problem }
@@ -157,7 +159,7 @@ impl From<ActError> for Problem {
 }
 
 /// Logs what a caller was not told, once, at the boundary.
-pub async fn log_causes(request: Request, next: Next) -> Response {
+pub(super) async fn log_causes(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {

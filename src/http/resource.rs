@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::{
+    control::Control,
     domain::{
         Access, Code, Customer, Kind, Limit, Obligations, Private, Restriction, RestrictionReason,
         Source, Status, Timestamp, Token,
     },
-    control::Control,
     gate::Gate,
     store::PARTITIONS,
 };
@@ -17,7 +17,7 @@ use crate::{
 /// A customer, as JSON.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Resource {
+pub(super) struct Resource {
     customer_id: String,
     tenant_id: String,
     status: Status,
@@ -40,7 +40,7 @@ pub struct Resource {
 /// A restriction, as JSON.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct ShownRestriction {
+pub(super) struct ShownRestriction {
     kind: Kind,
     source: Source,
     reason: RestrictionReason,
@@ -54,7 +54,7 @@ pub struct ShownRestriction {
 impl Resource {
     /// Shows `customer` as it is at `now`.
     #[must_use]
-    pub fn of(customer: Customer, control: &Control, gate: &Gate) -> Self {
+    pub(super) fn of(customer: Customer, control: &Control, gate: &Gate) -> Self {
         let now = control.clock.now();
         let Customer { record, private } = customer;
         let body = record.body;
@@ -82,13 +82,13 @@ impl Resource {
 
     /// The customer's id.
     #[must_use]
-    pub fn customer_id(&self) -> &str {
+    pub(super) fn customer_id(&self) -> &str {
         &self.customer_id
     }
 
     /// The restrictions that are still in force.
     #[must_use]
-    pub fn remaining(&self) -> Vec<ShownRestriction> {
+    pub(super) fn remaining(&self) -> Vec<ShownRestriction> {
         self.restrictions.clone()
     }
 }

@@ -87,7 +87,8 @@ fn converse(
         .enable_connect_protocol()
         .max_concurrent_streams(1024)
         .max_header_list_size(u32::try_from(HEADERS_AT_MOST).unwrap_or(u32::MAX));
-    let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection =
+        server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     let connection = graceful.watch(connection.into_owned());
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -99,6 +100,6 @@ fn converse(
 /// Longer than any gateway keeps an idle connection (Traefik 90 s), so that it is never Tollgate
 /// that closes one on which a request is under way. It also ends a client that sends its headers
 /// byte by byte.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// A block of headers over this is answered 431.
 const HEADERS_AT_MOST: usize = 64 * 1024 + 8 * 1024;

@@ -1,6 +1,6 @@
 //! Tasks with a name, an owner and a way to be missed.
 
-use std::{collections::HashMap, future::Future, time::Duration};
+use std::{collections::HashMap, convert::Infallible, future::Future, time::Duration};
 
 use tokio::{
     task::{self, JoinError, JoinSet},
@@ -40,6 +40,19 @@ impl Tasks {
     pub fn spawn(&mut self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let id = self.running.spawn(future).id();
         self.names.insert(id, name);
+    }
+
+    /// Starts a task that never ends by itself and has nothing to finish: it is dropped when the
+    /// drain begins.
+    pub fn spawn_endless(
+        &mut self,
+        name: &'static str,
+        future: impl Future<Output = Infallible> + Send + 'static,
+    ) {
+        let draining = self.draining();
+        self.spawn(name, async move {
+            draining.run_until_cancelled(future).await;
+        });
     }
 
     /// Waits for whichever comes first: `stop`, or the end of a task.
@@ -177,6 +190,13 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(20)).await;
         });
         assert_eq!(tasks.first_end_or(ready(())).await, Ended::Stopped);
+        assert_eq!(tasks.drain().await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn an_endless_task_ends_with_the_drain() {
+        let mut tasks = Tasks::new(GRACE);
+        tasks.spawn_endless("feed", pending());
         assert_eq!(tasks.drain().await, Ok(()));
     }
 

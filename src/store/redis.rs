@@ -26,7 +26,7 @@ use crate::domain::{
 /// One Redis or Valkey server.
 #[derive(Clone, Debug)]
 pub struct Redis {
-    client: Client,
+    client: Arc<Client>,
     keys: Keys,
     commands: Lazy,
     /// The connection of the newest session. Fills read on it, so that they ask the very server
@@ -38,9 +38,9 @@ impl Redis {
     /// Prepares the adapter for the server at `url`; nothing is sent yet. `password` stands in
     /// for one that `url` does not carry.
     pub fn open(url: &str, password: Option<&str>, key_prefix: &str) -> Result<Self, StoreError> {
-        let client = connection::client(url, password)?;
+        let client = Arc::new(connection::client(url, password)?);
         Ok(Self {
-            commands: Lazy::new(client.clone()),
+            commands: Lazy::new(Arc::clone(&client)),
             client,
             keys: Keys::new(key_prefix),
             session: Arc::default(),
@@ -57,10 +57,8 @@ impl Redis {
         transaction.atomic().ignore_errors();
         transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
         transaction.cmd("GET").arg(self.keys.record(partition, key));
-        let (head, record): (
-            Result<(Option<String>, Option<u64>), RedisError>,
-            Result<Option<String>, RedisError>,
-        ) = answers(transaction.query_async(&mut connection).await)?;
+        let (head, record): (Answered<MetaHead>, Answered<Option<String>>) =
+            transaction.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
         let (epoch, revision) = head.map_err(|error| store_error(&error))?;
         let (Some(epoch), Some(revision)) = (epoch, revision) else {
             return Err(unexpected("a store without a history"));
@@ -78,7 +76,7 @@ impl Redis {
     /// See [`super::Store::customer`].
     pub async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
         let mut found = self.customers_named(std::slice::from_ref(key)).await?;
-        found.pop().map(|(key, record, private)| assemble(&key, record, private)).unwrap_or(Ok(None))
+        found.pop().map_or(Ok(None), |(key, record, private)| assemble(&key, record, private))
     }
 
     /// See [`super::Store::customers`].
@@ -215,7 +213,7 @@ impl Redis {
             pipeline.cmd("GET").arg(self.keys.record(partition, key));
             pipeline.cmd("GET").arg(self.keys.private(partition, key));
         }
-        let answers: Vec<Result<Option<String>, RedisError>> = self.commands.ask(&pipeline).await?;
+        let answers: Vec<Answered<Option<String>>> = self.commands.ask(&pipeline).await?;
         let mut stored = Vec::with_capacity(keys.len());
         let mut answers = answers.into_iter();
         for key in keys {
@@ -226,16 +224,13 @@ impl Redis {
     }
 }
 
-type Stored =
-    (CustomerKey, Result<Option<String>, RedisError>, Result<Option<String>, RedisError>);
+type MetaHead = (Option<String>, Option<u64>);
+type Answered<T> = Result<T, RedisError>;
+type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
 
 fn partitions() -> impl DoubleEndedIterator<Item = Partition> {
     (0..PARTITIONS).map(Partition)
-}
-
-fn answers<T>(answered: Result<T, RedisError>) -> Result<T, StoreError> {
-    answered.map_err(|error| store_error(&error))
 }
 
 /// Whether the server answered, and what is at the key is not what it should be.
@@ -245,8 +240,8 @@ fn is_the_keys_fault(error: &RedisError) -> bool {
 
 fn assemble(
     key: &CustomerKey,
-    record: Result<Option<String>, RedisError>,
-    private: Result<Option<String>, RedisError>,
+    record: Answered<Option<String>>,
+    private: Answered<Option<String>>,
 ) -> Result<Option<Customer>, StoreError> {
     let Some(record) = record.map_err(|error| store_error(&error))? else { return Ok(None) };
     let record = match format::read_record(key, &record) {
@@ -262,7 +257,8 @@ fn assemble(
 }
 
 fn read_audit(id: String, fields: &AuditFields) -> Result<StoredAudit, StoreError> {
-    let field = |name: &str| fields.get(name).ok_or_else(|| unexpected(format!("audit entry {id}")));
+    let field =
+        |name: &str| fields.get(name).ok_or_else(|| unexpected(format!("audit entry {id}")));
     Ok(StoredAudit {
         revision: Revision(field("rev")?.parse().map_err(unexpected)?),
         entry: serde_json::from_str(field("entry")?).map_err(unexpected)?,

@@ -317,7 +317,7 @@ mod tests {
             metrics.clock.advance(Duration::from_mins(1));
             assert_eq!(metrics.auth_lines.admit(metrics.clock.moment()), Some(999));
         });
-        let line = "tollgate_auth_failures_total{code=\"invalid_token\"} 1000";
+        let line = "tollgate_auth_failures_total{code=\"INVALID_TOKEN\"} 1000";
         assert!(recorder.handle().render().lines().any(|found| found == line));
     }
 }

@@ -154,7 +154,7 @@ impl Handles {
             process: Process::new(),
             clock,
             unreadable_lines: By::each(|_| Pace::every(Duration::from_secs(1))),
-            auth_lines: Pace::every(Duration::from_secs(60)),
+            auth_lines: Pace::every(Duration::from_mins(1)),
         }
     }
 

@@ -124,18 +124,18 @@ label! {
 }
 
 label! {
-    /// Why a caller was turned away before it could act.
+    /// Why a caller was turned away before it could act: the code that it was answered with.
     pub enum AuthFailure as "code" {
         /// It gave no credentials.
-        AuthRequired = "auth_required",
+        AuthRequired = "AUTH_REQUIRED",
         /// It gave two that disagree.
-        ConflictingCredentials = "conflicting_credentials",
+        ConflictingCredentials = "CONFLICTING_CREDENTIALS",
         /// Its key's role does not reach.
-        InsufficientRole = "insufficient_role",
+        InsufficientRole = "INSUFFICIENT_ROLE",
         /// Its credentials are wrong, expired or revoked.
-        InvalidToken = "invalid_token",
+        InvalidToken = "INVALID_TOKEN",
         /// Its key is bound to another tenant.
-        NoTenantAccess = "no_tenant_access",
+        NoTenantAccess = "NO_TENANT_ACCESS",
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the integration tests share.
 
+pub(crate) mod nginx;
 mod redis_server;
+pub(crate) mod tollgate;
 
 pub(crate) use redis_server::{Flavor, Persistence, RedisServer};

@@ -57,12 +57,12 @@ pub(super) async fn connect(
 /// A connection that is made when it is needed, and made anew after it broke.
 #[derive(Clone, Debug)]
 pub(super) struct Lazy {
-    client: Client,
+    client: Arc<Client>,
     current: Arc<Mutex<Option<MultiplexedConnection>>>,
 }
 
 impl Lazy {
-    pub(super) fn new(client: Client) -> Self {
+    pub(super) fn new(client: Arc<Client>) -> Self {
         Self { client, current: Arc::default() }
     }
 
@@ -137,13 +137,14 @@ impl Question for ScriptInvocation<'_> {
 
 /// What an error of the library means to Tollgate.
 pub(super) fn store_error(error: &RedisError) -> StoreError {
-    let is_refusal = matches!(
-        error.kind(),
-        ErrorKind::AuthenticationFailed
-            | ErrorKind::InvalidClientConfig
-            | ErrorKind::RESP3NotSupported
-            | ErrorKind::Server(ServerErrorKind::NoPerm)
-    ) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "NOPROTO"));
+    let is_refusal =
+        matches!(
+            error.kind(),
+            ErrorKind::AuthenticationFailed
+                | ErrorKind::InvalidClientConfig
+                | ErrorKind::RESP3NotSupported
+                | ErrorKind::Server(ServerErrorKind::NoPerm)
+        ) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "NOPROTO"));
     if is_refusal { refused(error) } else { StoreError::Unreachable(error.to_string()) }
 }
 

@@ -41,6 +41,8 @@ pub(super) async fn open(client: &Client, keys: &Keys) -> Result<Session, StoreE
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
+type Answered<T> = Result<T, redis::RedisError>;
+
 /// The reads of a session.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -57,10 +59,8 @@ impl Reader {
         pipeline.cmd("HMGET").arg(self.keys.meta(partition)).arg(HEAD_FIELDS);
         pipeline.cmd("ROLE");
         let answered = pipeline.query_async(&mut connection).await;
-        let (fields, role): (
-            Result<Vec<Option<String>>, redis::RedisError>,
-            Result<redis::Value, redis::RedisError>,
-        ) = answered.map_err(|error| store_error(&error))?;
+        let (fields, role): (Answered<Vec<Option<String>>>, Answered<redis::Value>) =
+            answered.map_err(|error| store_error(&error))?;
         check_master(role)?;
         read_head(fields.map_err(|error| store_error(&error))?)
     }
@@ -139,26 +139,23 @@ struct Ear {
 
 impl Ear {
     fn hear(&self, push: &PushInfo) -> Result<(), SendError> {
-        match push.kind {
-            PushKind::Message | PushKind::SMessage => {
-                // What is no change of ours leaves a gap in the revisions, if it was one.
-                let Some(push) = self.read(push) else { return Ok(()) };
-                let mut sender = self.sender.lock();
-                let sent = sender.as_ref().map(|sender| sender.try_send(push));
-                if !matches!(sent, Some(Ok(()))) {
-                    sender.take();
-                    return Err(SendError);
-                }
-            }
-            PushKind::Disconnection => {
-                self.sender.lock().take();
-            }
-            _ => {}
+        if push.kind == PushKind::Disconnection {
+            self.sender.lock().take();
+        }
+        // What is no change of ours leaves a gap in the revisions, if it was one.
+        let Some(push) = self.read(push) else { return Ok(()) };
+        let mut sender = self.sender.lock();
+        if sender.as_ref().is_none_or(|sender| sender.try_send(push).is_err()) {
+            sender.take();
+            return Err(SendError);
         }
         Ok(())
     }
 
     fn read(&self, push: &PushInfo) -> Option<Push> {
+        if push.kind != PushKind::Message {
+            return None;
+        }
         let [channel, payload] = push.data.as_slice() else { return None };
         let channel = String::from_redis_value_ref(channel).ok()?;
         let payload = String::from_redis_value_ref(payload).ok()?;
@@ -175,7 +172,7 @@ impl Ear {
 
 /// A replica is no store: it may be behind, and it takes no writes. A role that may not be asked
 /// for is not known.
-fn check_master(role: Result<redis::Value, redis::RedisError>) -> Result<(), StoreError> {
+fn check_master(role: Answered<redis::Value>) -> Result<(), StoreError> {
     let role = match role {
         Ok(redis::Value::Array(parts)) => {
             parts.first().and_then(|name| String::from_redis_value_ref(name).ok())
@@ -186,10 +183,14 @@ fn check_master(role: Result<redis::Value, redis::RedisError>) -> Result<(), Sto
     };
     match role.as_deref() {
         Some("master") => Ok(()),
-        Some(other) => Err(StoreError::Unreachable(format!("the server is a {other}, not a master"))),
+        Some(other) => {
+            Err(StoreError::Unreachable(format!("the server is a {other}, not a master")))
+        }
         None => {
             if !ROLE_UNKNOWN_TOLD.swap(true, Ordering::Relaxed) {
-                tracing::warn!("The store's user may not ask for ROLE, so a replica would go unnoticed");
+                tracing::warn!(
+                    "The store's user may not ask for ROLE, so a replica would go unnoticed"
+                );
             }
             Ok(())
         }

@@ -1,0 +1,305 @@
+//! A running Tollgate that belongs to one test alone.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot have its Tollgate has failed")]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A process with free ports and a data directory of its own. Killed on drop.
+#[derive(Debug)]
+pub(crate) struct Tollgate {
+    child: Child,
+    log: Arc<Log>,
+    /// Where gateways ask.
+    pub(crate) check: SocketAddr,
+    /// Where operators act; port 0 when that is off.
+    pub(crate) operator: SocketAddr,
+    /// Where it is watched.
+    pub(crate) admin: SocketAddr,
+    data_dir: Arc<TempDir>,
+}
+
+/// What it wrote to standard error so far.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    written: Condvar,
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// The headers, by lower-case name.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body.
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// One header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut named = self.headers.iter().filter(|(found, _)| found == name);
+        named.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// `error.code` of the body.
+    pub(crate) fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// The token that every Tollgate of the tests takes for an admin's.
+pub(crate) const ADMIN_TOKEN: &str = "an-admin-token-for-tests";
+
+impl Tollgate {
+    /// Starts one with these flags beside those for free ports, and waits until it is ready.
+    pub(crate) fn start(flags: &[&str]) -> Self {
+        let tollgate = Self::start_unready(flags);
+        tollgate.wait_until("ready", || tollgate.admin("/readyz").status == 200);
+        tollgate
+    }
+
+    /// Starts one and waits only until its ports are bound.
+    pub(crate) fn start_unready(flags: &[&str]) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), flags)
+    }
+
+    /// Starts one in a data directory that another one used before.
+    pub(crate) fn start_in(data_dir: Arc<TempDir>, flags: &[&str]) -> Self {
+        let mut child = serve(data_dir.path(), flags)
+            .env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Log::default());
+        let (stderr, written) = (child.stderr.take().unwrap(), Arc::clone(&log));
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                written.lines.lock().unwrap().push(line);
+                written.written.notify_all();
+            }
+        });
+        let bound = |setting: &str| {
+            let line = log.wait_for(|line| {
+                line.contains("listen.setting") && line.contains(&format!("\"{setting}\""))
+            });
+            let line: Value = serde_json::from_str(&line).unwrap();
+            line["listen.address"].as_str().unwrap().parse().unwrap()
+        };
+        let has_operator = !flags.windows(2).any(|pair| pair == ["--operator-listen", "off"]);
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let operator = if has_operator { bound("--operator-listen") } else { nowhere };
+        let (check, admin) = (bound("--check-listen"), bound("--admin-listen"));
+        Self { child, log, check, operator, admin, data_dir }
+    }
+
+    /// The data directory, to start another one in.
+    pub(crate) fn data_dir(&self) -> Arc<TempDir> {
+        Arc::clone(&self.data_dir)
+    }
+
+    /// Asks the check listener. `headers` are `name: value` lines.
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        http(self.check, method, path, headers, None)
+    }
+
+    /// Asks `/v1/check`.
+    pub(crate) fn check(&self, question: &Value) -> Answer {
+        http(self.check, "POST", "/v1/check", JSON, Some(&question.to_string()))
+    }
+
+    /// Whether a customer may write, as `/v1/check` gives its reason.
+    pub(crate) fn reason_to_write(&self, customer: &str) -> String {
+        let question = serde_json::json!({"customerId": customer, "action": "write"});
+        self.check(&question).json()["reason"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Calls the operator listener as an admin, with a JSON body if there is one.
+    pub(crate) fn operate(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let token = format!("Bearer {ADMIN_TOKEN}");
+        self.operate_as(&[("authorization", &token)], method, path, body)
+    }
+
+    /// Calls the operator listener with these headers.
+    pub(crate) fn operate_as(
+        &self,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut all = headers.to_vec();
+        if body.is_some() && !headers.iter().any(|(name, _)| *name == "content-type") {
+            all.extend_from_slice(JSON);
+        }
+        http(self.operator, method, path, &all, body.map(Value::to_string).as_deref())
+    }
+
+    /// Asks the admin listener.
+    pub(crate) fn admin(&self, path: &str) -> Answer {
+        http(self.admin, "GET", path, &[], None)
+    }
+
+    /// `/status`.
+    pub(crate) fn status(&self) -> Value {
+        self.admin("/status").json()
+    }
+
+    /// Runs the CLI against this Tollgate.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_tollgate"))
+            .args(arguments)
+            .env("TOLLGATE_OPERATOR_URL", format!("http://{}", self.operator))
+            .env("TOLLGATE_CHECK_URL", format!("http://{}", self.check))
+            .env("TOLLGATE_ADMIN_URL", format!("http://{}", self.admin))
+            .env("TOLLGATE_TOKEN", ADMIN_TOKEN)
+            .output()
+            .unwrap()
+    }
+
+    /// Waits until `is_so`, for ten seconds at most.
+    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "never {what}; it logged {:#?}", self.log());
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits for a log line that holds `text`.
+    pub(crate) fn wait_for_log(&self, text: &str) -> String {
+        self.log.wait_for(|line| line.contains(text))
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lines.lock().unwrap().clone()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill9(&mut self) {
+        self.signal(Signal::KILL);
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "did not stop; it logged {:#?}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Tollgate {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let status = self.child.wait();
+        let crashed = status.is_ok_and(|status| {
+            status.code() == Some(101)
+                || matches!(status.signal(), Some(signal) if signal != 9 && signal != 15)
+        });
+        if crashed && !thread::panicking() {
+            panic!("Tollgate crashed; it logged {:#?}", self.log());
+        }
+    }
+}
+
+impl Log {
+    fn wait_for(&self, is_it: impl Fn(&str) -> bool) -> String {
+        let begun = Instant::now();
+        let mut lines = self.lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().find(|line| is_it(line)) {
+                return line.clone();
+            }
+            let left = PATIENCE.saturating_sub(begun.elapsed());
+            assert!(!left.is_zero(), "the line never came; there are {lines:#?}");
+            lines = self.written.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+}
+
+/// `tollgate serve` with free ports, to be given more flags, for a start that fails.
+pub(crate) fn serve(data_dir: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.arg("serve").args(["--log-format", "json", "--data-dir"]).arg(data_dir);
+    for setting in ["--check-listen", "--operator-listen", "--admin-listen"] {
+        if !flags.contains(&setting) {
+            command.args([setting, "127.0.0.1:0"]);
+        }
+    }
+    command.args(flags).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// One request over HTTP/1.1, whatever its answer.
+pub(crate) fn http(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+) -> Answer {
+    let agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(PATIENCE))
+        .max_redirects(0)
+        .build()
+        .new_agent();
+    let mut request =
+        ureq::http::Request::builder().method(method).uri(format!("http://{address}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answered = match body {
+        Some(body) => agent.run(request.body(body.to_owned()).unwrap()),
+        None => agent.run(request.body(()).unwrap()),
+    };
+    let Ok(mut answered) = answered else {
+        return Answer { status: 0, headers: Vec::new(), body: format!("{answered:?}") };
+    };
+    let headers = answered
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
+    Answer {
+        status: answered.status().as_u16(),
+        headers: headers.collect(),
+        body: answered.body_mut().read_to_string().unwrap_or_default(),
+    }
+}
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+const PATIENCE: Duration = Duration::from_secs(10);
