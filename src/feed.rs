@@ -141,6 +141,7 @@ impl Follower {
             tracing::debug!(%error, "The store still does not answer: {error}");
             return;
         }
+        self.feed.store.forget_session();
         FeedLost { error }.emit(&self.feed.metrics);
         self.tell(|status| (status.connected, status.phase) = (false, DISCONNECTED));
     }

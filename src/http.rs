@@ -29,11 +29,14 @@ pub use self::{
     identify::IdentitySource,
     limits::DisabledBilling,
 };
-use self::{authenticate::Caller, problem::Problem};
+use self::{
+    authenticate::{Caller, OwnTenant, tenant_meant},
+    problem::Problem,
+};
 use crate::{
     clock::Clock,
     control::{Control, keys::AdminToken},
-    domain::{Check, CustomerId, CustomerKey, Role},
+    domain::{Check, CustomerId, CustomerKey, IdentityFault, Role},
     gate::{Answer, Gate},
     telemetry::{Dialect, Metrics},
 };
@@ -135,7 +138,11 @@ async fn data_limits(
         Problem::new(StatusCode::BAD_REQUEST, "CUSTOMER_MALFORMED", error.to_string())
     };
     let id = CustomerId::parse(&id).map_err(|error| malformed(&error))?;
-    let tenant = plane.identity.tenant(request.headers()).map_err(|error| malformed(&error))?;
+    let named =
+        plane.identity.named_tenant(request.headers()).map_err(|error| malformed(&error))?;
+    let own = OwnTenant::of(&request).0;
+    let tenant = tenant_meant(named, own.as_ref(), plane.identity.default_tenant.as_ref())?
+        .ok_or_else(|| malformed(&IdentityFault::Malformed))?;
     let customer = CustomerKey::new(&tenant, &id);
     count_limits(&plane, &customer, request.headers().clone()).await
 }
@@ -168,12 +175,13 @@ async fn count_limits(
 /// customers.
 async fn guard(
     State(plane): State<DataPlane>,
-    request: Request,
+    mut request: Request,
     next: axum::middleware::Next,
 ) -> Result<Response, Problem> {
     if let Some(operators) = &plane.guard {
         let actor = authenticate::actor(operators, &request)?;
         actor.require(Role::App)?;
+        request.extensions_mut().insert(OwnTenant(actor.tenant));
     }
     Ok(next.run(request).await)
 }

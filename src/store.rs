@@ -71,6 +71,14 @@ impl Store {
         each!(self, store => store.create(epoch).await)
     }
 
+    /// Forgets the newest session, so that nobody waits for its connection any more.
+    pub fn forget_session(&self) {
+        match self {
+            Self::Embedded(_) => {}
+            Self::Redis(store) => store.forget_session(),
+        }
+    }
+
     /// Opens a session: subscribed first, so that nothing committed after this is missed.
     pub async fn open_session(&self) -> Result<Session, StoreError> {
         each!(self, store => store.open_session().await)

@@ -39,18 +39,9 @@ impl Caller {
             ),
         };
         let names_tenant = named.is_some();
-        let tenant = match (named, &actor.tenant, &plane.plane.identity.default_tenant) {
-            (Some(named), Some(own), _) if named != *own => {
-                let message = "this key sees another tenant only";
-                return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
-            }
-            (Some(named), _, _) => named,
-            (None, Some(own), _) => own.clone(),
-            (None, None, Some(default)) => default.clone(),
-            (None, None, None) => {
-                return Err(Problem::invalid_field("Tenant-ID", "this header is required"));
-            }
-        };
+        let default = plane.plane.identity.default_tenant.as_ref();
+        let tenant = tenant_meant(named, actor.tenant.as_ref(), default)?
+            .ok_or_else(|| Problem::invalid_field("Tenant-ID", "this header is required"))?;
         let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
         Ok(Self { actor, tenant, names_tenant, request_id: request_id.unwrap_or_default() })
     }
@@ -102,6 +93,31 @@ impl Caller {
             expected,
             idempotency,
         })
+    }
+}
+
+/// The tenant that a caller means: the one named, else the one its key is bound to, else the
+/// default one. A key sees no tenant but its own.
+pub(super) fn tenant_meant(
+    named: Option<TenantId>,
+    own: Option<&TenantId>,
+    default: Option<&TenantId>,
+) -> Result<Option<TenantId>, Problem> {
+    if own.is_some_and(|own| named.as_ref().is_some_and(|named| named != own)) {
+        let message = "this key sees another tenant only";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
+    }
+    Ok(named.or_else(|| own.or(default).cloned()))
+}
+
+/// The tenant that the key of a guarded request is bound to, if it is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnTenant(pub(super) Option<TenantId>);
+
+impl OwnTenant {
+    /// As the guard of the check listener left it.
+    pub(super) fn of(request: &Request) -> Self {
+        request.extensions().get().cloned().unwrap_or_default()
     }
 }
 

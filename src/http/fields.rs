@@ -111,10 +111,14 @@ impl Fields {
         Some(notes)
     }
 
+    /// Where a field stands in the body.
+    pub(super) fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+
     /// Says that a field breaks a rule.
     pub(super) fn reject(&mut self, name: &str, message: impl ToString) {
-        let path =
-            if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) };
+        let path = self.path_of(name);
         self.wrong.push(Detail { path, message: message.to_string(), code: "invalid" });
     }
 

@@ -26,20 +26,17 @@ impl IdentitySource {
             None | Some("") => return Err(IdentityFault::Missing),
             Some(raw) => CustomerId::parse(raw).map_err(|_| IdentityFault::Malformed)?,
         };
-        Ok(CustomerKey::new(&self.tenant(headers)?, &id))
+        let tenant = self.named_tenant(headers)?.or_else(|| self.default_tenant.clone());
+        Ok(CustomerKey::new(&tenant.ok_or(IdentityFault::Malformed)?, &id))
     }
 
-    /// The tenant that the headers name, or the default one.
-    pub fn tenant(&self, headers: &HeaderMap) -> Result<TenantId, IdentityFault> {
+    /// The tenant that the headers name, if they name one.
+    pub fn named_tenant(&self, headers: &HeaderMap) -> Result<Option<TenantId>, IdentityFault> {
         let named = match &self.tenant_header {
             Some(header) => single(headers, header)?.filter(|raw| !raw.is_empty()),
             None => None,
         };
-        match (named, &self.default_tenant) {
-            (Some(raw), _) => TenantId::parse(raw).map_err(|_| IdentityFault::Malformed),
-            (None, Some(tenant)) => Ok(tenant.clone()),
-            (None, None) => Err(IdentityFault::Malformed),
-        }
+        named.map(TenantId::parse).transpose().map_err(|_| IdentityFault::Malformed)
     }
 }
 

@@ -153,6 +153,11 @@ impl Redis {
         Ok(session)
     }
 
+    /// See [`super::Store::forget_session`].
+    pub fn forget_session(&self) {
+        self.session.store(None);
+    }
+
     async fn has_history(&self) -> Result<bool, StoreError> {
         let meta = self.keys.meta(Partition(0));
         let command = redis::Cmd::exists(meta);
