@@ -26,7 +26,7 @@ fn main() {
         return;
     }
     let redis = RedisServer::start(Flavor::Redis, Persistence::None);
-    let flags = ["--store", &redis.url(), "--log-level", "warn"];
+    let flags = ["--store", &redis.url()];
     let (changed, asked) = (Tollgate::start(&flags), Tollgate::start(&flags));
     changed.operate("PUT", "/v1/customers/c1", Some(&json!({"plan": "pro"})));
     let agent = ureq::Agent::new_with_defaults();

@@ -17,7 +17,7 @@ pub mod serve;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, Request, State},
+    extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     response::Response,
@@ -31,12 +31,13 @@ pub use self::{
 };
 use self::{
     authenticate::{Caller, OwnTenant, tenant_meant},
+    fields::InPath,
     problem::Problem,
 };
 use crate::{
     clock::Clock,
     control::{Control, keys::AdminToken},
-    domain::{Check, CustomerId, CustomerKey, IdentityFault, Role},
+    domain::{Check, CustomerId, CustomerKey, IdentityFault, Role, key::InvalidKey},
     gate::{Answer, Gate},
     telemetry::{Dialect, Metrics},
 };
@@ -131,12 +132,13 @@ pub fn operator(plane: OperatorPlane) -> Router {
 
 async fn data_limits(
     State(plane): State<DataPlane>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
     let malformed = |error: &dyn std::fmt::Display| {
         Problem::new(StatusCode::BAD_REQUEST, "CUSTOMER_MALFORMED", error.to_string())
     };
+    let Path(id) = id.map_err(|_| malformed(&InvalidKey::Customer))?;
     let id = CustomerId::parse(&id).map_err(|error| malformed(&error))?;
     let named =
         plane.identity.named_tenant(request.headers()).map_err(|error| malformed(&error))?;
@@ -149,7 +151,7 @@ async fn data_limits(
 
 async fn operator_limits(
     State(plane): State<OperatorPlane>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;

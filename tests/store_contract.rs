@@ -794,7 +794,7 @@ impl World {
     async fn restricted(&self) -> Vec<RestrictedEntry> {
         let mut entries = BTreeMap::new();
         let mut from = None;
-        loop {
+        for _ in 0..100 {
             let page = self.session.reader.restricted_page(Partition(0), from.as_deref());
             let page = page.await.unwrap();
             entries.extend(page.entries.into_iter().map(|entry| (entry.key.clone(), entry)));
@@ -803,6 +803,7 @@ impl World {
                 return entries.into_values().collect();
             }
         }
+        panic!("the pages of the restricted set do not end")
     }
 
     async fn audit(

@@ -11,7 +11,7 @@ use std::{
 use super::ServeError;
 use crate::{
     control::{Request, keys::NewKey},
-    domain::{Actor, Role},
+    domain::{Actor, Partition, Role},
     http::Operators,
     store::StoreError,
 };
@@ -20,10 +20,12 @@ use crate::{
 pub(super) async fn make(operators: &Operators, data_dir: &Path) -> Result<(), ServeError> {
     let path = data_dir.join("operator.token");
     let control = &operators.control;
-    let mut feed = control.feed.clone();
-    let following = feed.wait_for(|status| status.phase == "following");
-    if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, following).await {
-    } else {
+    let read = async {
+        while control.cache.watermark(Partition(0)).is_none() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, read).await.is_err() {
         let error = StoreError::Unreachable("it was not read in time".to_owned());
         return Err(ServeError::FirstKey(error.into()));
     }
@@ -65,3 +67,4 @@ fn write(path: &Path, token: &str) -> std::io::Result<()> {
 }
 
 const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);

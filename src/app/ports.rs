@@ -4,7 +4,10 @@ use std::{
     fs::{self, Permissions},
     io,
     net::SocketAddr,
-    os::unix::{fs::PermissionsExt as _, net::UnixStream},
+    os::unix::{
+        fs::{FileTypeExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
     path::Path,
 };
 
@@ -73,10 +76,7 @@ fn bind_socket(path: &Path, mode: SocketMode) -> Result<UnixListener, PortError>
     let setting = "--check-socket";
     let place = path.display().to_string();
     let bound = || {
-        if path.exists() {
-            if UnixStream::connect(path).is_ok() {
-                return Err(io::ErrorKind::AddrInUse.into());
-            }
+        if is_left_behind(path)? {
             fs::remove_file(path)?;
         }
         let listener = UnixListener::bind(path)?;
@@ -90,6 +90,20 @@ fn bind_socket(path: &Path, mode: SocketMode) -> Result<UnixListener, PortError>
         "Listening on {place} ({setting})"
     );
     Ok(listener)
+}
+
+/// Whether there is a socket on which nobody listens any more. What is no socket is somebody's.
+fn is_left_behind(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => match UnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(true),
+            Err(error) => Err(error),
+        },
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is a file, and no socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// A socket that cannot be bound.

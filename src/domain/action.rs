@@ -234,18 +234,19 @@ pub fn plan(
     let private_before = private.clone();
 
     action.fields.write(&mut body, &mut private, now);
-    let mut sole = SourceHand { source: &source, actor, restrictions: body.restrictions, private };
+    let mut sole =
+        SourceHand { source: &source, actor, now, restrictions: body.restrictions, private };
     if let Some(kept) = action.status {
         for kind in Kind::ALL.into_iter().filter(|kind| Some(*kind) != kept) {
             sole.lift(kind)?;
         }
     }
     if let Some(kind) = placing {
-        let is_new = sole.restrictions.held_by(&source, kind).is_none();
-        if is_new && kind == Kind::Inactive {
+        let held = sole.restrictions.held_by(&source, kind);
+        if kind == Kind::Inactive && !held.is_some_and(|held| held.in_force_at(now)) {
             settled(&body.obligations)?;
         }
-        sole.place(kind, &action.placement, now)?;
+        sole.place(kind, &action.placement)?;
     }
     if let Some(kind) = action.verb.lifts() {
         sole.lift(kind)?;
@@ -315,17 +316,16 @@ impl Refusal {
 struct SourceHand<'a> {
     source: &'a Source,
     actor: &'a Actor,
+    now: Timestamp,
     restrictions: Restrictions,
     private: Private,
 }
 
 impl SourceHand<'_> {
-    fn place(&mut self, kind: Kind, said: &Placement, now: Timestamp) -> Result<(), Refusal> {
-        let held = self.restrictions.held_by(self.source, kind);
-        // One that has lapsed is over: what is placed now begins now.
-        let held = held.filter(|held| held.until.is_none_or(|until| now < until));
+    fn place(&mut self, kind: Kind, said: &Placement) -> Result<(), Refusal> {
+        let held = self.held(kind);
         let kept_reason = held.map_or(RestrictionReason::Other, |held| held.reason);
-        let kept_since = held.map_or(now, |held| held.since);
+        let kept_since = held.map_or(self.now, |held| held.since);
         let kept_note = held.and_then(|held| self.private.note_on(held)).cloned();
         let placed = Restriction {
             kind,
@@ -363,8 +363,15 @@ impl SourceHand<'_> {
         Ok(())
     }
 
+    /// What the source holds of `kind`. One that has lapsed is over: it protects nothing any more,
+    /// and what is placed now begins now.
+    fn held(&self, kind: Kind) -> Option<&Restriction> {
+        let held = self.restrictions.held_by(self.source, kind);
+        held.filter(|held| held.until.is_none_or(|until| self.now < until))
+    }
+
     fn may_touch(&self, kind: Kind) -> Result<(), Refusal> {
-        match self.restrictions.held_by(self.source, kind) {
+        match self.held(kind) {
             Some(held) if held.reason.is_sensitive() => Ok(self.actor.require(Role::Manager)?),
             _ => Ok(()),
         }
@@ -460,6 +467,30 @@ mod tests {
             let refused = plan(Some(&known), &action, &actor(Role::Support), at(9));
             assert_eq!(refused, Err(Refusal::RoleTooWeak(RoleTooWeak { needed: Role::Manager })));
             assert!(plan(Some(&known), &action, &actor(Role::Manager), at(9)).unwrap().changed);
+        }
+    }
+
+    #[test]
+    fn a_sensitive_restriction_that_has_lapsed_is_nobodys_matter_any_more() {
+        let known = customer("frozen,operator,fraud,1,5");
+        for verb in [Verb::Freeze, Verb::Unfreeze] {
+            let acted = plan(Some(&known), &Action::of(verb), &actor(Role::Support), at(9));
+            assert!(acted.unwrap().changed, "{verb:?}");
+        }
+    }
+
+    #[test]
+    fn obligations_stand_against_closing_again_after_a_closure_has_lapsed() {
+        for (held, expected) in [
+            ("inactive,operator,other,1,5", Some(Refusal::HasPendingOrders)),
+            ("inactive,operator,other,20,", Some(Refusal::HasPendingOrders)),
+            ("inactive,operator,other,1,", None),
+        ] {
+            let mut known = customer(held);
+            known.record.body.obligations.pending_orders = 1;
+            let action = Action::of(Verb::Deactivate);
+            let acted = plan(Some(&known), &action, &actor(Role::Support), at(9));
+            assert_eq!(acted.err(), expected, "{held}");
         }
     }
 

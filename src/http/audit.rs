@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::{
     OperatorPlane,
     authenticate::Caller,
     customers::{DEFAULT_LIMIT, page_limit},
-    fields::query,
+    fields::{InPath, query},
     operator::READS,
     problem::Problem,
 };
@@ -23,7 +23,7 @@ use crate::{
 /// `GET /v1/customers/{id}/audit`.
 pub(super) async fn of_customer(
     State(plane): State<OperatorPlane>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     RawQuery(raw): RawQuery,
     request: Request,
 ) -> Result<Response, Problem> {
@@ -64,8 +64,12 @@ async fn page(
     let has_more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().map(|entry| entry.id.clone()).filter(|_| has_more);
-    let in_scope =
-        |entry: &StoredAudit| scope.is_none_or(|scope| entry.entry.subject.starts_with(scope));
+    // Keys are of no tenant, also not of one that is named `key`.
+    let in_scope = |StoredAudit { entry, .. }: &StoredAudit| {
+        scope.is_none_or(|scope| {
+            entry.subject.starts_with(scope) && !entry.action.starts_with("keys_")
+        })
+    };
     let entries = found.into_iter().filter(in_scope).map(|stored| Shown {
         revision: control.token(partition, stored.revision),
         id: stored.id,

@@ -77,7 +77,9 @@ impl Caller {
         let idempotency = match one(headers, &IDEMPOTENCY_KEY)? {
             None => None,
             Some(key) if (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()) => {
-                let scope = [self.actor.name.as_str(), what, key].join("\0");
+                // Two keys may have one name.
+                let actor = self.actor.key_id.as_deref().unwrap_or(&self.actor.name);
+                let scope = [actor, what, key].join("\0");
                 let key_digest = hex(&Sha256::digest(scope));
                 Some(Idempotency { key_digest, body_digest: hex(&Sha256::digest(body)) })
             }

@@ -35,16 +35,17 @@ pub(super) async fn one(
     let own = OwnTenant::of(&request);
     let (fields, _) = Fields::of_request(request).await?;
     let check = read(&plane, &own, fields)?;
+    let answer = plane.check(Dialect::Check, &check).await;
+    let mut headers = wire::headers(&answer);
+    headers.insert(header::CACHE_CONTROL, NO_STORE);
     if let Err(fault) = check.identity {
         let code = match fault {
             IdentityFault::Missing => "CUSTOMER_MISSING",
             IdentityFault::Ambiguous | IdentityFault::Malformed => "CUSTOMER_MALFORMED",
         };
-        return Err(Problem::new(StatusCode::BAD_REQUEST, code, fault.to_string()));
+        let problem = Problem::new(StatusCode::BAD_REQUEST, code, fault.to_string());
+        return Ok((headers, problem).into_response());
     }
-    let answer = plane.check(Dialect::Check, &check).await;
-    let mut headers = wire::headers(&answer);
-    headers.insert(header::CACHE_CONTROL, NO_STORE);
     Ok((headers, Json(Shown::of(&answer))).into_response())
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::{
     Json,
-    extract::{Path, RawQuery, Request, State},
+    extract::{RawQuery, Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{
     OperatorPlane,
     authenticate::Caller,
-    fields::{Fields as BodyFields, query},
+    fields::{Fields as BodyFields, InPath, query},
     operator::{READS, read_placement},
     problem::Problem,
     resource::Resource,
@@ -30,7 +30,7 @@ use crate::{
 /// `GET /v1/customers/{id}`.
 pub(super) async fn read(
     State(plane): State<OperatorPlane>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
@@ -51,7 +51,7 @@ pub(super) async fn read(
 /// `PUT /v1/customers/{id}`: what is not named is kept.
 pub(super) async fn write(
     State(plane): State<OperatorPlane>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
@@ -86,7 +86,7 @@ pub(super) async fn write(
 /// `DELETE /v1/customers/{id}`: the customer becomes inactive, and everything is preserved.
 pub(super) async fn delete(
     State(plane): State<OperatorPlane>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
@@ -177,6 +177,10 @@ fn read_put(mut body: BodyFields) -> Result<(Action, Option<Token>), Problem> {
     };
     if status.is_none() && action.placement != crate::domain::Placement::default() {
         body.reject("status", "is required with `reason`, `notes`, `since`, `until`, `informedAt`");
+    }
+    if kept == Some(None) && (action.placement.since.is_some() || action.placement.until.is_some())
+    {
+        body.reject("until", "the status `active` has no `since` and no `until`");
     }
     body.finish()?;
     Ok((action, revision))

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest as _, Request},
-    http::{HeaderMap, StatusCode, header},
+    extract::{FromRequest as _, FromRequestParts, Path, Request},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -135,6 +135,20 @@ impl Fields {
             self.reject(&name, "is not a field of this request");
         }
         if self.wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(self.wrong)) }
+    }
+}
+
+/// What the URL's path names.
+#[derive(Debug)]
+pub(super) struct InPath<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let named = Path::from_request_parts(parts, state).await;
+        let Path(named) = named.map_err(|_| Problem::invalid_field("id", "must be UTF-8"))?;
+        Ok(Self(named))
     }
 }
 

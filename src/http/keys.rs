@@ -2,13 +2,18 @@
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 
-use super::{OperatorPlane, authenticate::Caller, fields::Fields, problem::Problem};
+use super::{
+    OperatorPlane,
+    authenticate::{Caller, tenant_meant},
+    fields::{Fields, InPath},
+    problem::Problem,
+};
 use crate::{
     cache::keyring::StoredKey,
     control::keys::NewKey,
@@ -43,6 +48,8 @@ pub(super) async fn create(
     let (Some(name), Some(role)) = (name, role) else {
         return Err(Problem::invalid_field("role", "is required"));
     };
+    // Who sees one tenant makes no key that sees more.
+    let tenant = tenant_meant(tenant, caller.actor.tenant.as_ref(), None)?;
     let asked = caller.request(&headers, "keys", &body)?;
     let new = NewKey { name, role, tenant, source, expires_at };
     let made = plane.operators.control.create_key(&asked, new).await?;
@@ -55,27 +62,34 @@ pub(super) async fn list(
     State(plane): State<OperatorPlane>,
     request: Request,
 ) -> Result<Response, Problem> {
-    Caller::of(&plane, &request)?.require(Role::Admin)?;
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(Role::Admin)?;
     let keys = plane.operators.control.keyring.all();
-    let keys = keys.into_iter().map(|(id, stored)| Shown::of(id, stored)).collect();
+    let keys = keys.into_iter().filter(|(_, stored)| is_seen(stored, &caller));
+    let keys = keys.map(|(id, stored)| Shown::of(id, stored)).collect();
     Ok(Json(List { keys }).into_response())
 }
 
 /// `DELETE /v1/keys/{id}`.
 pub(super) async fn revoke(
     State(plane): State<OperatorPlane>,
-    Path(id): Path<String>,
+    InPath(id): InPath<String>,
     request: Request,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
     caller.require(Role::Admin)?;
     let control = &plane.operators.control;
-    if control.keyring.find(&id).is_none() {
+    if control.keyring.find(&id).is_none_or(|stored| !is_seen(&stored, &caller)) {
         return Err(Problem::not_found("key"));
     }
     let asked = caller.request(request.headers(), &format!("keys\0{id}"), b"")?;
     control.revoke_key(&asked, &id).await?;
     Ok(Json(Revoked { success: true, id }).into_response())
+}
+
+/// A key of one tenant sees the keys of that tenant only.
+fn is_seen(stored: &StoredKey, caller: &Caller) -> bool {
+    caller.actor.tenant.is_none() || stored.tenant == caller.actor.tenant
 }
 
 #[derive(Serialize)]

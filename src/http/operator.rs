@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, Request, State},
+    extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     OperatorPlane,
     authenticate::Caller,
-    fields::Fields,
+    fields::{Fields, InPath},
     problem::Problem,
     resource::{Resource, ShownRestriction},
 };
@@ -19,7 +19,7 @@ use crate::domain::{Action, Placement, RestrictionReason, Role, Source, Timestam
 /// `POST /v1/customers/{id}/{verb}`.
 pub(super) async fn act(
     State(plane): State<OperatorPlane>,
-    Path((id, verb)): Path<(String, String)>,
+    InPath((id, verb)): InPath<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;

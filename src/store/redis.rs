@@ -211,6 +211,10 @@ impl Redis {
     }
 
     async fn customers_named(&self, keys: &[CustomerKey]) -> Result<Vec<Stored>, StoreError> {
+        if keys.is_empty() {
+            // An empty pipeline is an error.
+            return Ok(Vec::new());
+        }
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
         for key in keys {

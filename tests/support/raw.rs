@@ -114,6 +114,14 @@ impl Raw {
         RawAnswer { status: status.unwrap(), head, body: String::new() }
     }
 
+    /// The status of an answer to what the other side need not hear to its end. Nothing if it hung
+    /// up so early that its answer was lost.
+    pub(crate) fn refusal(&mut self) -> Option<u16> {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).ok()?;
+        line.split(' ').nth(1)?.parse().ok()
+    }
+
     /// Whether the other side says nothing more and hangs up.
     pub(crate) fn is_closed(&mut self) -> bool {
         // Either it ends in order, or what we sent and it never read makes it a reset.
@@ -156,9 +164,7 @@ impl Raw {
                 bulk.truncate(length);
                 String::from_utf8(bulk).unwrap()
             }
-            ("*", Ok(count)) => {
-                (0..count).map(|_| self.reply()).collect::<Vec<_>>().join("\n")
-            }
+            ("*", Ok(count)) => (0..count).map(|_| self.reply()).collect::<Vec<_>>().join("\n"),
             _ => rest.to_owned(),
         }
     }
@@ -197,8 +203,12 @@ pub(crate) struct Running {
 impl Running {
     /// Starts it.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap());
         Self { child, lines }
     }
