@@ -130,7 +130,7 @@ impl App {
         };
         let plane = DataPlane {
             gate: gate.clone(),
-            clock,
+            clock: clock.clone(),
             metrics: metrics.clone(),
             identity: identity_source(config)?,
             disabled_billing: match config.disabled_billing {
@@ -142,6 +142,8 @@ impl App {
         let admin = Admin {
             readiness: Readiness::new().0,
             cache,
+            started: clock.moment(),
+            clock,
             gate,
             feed: feed_status,
             metrics,
@@ -172,7 +174,8 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError>
         Err(error) => Err(error),
     };
     match asked {
-        Err(error @ (StoreError::Refused(_) | StoreError::NewerFormat { .. })) => Err(error.into()),
+        Err(error @ StoreError::Refused(_)) => Err(ServeError::StoreRefuses(error)),
+        Err(error @ StoreError::NewerFormat { .. }) => Err(error.into()),
         Err(error) => {
             tracing::warn!(%error, "The store does not answer yet; it is asked again: {error}");
             Ok(store)
@@ -263,6 +266,12 @@ pub enum ServeError {
     /// The store cannot be opened.
     #[error("the store (--store) cannot be used")]
     Store(#[from] StoreError),
+    /// The store answers, and says no.
+    #[error(
+        "the store cannot be used; --store names it and its user, and the password is in that URL \
+         or in --store-password-file"
+    )]
+    StoreRefuses(#[source] StoreError),
     /// The metrics recorder cannot be installed.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

@@ -6,17 +6,13 @@ pub mod machine;
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, MissedTickBehavior},
-};
+use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 use self::machine::{Act, Event, LOG_PAGE, Loss, Machine};
 use crate::{
     cache::{Cache, Picture, keyring::Keyring},
     clock::{Clock, Moment},
-    domain::{Change, Epoch, Partition, Subject, Watermark},
+    domain::{Change, Epoch, Partition, Revision, Subject, Watermark},
     lifecycle::Latch,
     store::{
         CreateError, Head, PARTITIONS, Push, RestrictedEntry, Session, SessionReader, Store,
@@ -90,9 +86,10 @@ impl Feed {
                 Ok(session) => {
                     FeedConnected.emit(&follower.feed.metrics);
                     follower.tell(|status| status.connected = true);
-                    let begun = Instant::now();
+                    let begun = follower.feed.clock.moment();
                     let error = follower.follow(session).await;
-                    if begun.elapsed() > LAST_PAUSE {
+                    let ended = follower.feed.clock.moment();
+                    if ended.saturating_since(begun) > LAST_PAUSE {
                         pause = FIRST_PAUSE;
                     }
                     error
@@ -128,7 +125,7 @@ struct Asked {
 
 enum Answer {
     Created(Result<Epoch, CreateError>),
-    Head(Partition, Moment, Result<Option<Head>, StoreError>),
+    Head(Partition, Moment, Revision, Result<Option<Head>, StoreError>),
     Keys(u64, Result<Vec<(String, String)>, StoreError>),
     Log(Partition, Result<Vec<Change>, StoreError>),
     SnapshotRead(Partition, Result<(), StoreError>),
@@ -215,7 +212,7 @@ impl Follower {
                 Ok(())
             }
             Answer::Created(Err(error)) => Err(StoreError::Unexpected(error.to_string())),
-            Answer::Head(partition, moment, head) => {
+            Answer::Head(partition, moment, floor, head) => {
                 asked.unanswered = 0;
                 let index = usize::from(partition.0);
                 let staged = self.staged.get(index).and_then(Option::as_ref);
@@ -223,7 +220,7 @@ impl Follower {
                     Some(picture) => Some(picture.census()),
                     None => self.feed.cache.census(partition),
                 };
-                self.step(asked, partition, Event::Head { head: head?, ours, asked: moment })
+                self.step(asked, partition, Event::Head { head: head?, ours, asked: moment, floor })
             }
             Answer::Keys(changed_before, keys) => {
                 let keys = keys?;
@@ -391,9 +388,11 @@ impl Follower {
 
     fn ask_head(&self, asked: &mut Asked, partition: Partition) {
         let (reader, moment) = (asked.reader.clone(), self.feed.clock.moment());
-        asked
-            .answers
-            .spawn(async move { Answer::Head(partition, moment, reader.head(partition).await) });
+        let machine = self.machines.get(usize::from(partition.0));
+        let floor = machine.map(Machine::progress).unwrap_or_default();
+        asked.answers.spawn(async move {
+            Answer::Head(partition, moment, floor, reader.head(partition).await)
+        });
     }
 
     fn disconnect(&mut self, partition: Partition) {

@@ -238,12 +238,13 @@ impl<'a> Known<'a> {
             found.entry.as_ref().is_none_or(|entry| held.position.revision >= entry.revision)
         });
         match (newer_record.map(|held| &held.record), &found.entry) {
-            (Some(StoredRecord::Unreadable(_)), _) => Self::Unreadable,
             (Some(StoredRecord::Known(record)), _) => {
                 Self::Restrictions(Some(&record.body.restrictions))
             }
             (Some(StoredRecord::Absent), _) | (None, None) => Self::Restrictions(None),
-            (None, Some(entry)) => match &entry.restrictions {
+            (Some(StoredRecord::Unreadable(_)), None) => Self::Unreadable,
+            // What cannot be read lifts nothing that could.
+            (None | Some(StoredRecord::Unreadable(_)), Some(entry)) => match &entry.restrictions {
                 Some(restrictions) => Self::Restrictions(Some(restrictions)),
                 None => Self::Unreadable,
             },

@@ -12,8 +12,6 @@ mod process;
 
 use std::io::{self, IsTerminal};
 
-use std::io::IsTerminal as _;
-
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };

@@ -1371,7 +1371,6 @@ mod questions {
         let tollgate = start(&[]);
         put(&tollgate, "c1", &json!({}));
         for (asks, path) in [
-            (json!({"customerId": "c1"}), "action"),
             (json!({"customerId": "c1", "action": "delete"}), "action"),
             (json!({"customerId": "c1", "action": 1}), "action"),
             (json!({"customerId": "c1", "method": "GET"}), "action"),
@@ -1409,6 +1408,24 @@ mod questions {
             let named =
                 |it: &Value| it["path"] == path && !it["message"].as_str().unwrap().is_empty();
             assert!(details.as_array().unwrap().iter().any(named), "{asks}: {details}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_to_be_a_read_is_judged_as_a_write() {
+        let tollgate = start(&[]);
+        put(&tollgate, "c1", &json!({}));
+        act(&tollgate, "c1", "freeze", &json!({}));
+        for (asks, expected) in [
+            (json!({"customerId": "c1"}), "customer_frozen"),
+            (json!({"customerId": "c1", "action": null}), "customer_frozen"),
+            (json!({"customerId": "c1", "action": "write"}), "customer_frozen"),
+            (json!({"customerId": "c1", "action": "read"}), "frozen_read"),
+            (json!({"customerId": "c1", "method": "get", "path": "/"}), "customer_frozen"),
+            (json!({"customerId": "c1", "method": "", "path": ""}), "customer_frozen"),
+            (json!({"customerId": "c1", "method": "HEAD", "path": "/"}), "frozen_read"),
+        ] {
+            assert_eq!(tollgate.check(&asks).json()["reason"], expected, "{asks}");
         }
     }
 

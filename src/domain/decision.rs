@@ -51,7 +51,9 @@ pub fn decide(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Time
         }
     };
     if evidence.staleness.judge() == Freshness::TooStale {
-        return known.decision(Reason::TooStale);
+        let never_read = evidence.staleness.age.is_none();
+        let reason = if never_read { Reason::StoreUnreachable } else { Reason::TooStale };
+        return known.decision(reason);
     }
     let entitled = match &check.feature {
         Some(feature) => covers_feature(body, feature),

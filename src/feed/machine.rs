@@ -26,6 +26,8 @@ pub enum Event {
         ours: Option<Census>,
         /// When it was asked for.
         asked: Moment,
+        /// [`Machine::progress`] when it was asked for: the store had at least this.
+        floor: Revision,
     },
     /// Log entries, in answer to [`Act::ReadLog`].
     Log(Vec<Change>),
@@ -166,7 +168,10 @@ impl Machine {
                 self.heard = Revision::default();
                 Vec::new()
             }
-            (phase, Event::Head { head, ours, asked }) => self.on_head(phase, head, ours, asked),
+            (phase, Event::Head { head, ours, asked, floor }) => {
+                let answer = HeadAnswer { head, ours, asked, floor };
+                self.on_head(phase, answer)
+            }
             (phase, Event::Push(change)) => self.on_push(phase, change),
             (Phase::CatchingUp, Event::Log(entries)) => self.catch_up(entries),
             (Phase::Replaying { staged }, Event::Log(entries)) => self.replay(staged, entries),
@@ -188,6 +193,23 @@ impl Machine {
         matches!(self.phase, Phase::Following)
     }
 
+    /// The newest revision that is certainly in the store: what was read or heard of it already.
+    #[must_use]
+    pub fn progress(&self) -> Revision {
+        match &self.phase {
+            Phase::Replaying { staged } | Phase::Verifying { staged } => staged.revision,
+            Phase::Reading { head } => head.revision,
+            Phase::Away
+            | Phase::Asking { .. }
+            | Phase::CatchingUp
+            | Phase::Following
+            | Phase::Lost
+            | Phase::Uninitialised => {
+                self.watermark.as_ref().map_or(Revision::default(), |it| it.position.revision)
+            }
+        }
+    }
+
     /// What the reader is doing, for `/status`.
     #[must_use]
     pub const fn phase(&self) -> &'static str {
@@ -202,22 +224,16 @@ impl Machine {
         }
     }
 
-    fn on_head(
-        &mut self,
-        phase: Phase,
-        head: Option<Head>,
-        ours: Option<Census>,
-        asked: Moment,
-    ) -> Vec<Act> {
+    fn on_head(&mut self, phase: Phase, answer: HeadAnswer) -> Vec<Act> {
         match phase {
             Phase::Away | Phase::CatchingUp | Phase::Reading { .. } | Phase::Replaying { .. } => {
                 self.phase = phase;
                 Vec::new()
             }
-            Phase::Asking { snapshot } => self.on_first_head(head, snapshot),
+            Phase::Asking { snapshot } => self.on_first_head(answer, snapshot),
             Phase::Lost | Phase::Uninitialised => {
                 let was_lost = matches!(phase, Phase::Lost);
-                let mut acts = self.on_first_head(head, false);
+                let mut acts = self.on_first_head(answer, false);
                 // What was said when it happened is not said at every heartbeat.
                 let is_known = |act: &Act| {
                     matches!(act, Act::Uninitialised) || was_lost && matches!(act, Act::Lost(_))
@@ -225,42 +241,40 @@ impl Machine {
                 acts.retain(|act| !is_known(act));
                 acts
             }
-            Phase::Following => self.on_heartbeat(head, ours, asked),
-            Phase::Verifying { staged } => self.verify(staged, head, ours, asked),
+            Phase::Following => self.on_heartbeat(answer),
+            Phase::Verifying { staged } => self.verify(staged, answer),
         }
     }
 
-    fn on_first_head(&mut self, head: Option<Head>, snapshot: bool) -> Vec<Act> {
-        match (head, &self.watermark) {
-            (None, None) => {
+    fn on_first_head(&mut self, answer: HeadAnswer, snapshot: bool) -> Vec<Act> {
+        let Some(watermark) = &self.watermark else {
+            return if let Some(head) = answer.head {
+                self.take_snapshot(head)
+            } else {
                 self.phase = Phase::Uninitialised;
                 vec![Act::Uninitialised]
-            }
-            (Some(head), None) => self.take_snapshot(head),
-            (head, Some(watermark)) => match loss(head.as_ref(), watermark) {
-                Some(loss) => self.lose(loss),
-                None => match head {
-                    Some(head) if snapshot => self.take_snapshot(head),
-                    _ => self.ask_log(),
-                },
-            },
+            };
+        };
+        match answer.judge(watermark) {
+            Verdict::Lost(loss) => self.lose(loss),
+            Verdict::Overtaken => self.ask(snapshot),
+            Verdict::Ahead(head) | Verdict::Level(head) if snapshot => self.take_snapshot(head),
+            Verdict::Ahead(_) | Verdict::Level(_) => self.ask_log(),
         }
     }
 
-    fn on_heartbeat(
-        &mut self,
-        head: Option<Head>,
-        ours: Option<Census>,
-        asked: Moment,
-    ) -> Vec<Act> {
+    fn on_heartbeat(&mut self, answer: HeadAnswer) -> Vec<Act> {
         let Some(watermark) = self.watermark.clone() else { return self.ask(false) };
-        if let Some(loss) = loss(head.as_ref(), &watermark) {
-            return self.lose(loss);
-        }
-        let Some(head) = head else { return self.ask(false) };
-        if head.revision > watermark.position.revision {
-            return self.gap(&watermark, head.revision);
-        }
+        let (ours, asked) = (answer.ours, answer.asked);
+        let head = match answer.judge(&watermark) {
+            Verdict::Lost(loss) => return self.lose(loss),
+            Verdict::Ahead(head) => return self.gap(&watermark, head.revision),
+            Verdict::Overtaken => {
+                self.phase = Phase::Following;
+                return vec![Act::Confirm(asked)];
+            }
+            Verdict::Level(head) => head,
+        };
         self.phase = Phase::Following;
         if ours == Some(head.restricted) {
             let trust = std::mem::take(&mut self.suspect).then_some(Act::Trust);
@@ -358,7 +372,7 @@ impl Machine {
             staged.log_id.clone_from(&entry.log_id);
             acts.push(Act::Stage(entry));
         }
-        if is_whole_page || self.heard > staged.revision {
+        if is_whole_page {
             acts.extend(self.read_on(staged));
         } else {
             self.phase = Phase::Verifying { staged };
@@ -368,18 +382,19 @@ impl Machine {
     }
 
     /// Compares the staged picture with the store's own count and digest.
-    fn verify(
-        &mut self,
-        staged: Staged,
-        head: Option<Head>,
-        ours: Option<Census>,
-        asked: Moment,
-    ) -> Vec<Act> {
+    fn verify(&mut self, staged: Staged, answer: HeadAnswer) -> Vec<Act> {
+        let HeadAnswer { head, ours, asked, floor } = answer;
         let Some(head) = head else { return self.ask(true) };
-        if head.epoch != staged.head.epoch || head.revision < staged.revision {
+        if head.epoch != staged.head.epoch || head.revision < floor {
             return self.ask(true);
         }
-        if head.revision > staged.revision {
+        if head.revision < staged.revision {
+            // Asked before the log was read to its end.
+            self.phase = Phase::Verifying { staged };
+            return vec![Act::ReadHead];
+        }
+        // What was heard meanwhile is in the old picture already, and must be in the new one.
+        if head.revision.max(self.heard) > staged.revision {
             return self.read_on(staged);
         }
         if head.log_id != staged.log_id || ours != Some(head.restricted) {
@@ -452,18 +467,44 @@ impl Machine {
     }
 }
 
-/// What a head means for a picture at `watermark`, if it is bad.
-fn loss(head: Option<&Head>, watermark: &Watermark) -> Option<Loss> {
-    let Some(head) = head else { return Some(Loss::Empty) };
-    let at = watermark.position.revision;
-    if head.epoch != watermark.epoch {
-        Some(Loss::AnotherHistory)
-    } else if head.revision < at {
-        Some(Loss::Shorter)
-    } else if head.revision == at && head.log_id != watermark.log_id {
-        Some(Loss::Diverged)
-    } else {
-        None
+/// An answer to [`Act::ReadHead`]. It may come late: changes that were published after it was
+/// given may have been applied before it is looked at.
+struct HeadAnswer {
+    head: Option<Head>,
+    ours: Option<Census>,
+    asked: Moment,
+    floor: Revision,
+}
+
+/// What a head means for a picture at a watermark.
+enum Verdict {
+    /// The store has more.
+    Ahead(Head),
+    /// It has just that.
+    Level(Head),
+    /// It is another store, or one that forgot.
+    Lost(Loss),
+    /// The picture went past it while it was on its way.
+    Overtaken,
+}
+
+impl HeadAnswer {
+    fn judge(self, watermark: &Watermark) -> Verdict {
+        let Some(head) = self.head else { return Verdict::Lost(Loss::Empty) };
+        let at = watermark.position.revision;
+        if head.epoch != watermark.epoch {
+            Verdict::Lost(Loss::AnotherHistory)
+        } else if head.revision < self.floor {
+            Verdict::Lost(Loss::Shorter)
+        } else if head.revision < at {
+            Verdict::Overtaken
+        } else if head.revision > at {
+            Verdict::Ahead(head)
+        } else if head.log_id == watermark.log_id {
+            Verdict::Level(head)
+        } else {
+            Verdict::Lost(Loss::Diverged)
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::{
     cache::Cache,
+    clock::{Clock, Moment},
     domain::{Freshness, Partition},
     feed::FeedStatus,
     gate::Gate,
@@ -29,6 +30,10 @@ pub struct Admin {
     pub readiness: Readiness,
     /// What it holds.
     pub cache: Cache,
+    /// Tells how long there has been no picture.
+    pub clock: Clock,
+    /// When it started.
+    pub started: Moment,
     /// What shapes its answers.
     pub gate: Gate,
     /// How its feed stands.
@@ -106,10 +111,11 @@ impl Admin {
     fn observe(&self) {
         let settings = self.gate.settings();
         let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
+        // Before the first picture, what there is is as old as the process.
+        let uptime = self.clock.moment().saturating_since(self.started);
         let age = |number| self.cache.staleness(Partition(number), max_staleness, stale_limit).age;
-        if let Some(oldest) = (0..PARTITIONS).filter_map(age).max() {
-            self.metrics.feed_staleness.set(oldest);
-        }
+        let oldest = (0..PARTITIONS).map(|number| age(number).unwrap_or(uptime)).max();
+        self.metrics.feed_staleness.set(oldest.unwrap_or(uptime));
         let (restricted, recent, unknown) = self.cache.sizes();
         self.metrics.cache_entries[Tier::Restricted].set(restricted);
         self.metrics.cache_entries[Tier::Recent].set(recent);

@@ -94,6 +94,8 @@ fn read(plane: &DataPlane, own: &OwnTenant, mut fields: Fields) -> Result<Check,
         (Some(action), None, None) => action,
         (None, Some(_), Some(path)) if is_suspicious(path) => Operation::Write,
         (None, Some(method), Some(_)) => Operation::of_method(method),
+        // The stricter question: what is not said to be a read is none.
+        (None, None, None) => Operation::Write,
         _ => {
             fields.reject("action", "give either `action`, or `method` and `path`");
             Operation::Write

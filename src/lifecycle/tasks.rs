@@ -4,7 +4,7 @@ use std::{collections::HashMap, convert::Infallible, future::Future, time::Durat
 
 use tokio::{
     task::{self, JoinError, JoinSet},
-    time::{Instant, timeout_at},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -55,6 +55,15 @@ impl Tasks {
         });
     }
 
+    async fn finish(&mut self) {
+        while let Some(end) = self.running.join_next_with_id().await {
+            let (name, panicked) = self.forget(end);
+            if panicked {
+                error!(task.name = name, "The task {name} panicked while it was finishing");
+            }
+        }
+    }
+
     /// Waits for whichever comes first: `stop`, or the end of a task.
     pub async fn first_end_or(&mut self, stop: impl Future<Output = ()>) -> Ended {
         let first_end = async {
@@ -77,16 +86,9 @@ impl Tasks {
     /// are left and names them.
     pub async fn drain(mut self) -> Result<(), StillRunning> {
         self.draining.cancel();
-        let deadline = Instant::now() + self.grace;
-        while let Ok(next) = timeout_at(deadline, self.running.join_next_with_id()).await {
-            let Some(end) = next else {
-                info!("Every task has finished");
-                return Ok(());
-            };
-            let (name, panicked) = self.forget(end);
-            if panicked {
-                error!(task.name = name, "The task {name} panicked while it was finishing");
-            }
+        if timeout(self.grace, self.finish()).await.is_ok() {
+            info!("Every task has finished");
+            return Ok(());
         }
         self.running.abort_all();
         let mut names: Vec<_> = self.names.into_values().collect();

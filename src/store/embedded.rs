@@ -1,8 +1,8 @@
 //! Records in this process: a file, or memory. One database (redb) behind both, so both keep
 //! the same promises.
 //!
-//! One thread writes ([`writer`]); it takes what is waiting into one transaction ([`batch`]).
-//! Reads look at a [`snapshot`], which no write disturbs.
+//! One thread writes (`writer`); it takes what is waiting into one transaction (`batch`). Reads
+//! look at a `snapshot`, which no write disturbs.
 
 mod batch;
 mod snapshot;

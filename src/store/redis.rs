@@ -81,23 +81,24 @@ impl Redis {
 
     /// See [`super::Store::customers`].
     pub async fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
-        let mut keys = Vec::new();
-        for partition in partitions() {
-            keys.extend(self.keys_of(partition, page).await?);
-        }
-        keys.sort_by(|a, b| match page.direction {
-            Direction::Ascending => a.cmp(b),
-            Direction::Descending => b.cmp(a),
-        });
-        keys.truncate(page.limit);
-        let mut customers = Vec::with_capacity(keys.len());
-        for (key, record, private) in self.customers_named(&keys).await? {
-            match assemble(&key, record, private) {
-                Ok(found) => customers.extend(found),
-                Err(error) => {
-                    tracing::warn!(customer.id = %key, %error, "A customer cannot be listed");
+        let mut customers = Vec::with_capacity(page.limit);
+        let mut rest = page.clone();
+        // Those that cannot be read are left out, and others take their places.
+        while rest.limit > 0 {
+            let keys = self.keys_in(&rest).await?;
+            for (key, record, private) in self.customers_named(&keys).await? {
+                match assemble(&key, record, private) {
+                    Ok(found) => customers.extend(found),
+                    Err(error) => {
+                        tracing::warn!(customer.id = %key, %error, "A customer cannot be listed");
+                    }
                 }
             }
+            if keys.len() < rest.limit {
+                break;
+            }
+            rest.after = keys.last().map(CustomerKey::to_string);
+            rest.limit = page.limit.saturating_sub(customers.len());
         }
         Ok(customers)
     }
@@ -179,6 +180,20 @@ impl Redis {
             }
             cursor = next;
         }
+    }
+
+    /// The keys of one page, of all partitions together.
+    async fn keys_in(&self, page: &CustomerPage) -> Result<Vec<CustomerKey>, StoreError> {
+        let mut keys = Vec::new();
+        for partition in partitions() {
+            keys.extend(self.keys_of(partition, page).await?);
+        }
+        keys.sort_by(|a, b| match page.direction {
+            Direction::Ascending => a.cmp(b),
+            Direction::Descending => b.cmp(a),
+        });
+        keys.truncate(page.limit);
+        Ok(keys)
     }
 
     async fn keys_of(

@@ -14,6 +14,8 @@ struct World {
     log: Vec<Change>,
     /// How many entries were trimmed from the log's beginning.
     trimmed: usize,
+    /// Ids come from a clock, so a history that went another way has later ones.
+    clock: u64,
 }
 
 /// What a reader holds: the newest revision of each cell, and none that was never written.
@@ -21,18 +23,16 @@ type Cells = BTreeMap<u64, Revision>;
 
 impl World {
     fn new() -> Self {
-        let mut world = Self { epoch: "e1", log: Vec::new(), trimmed: 0 };
+        let mut world = Self { epoch: "e1", log: Vec::new(), trimmed: 0, clock: 0 };
         world.commit();
         world
     }
 
     fn commit(&mut self) -> Change {
         let revision = Revision(self.log.len() as u64 + 1);
-        let change = Change {
-            revision,
-            log_id: format!("{}-{}", self.epoch, revision),
-            subject: Subject::Created,
-        };
+        self.clock += 1;
+        let log_id = format!("{:09}", self.clock);
+        let change = Change { revision, log_id, subject: Subject::Created };
         self.log.push(change.clone());
         change
     }
@@ -52,10 +52,9 @@ impl World {
     }
 
     fn read_log(&self, from: &str) -> Vec<Change> {
-        let kept = &self.log[self.trimmed..];
-        let first = kept.iter().position(|change| change.log_id == from);
+        let kept = self.log[self.trimmed..].iter();
         // An id that is gone begins at the next one that is kept, as XRANGE does.
-        kept[first.unwrap_or(0)..].iter().take(LOG_PAGE).cloned().collect()
+        kept.filter(|change| change.log_id.as_str() >= from).take(LOG_PAGE).cloned().collect()
     }
 }
 
@@ -68,12 +67,18 @@ fn census(cells: &Cells) -> Census {
     Census { count: cells.len() as u64, digest: digest.fold(0, |all, one| all ^ one) }
 }
 
-/// A reader and the answers that are on their way to it, in order on one socket.
+/// A reader, and what is on its way to it. Pushes and answers leave the store in one order, and
+/// an answer is never looked at before the pushes that left before it; but pushes that left after
+/// it may be, since an answer takes a detour through a task.
 struct Reader {
     machine: Machine,
     cells: Cells,
     staged: Option<Cells>,
-    socket: VecDeque<Event>,
+    pushes: VecDeque<(u64, Change)>,
+    answers: VecDeque<(u64, Event)>,
+    sent: u64,
+    /// The newest push that the machine was given in this session.
+    heard: Revision,
     connected: bool,
     snapshots: usize,
     lost: Option<Loss>,
@@ -86,7 +91,10 @@ impl Reader {
             machine: Machine::default(),
             cells: Cells::new(),
             staged: None,
-            socket: VecDeque::new(),
+            pushes: VecDeque::new(),
+            answers: VecDeque::new(),
+            sent: 0,
+            heard: Revision::default(),
             connected: false,
             snapshots: 0,
             lost: None,
@@ -118,14 +126,17 @@ impl Reader {
                 assert!(self.machine.watermark.is_some());
                 self.confirmed = true;
             }
-            Act::Install(_) => self.cells = self.staged.take().unwrap(),
+            Act::Install(watermark) => {
+                assert!(watermark.position.revision >= self.heard, "what was heard is forgotten");
+                self.cells = self.staged.take().unwrap();
+            }
             Act::Lost(loss) => self.lost = Some(loss),
-            Act::ReadHead => self.socket.push_back(head_of(world)),
-            Act::ReadLog(from) => self.socket.push_back(Event::Log(world.read_log(&from))),
+            Act::ReadHead => self.ask_head(world),
+            Act::ReadLog(from) => self.answer(Event::Log(world.read_log(&from))),
             Act::ReadSnapshot(..) => {
                 self.snapshots += 1;
                 self.staged = Some(world.cells());
-                self.socket.push_back(Event::SnapshotRead);
+                self.answer(Event::SnapshotRead);
             }
             Act::Stage(change) => {
                 let staged = self.staged.as_mut().unwrap();
@@ -137,8 +148,45 @@ impl Reader {
         }
     }
 
+    fn ask_head(&mut self, world: &World) {
+        let floor = self.machine.progress();
+        let head = Some(world.head());
+        self.answer(Event::Head { head, ours: None, asked: Moment::default(), floor });
+    }
+
+    fn answer(&mut self, event: Event) {
+        self.sent += 1;
+        self.answers.push_back((self.sent, event));
+    }
+
+    fn publish(&mut self, change: Change) {
+        self.sent += 1;
+        self.pushes.push_back((self.sent, change));
+    }
+
+    fn take_push(&mut self, world: &World) -> bool {
+        let Some((_, change)) = self.pushes.pop_front() else { return false };
+        self.heard = self.heard.max(change.revision);
+        self.give(world, Event::Push(change));
+        true
+    }
+
+    fn take_answer(&mut self, world: &World) -> bool {
+        let Some((sent, event)) = self.answers.pop_front() else { return false };
+        while self.pushes.front().is_some_and(|(before, _)| *before < sent) {
+            self.take_push(world);
+        }
+        // What was heard may have ended the session, and with it the answer.
+        if self.connected {
+            self.give(world, event);
+        }
+        true
+    }
+
     fn disconnect(&mut self, world: &World) {
-        self.socket.clear();
+        self.heard = Revision::default();
+        self.pushes.clear();
+        self.answers.clear();
         self.staged = None;
         self.connected = false;
         self.give(world, Event::Disconnected);
@@ -151,16 +199,19 @@ impl Reader {
                 self.connected = true;
                 self.give(world, Event::Connected);
             }
-            while let Some(event) = self.socket.pop_front() {
-                self.give(world, event);
-            }
-            self.socket.push_back(head_of(world));
+            while self.take_answer(world) || self.take_push(world) {}
+            self.ask_head(world);
         }
     }
 }
 
-fn head_of(world: &World) -> Event {
-    Event::Head { head: Some(world.head()), ours: None, asked: Moment::default() }
+fn head_of(world: &World, reader: &Reader) -> Event {
+    let floor = reader.machine.progress();
+    Event::Head { head: Some(world.head()), ours: None, asked: Moment::default(), floor }
+}
+
+fn nothing() -> Event {
+    Event::Head { head: None, ours: None, asked: Moment::default(), floor: Revision::default() }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -170,8 +221,10 @@ enum Happens {
     /// Something is committed, and the push is lost.
     CommitUnheard,
     Connect,
-    /// The next thing on the socket arrives.
-    Deliver,
+    /// The next answer is looked at.
+    Answer,
+    /// The next push is heard.
+    Hear,
     Disconnect,
     Heartbeat,
     /// All but the newest entries of the log are gone.
@@ -183,7 +236,8 @@ fn anything() -> impl Strategy<Value = Happens> {
         4 => Just(Happens::Commit),
         1 => Just(Happens::CommitUnheard),
         2 => Just(Happens::Connect),
-        8 => Just(Happens::Deliver),
+        5 => Just(Happens::Answer),
+        5 => Just(Happens::Hear),
         1 => Just(Happens::Disconnect),
         2 => Just(Happens::Heartbeat),
         1 => Just(Happens::Trim),
@@ -195,21 +249,18 @@ fn play(world: &mut World, reader: &mut Reader, happens: Happens) {
         Happens::Commit => {
             let change = world.commit();
             if reader.connected {
-                reader.socket.push_back(Event::Push(change));
+                reader.publish(change);
             }
         }
-        Happens::CommitUnheard => drop(world.commit()),
+        Happens::CommitUnheard => _ = world.commit(),
         Happens::Connect if !reader.connected => {
             reader.connected = true;
             reader.give(world, Event::Connected);
         }
-        Happens::Deliver => {
-            if let Some(event) = reader.socket.pop_front() {
-                reader.give(world, event);
-            }
-        }
+        Happens::Answer => _ = reader.take_answer(world),
+        Happens::Hear => _ = reader.take_push(world),
         Happens::Disconnect => reader.disconnect(world),
-        Happens::Heartbeat if reader.connected => reader.socket.push_back(head_of(world)),
+        Happens::Heartbeat if reader.connected => reader.ask_head(world),
         Happens::Trim => world.trimmed = world.log.len() - 1,
         Happens::Connect | Happens::Heartbeat => {}
     }
@@ -255,10 +306,8 @@ proptest! {
         let held = reader.cells.clone();
         // Another history begins where the store was rolled back to.
         world.log.truncate(kept);
-        world.epoch = "e1";
         for _ in 0..after {
-            let change = world.commit();
-            world.log.last_mut().unwrap().log_id = format!("other-{}", change.revision);
+            world.commit();
         }
         reader.disconnect(&world);
         reader.settle(&world);
@@ -277,8 +326,7 @@ fn settled() -> (World, Reader) {
 #[test]
 fn a_store_without_a_history_is_lost_once_one_was_known() {
     let (world, mut reader) = settled();
-    let nothing = Event::Head { head: None, ours: None, asked: Moment::default() };
-    reader.give(&world, nothing);
+    reader.give(&world, nothing());
     assert_eq!(reader.lost, Some(Loss::Empty));
 }
 
@@ -286,15 +334,15 @@ fn a_store_without_a_history_is_lost_once_one_was_known() {
 fn another_epoch_is_another_history() {
     let (mut world, mut reader) = settled();
     world.epoch = "e2";
-    reader.give(&world, head_of(&world));
+    let head = head_of(&world, &reader);
+    reader.give(&world, head);
     assert_eq!(reader.lost, Some(Loss::AnotherHistory));
 }
 
 #[test]
 fn a_store_that_comes_back_as_it_was_is_followed_again() {
     let (mut world, mut reader) = settled();
-    let nothing = Event::Head { head: None, ours: None, asked: Moment::default() };
-    reader.give(&world, nothing);
+    reader.give(&world, nothing());
     world.commit();
     reader.settle(&world);
     assert!(reader.machine.is_following());
@@ -305,8 +353,7 @@ fn a_store_that_comes_back_as_it_was_is_followed_again() {
 fn before_the_first_picture_nothing_is_confirmed() {
     let (world, mut reader) = (World::new(), Reader::new());
     reader.give(&world, Event::Connected);
-    let first = reader.socket.pop_front();
-    reader.give(&world, first.unwrap());
+    assert!(reader.take_answer(&world));
     assert!(!reader.confirmed);
 }
 
@@ -314,7 +361,8 @@ fn before_the_first_picture_nothing_is_confirmed() {
 fn a_census_that_disagrees_makes_the_picture_suspect_until_a_snapshot_agrees() {
     let (world, mut reader) = settled();
     reader.cells.clear();
-    reader.give(&world, head_of(&world));
+    let head = head_of(&world, &reader);
+    reader.give(&world, head);
     assert!(reader.machine.suspect);
     reader.settle(&world);
     assert!(!reader.machine.suspect);
@@ -331,4 +379,16 @@ fn a_change_heard_past_a_gap_bites_before_the_gap_is_closed() {
     assert!(!reader.machine.is_following());
     reader.settle(&world);
     assert_eq!(reader.cells, world.cells());
+}
+
+#[test]
+fn a_head_that_was_overtaken_by_pushes_is_no_loss_and_still_confirms() {
+    let (mut world, mut reader) = settled();
+    reader.confirmed = false;
+    let late = head_of(&world, &reader);
+    let change = world.commit();
+    reader.give(&world, Event::Push(change));
+    reader.give(&world, late);
+    assert_eq!((reader.lost, reader.confirmed), (None, true));
+    assert!(reader.machine.is_following());
 }
