@@ -9,7 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run has failed")]
 
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "shared with the tests, which need more of it")]
+#[expect(dead_code, reason = "shared with the tests, which need more of it")]
 mod support;
 
 use std::time::{Duration, Instant};

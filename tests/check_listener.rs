@@ -1076,6 +1076,16 @@ mod sockets {
     }
 
     #[test]
+    fn two_hundred_and_fifty_header_lines_pass() {
+        let tollgate = frozen(&[]);
+        let names: Vec<_> = (0..250).map(|number| format!("X-Header-{number}")).collect();
+        let more = names.iter().map(|name| (name.as_str(), "value"));
+        let headers: Vec<_> = READ.into_iter().chain(more).collect();
+        let answer = raw(tollgate.check, "GET /v1/forward-auth HTTP/1.1", &headers);
+        assert_eq!((answer.status, answer.reason()), (200, "frozen_read"));
+    }
+
+    #[test]
     fn what_is_no_http_is_refused_and_harms_nobody() {
         let tollgate = frozen(&[]);
         for garbage in [

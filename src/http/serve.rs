@@ -80,7 +80,8 @@ fn converse(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
-        .max_buf_size(HEADERS_AT_MOST);
+        .max_buf_size(HEADERS_AT_MOST)
+        .max_headers(HEADER_LINES_AT_MOST);
     server
         .http2()
         .timer(TokioTimer::new())
@@ -103,3 +104,5 @@ fn converse(
 const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 /// A block of headers over this is answered 431.
 const HEADERS_AT_MOST: usize = 64 * 1024 + 8 * 1024;
+/// More lines than this are answered 431. hyper's own 100 are fewer than some gateways pass on.
+const HEADER_LINES_AT_MOST: usize = 256;

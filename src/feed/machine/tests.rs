@@ -392,3 +392,15 @@ fn a_head_that_was_overtaken_by_pushes_is_no_loss_and_still_confirms() {
     assert_eq!((reader.lost, reader.confirmed), (None, true));
     assert!(reader.machine.is_following());
 }
+
+#[test]
+fn a_hole_in_the_log_is_never_stepped_over() {
+    let (mut world, mut reader) = settled();
+    let anchor = world.log.last().unwrap().clone();
+    world.commit();
+    let beyond = world.commit();
+    let _ = reader.machine.on(Event::Push(beyond.clone()));
+    let acts = reader.machine.on(Event::Log(vec![anchor, beyond]));
+    assert!(!acts.iter().any(|act| matches!(act, Act::Apply(..))), "{acts:?}");
+    assert!(acts.contains(&Act::ReadHead), "{acts:?}");
+}
