@@ -70,15 +70,6 @@ pub struct Acted {
 /// Why an act was not performed.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
-    /// The customer kept changing.
-    #[error("the customer was changed meanwhile, again and again")]
-    Conflict,
-    /// The idempotency key stands for something else.
-    #[error("the idempotency key was used for another request")]
-    IdempotencyKeyReused,
-    /// The customer is not at the revision that was asked for.
-    #[error("the customer is not at the revision asked for")]
-    PreconditionFailed,
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -99,33 +90,35 @@ impl Control {
         key: &CustomerKey,
         action: &Action,
     ) -> Result<Acted, ActError> {
-        for _ in 0..TRIES {
-            let writer = self.writer(key.partition(PARTITIONS))?;
-            let current = self.counted(StoreCommand::Read, self.store.customer(key)).await?;
-            check_expected(request, &writer, current.as_ref())?;
-            let now = self.clock.now();
-            let planned = plan(current.as_ref(), action, &request.actor, now);
-            let audit = self.audit_entry(request, key, action, current.as_ref(), &planned);
-            self.metrics.operator_act(action.verb, audit.outcome);
+        let partition = key.partition(PARTITIONS);
+        let mut tries = 0..TRIES;
+        loop {
+            let writer = self.writer(partition)?;
+            let current = self.customer(key).await?;
+            let planned = if tries.next().is_some() {
+                let planned = plan(current.as_ref(), action, &request.actor, self.clock.now());
+                let at_revision = expected_holds(request, action, &writer, current.as_ref());
+                planned.and_then(|plan| at_revision.map(|()| plan))
+            } else {
+                Err(Refusal::KeptChanging)
+            };
+            let attempt = Attempt { request, key, action, current: current.as_ref(), writer };
             let plan = match planned {
                 Ok(plan) => plan,
-                Err(refusal) => {
-                    self.record_refusal(key, writer, audit).await;
-                    return Err(refusal.into());
-                }
+                Err(refusal) => return self.refuse(&attempt, refusal).await,
             };
-            let write = write_of(key, current.as_ref(), &plan);
-            let idempotency = request.idempotency.clone();
-            let commit = Commit { write, writer: writer.clone(), audit, idempotency };
-            match self.commit(commit).await {
-                Ok(committed) => {
-                    return self.acted(key, current, plan, writer, committed).await;
+            match self.commit(self.commit_of(&attempt, Ok(&plan))).await {
+                Ok(committed) if committed.replayed => {
+                    return self.replayed(&attempt, committed).await;
                 }
+                Ok(committed) => return Ok(self.acted(&attempt, plan, committed).await),
                 Err(CommitError::Conflict) => {}
+                Err(CommitError::IdempotencyKeyReused) => {
+                    return self.refuse(&attempt, Refusal::KeyReused).await;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(ActError::Conflict)
     }
 
     /// Reads a customer as the store has it now.
@@ -161,39 +154,80 @@ impl Control {
         Ok(Writer { epoch: watermark.epoch, watermark: watermark.position.revision })
     }
 
-    /// Every act leaves an entry, a refused one too. That it cannot be written does not turn the
-    /// refusal into something else.
-    async fn record_refusal(&self, key: &CustomerKey, writer: Writer, audit: AuditEntry) {
-        let write = Write::Nothing { customer: Some(key.clone()) };
-        let commit = Commit { write, writer, audit, idempotency: None };
-        if let Err(error) = self.commit(commit).await {
-            tracing::warn!(customer.id = %key, %error, "A refused act could not be put on record");
+    /// Puts a refusal on record: every act leaves an entry. What was done before under the same
+    /// idempotency key is not refused. That the entry cannot be written does not turn the refusal
+    /// into something else.
+    async fn refuse(&self, attempt: &Attempt<'_>, refusal: Refusal) -> Result<Acted, ActError> {
+        let mut commit = self.commit_of(attempt, Err(refusal));
+        commit.idempotency = commit.idempotency.filter(|_| refusal != Refusal::KeyReused);
+        match self.commit(commit).await {
+            Ok(committed) if committed.replayed => self.replayed(attempt, committed).await,
+            Err(CommitError::IdempotencyKeyReused) => {
+                Box::pin(self.refuse(attempt, Refusal::KeyReused)).await
+            }
+            Ok(_) => {
+                self.metrics.operator_act(attempt.action.verb, AuditOutcome::Refused);
+                Err(refusal.into())
+            }
+            Err(error) => {
+                let customer = attempt.key;
+                tracing::warn!(customer.id = %customer, %error, "A refusal is not on record");
+                Err(refusal.into())
+            }
         }
     }
 
-    async fn acted(
+    /// Answers a repetition with the customer as it is now.
+    async fn replayed(
         &self,
-        key: &CustomerKey,
-        before: Option<Customer>,
-        plan: Plan,
-        writer: Writer,
+        attempt: &Attempt<'_>,
         committed: Committed,
     ) -> Result<Acted, ActError> {
+        let customer = self.customer(attempt.key).await?.ok_or(Refusal::CustomerUnknown)?;
+        Ok(Acted { customer, changed: committed.changed, created: false })
+    }
+
+    async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
+        let Attempt { key, current, writer, action, .. } = attempt;
         let partition = key.partition(PARTITIONS);
-        let revision = Token { epoch: writer.epoch, partition, revision: committed.revision };
+        let epoch = writer.epoch.clone();
         // Whoever acts here and asks here next is answered by what they did.
-        self.cache.reaches(&revision, EFFECT_AWAITED).await;
-        let created = before.is_none() && !committed.replayed;
-        let customer = match before {
-            _ if committed.replayed => self.customer(key).await?.ok_or(Refusal::CustomerUnknown)?,
-            Some(before) if !plan.changed => before,
-            _ => {
-                let record =
-                    Record { key: key.clone(), revision: committed.revision, body: plan.body };
-                Customer { record, private: plan.private }
-            }
+        let token = Token { epoch, partition, revision: committed.revision };
+        self.cache.reaches(&token, EFFECT_AWAITED).await;
+        let outcome =
+            if committed.changed { AuditOutcome::Changed } else { AuditOutcome::Unchanged };
+        self.metrics.operator_act(action.verb, outcome);
+        let revision = match current {
+            Some(current) if !committed.changed => current.record.revision,
+            _ => committed.revision,
         };
-        Ok(Acted { customer, changed: committed.changed, created })
+        let record = Record { key: (*key).clone(), revision, body: plan.body };
+        Acted {
+            customer: Customer { record, private: plan.private },
+            changed: committed.changed,
+            created: current.is_none(),
+        }
+    }
+
+    fn commit_of(&self, attempt: &Attempt<'_>, planned: Result<&Plan, Refusal>) -> Commit {
+        let Attempt { request, key, current, writer, .. } = attempt;
+        let write = match planned {
+            Ok(plan) if plan.changed => Write::Customer(Box::new(CustomerWrite {
+                key: (*key).clone(),
+                expected: current.map(|customer| customer.record.revision),
+                body: plan.body.clone(),
+                private: plan.private.clone(),
+                entitlements_changed: plan.entitlements_changed,
+                act: plan.act.clone(),
+            })),
+            Ok(_) | Err(_) => Write::Nothing { customer: Some((*key).clone()) },
+        };
+        Commit {
+            write,
+            writer: writer.clone(),
+            audit: self.audit_entry(attempt, planned),
+            idempotency: request.idempotency.clone(),
+        }
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
@@ -222,14 +256,8 @@ impl Control {
         answer
     }
 
-    fn audit_entry(
-        &self,
-        request: &Request,
-        key: &CustomerKey,
-        action: &Action,
-        current: Option<&Customer>,
-        planned: &Result<Plan, Refusal>,
-    ) -> AuditEntry {
+    fn audit_entry(&self, attempt: &Attempt<'_>, planned: Result<&Plan, Refusal>) -> AuditEntry {
+        let Attempt { request, key, action, current, .. } = attempt;
         let before = current.map(|customer| customer.record.body.restrictions.clone());
         let before = before.unwrap_or_default();
         let (outcome, after): (_, Restrictions) = match planned {
@@ -241,7 +269,7 @@ impl Control {
             subject: key.to_string(),
             action: action.verb.as_str().to_owned(),
             outcome,
-            refusal: planned.as_ref().err().map(|refusal| refusal.code().to_owned()),
+            refusal: planned.err().map(|refusal| refusal.code().to_owned()),
             actor: AuditActor::from(&request.actor),
             dialect: request.dialect.to_owned(),
             source: Some(action.source_for(&request.actor)),
@@ -256,39 +284,40 @@ impl Control {
     }
 }
 
-fn check_expected(
+/// Whether the customer is at the revision that the request asks for, and whether it had to ask
+/// for one.
+fn expected_holds(
     request: &Request,
+    action: &Action,
     writer: &Writer,
     current: Option<&Customer>,
-) -> Result<(), ActError> {
-    let Some(expected) = &request.expected else { return Ok(()) };
+) -> Result<(), Refusal> {
+    let Some(expected) = &request.expected else {
+        let is_mixed = action.status.is_some() && !action.fields.is_empty();
+        return if is_mixed && current.is_some() { Err(Refusal::RevisionRequired) } else { Ok(()) };
+    };
     let at = current.map(|customer| customer.record.revision);
     if expected.epoch == writer.epoch && at == Some(expected.revision) {
         Ok(())
     } else {
-        Err(ActError::PreconditionFailed)
+        Err(Refusal::NotAtRevision)
     }
 }
 
-fn write_of(key: &CustomerKey, current: Option<&Customer>, plan: &Plan) -> Write {
-    if !plan.changed {
-        return Write::Nothing { customer: Some(key.clone()) };
-    }
-    Write::Customer(Box::new(CustomerWrite {
-        key: key.clone(),
-        expected: current.map(|customer| customer.record.revision),
-        body: plan.body.clone(),
-        private: plan.private.clone(),
-        entitlements_changed: plan.entitlements_changed,
-        act: plan.act.clone(),
-    }))
+/// One try of an act: what is asked for, and what it was worked out from.
+struct Attempt<'a> {
+    request: &'a Request,
+    key: &'a CustomerKey,
+    action: &'a Action,
+    current: Option<&'a Customer>,
+    writer: Writer,
 }
 
 impl From<CommitError> for ActError {
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Conflict => Self::Conflict,
-            CommitError::IdempotencyKeyReused => Self::IdempotencyKeyReused,
+            CommitError::Conflict => Self::Refused(Refusal::KeptChanging),
+            CommitError::IdempotencyKeyReused => Self::Refused(Refusal::KeyReused),
             CommitError::Store(error) => Self::Store(error),
             CommitError::Behind | CommitError::Epoch | CommitError::RestrictedLost => {
                 Self::StoreLost(error.to_string())

@@ -253,15 +253,15 @@ impl Follower {
         if is_following && before == machine::CATCHING_UP {
             FeedCaughtUp.emit(&self.feed.metrics);
         }
+        while let Some(act) = acts.pop_front() {
+            self.perform(asked, partition, act)?;
+        }
         self.tell(|status| {
             status.phase = phase;
             if is_following && status.lost.take().is_some() {
                 StoreTrusted.emit(&self.feed.metrics);
             }
         });
-        while let Some(act) = acts.pop_front() {
-            self.perform(asked, partition, act)?;
-        }
         Ok(())
     }
 
@@ -322,8 +322,9 @@ impl Follower {
         change: &Change,
         watermark: Watermark,
     ) {
-        self.feed.cache.apply(partition, change, watermark);
+        // First, since the watermark tells that the change has taken effect.
         self.hear_key(asked, change);
+        self.feed.cache.apply(partition, change, watermark);
         self.feed.metrics.feed_changes.increment(1);
         self.feed.metrics.feed_watermark.set(change.revision.0);
         if let Some(committed_at) = change.committed_at() {

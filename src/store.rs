@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Partition, Private, Record, Restrictions,
     Revision, Subject,
-    audit::StoredAudit,
+    audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
 };
@@ -160,11 +160,18 @@ pub struct Commit {
     pub writer: Writer,
     /// What the audit trail keeps of it.
     pub audit: AuditEntry,
-    /// What makes a repetition harmless.
+    /// What makes a repetition harmless. A refused act asks whether it was done before, and uses
+    /// up no key.
     pub idempotency: Option<Idempotency>,
 }
 
 impl Commit {
+    /// Whether its idempotency key stands for it from now on.
+    #[must_use]
+    pub fn uses_up_its_key(&self) -> bool {
+        self.audit.outcome != AuditOutcome::Refused
+    }
+
     /// The partition that it is committed in.
     #[must_use]
     pub fn partition(&self) -> Partition {

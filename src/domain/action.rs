@@ -292,6 +292,18 @@ pub enum Refusal {
     /// Devices have not come back.
     #[error("the customer has unreturned devices")]
     HasUnreturnedDevices,
+    /// The idempotency key stands for something else.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// Somebody else kept changing the customer.
+    #[error("the customer was changed meanwhile, again and again")]
+    KeptChanging,
+    /// The customer is not at the revision that was asked for.
+    #[error("the customer is not at the revision asked for")]
+    NotAtRevision,
+    /// A status and other fields of a known customer are written without saying of which revision.
+    #[error("is required when `status` and other fields of a known customer are written")]
+    RevisionRequired,
     /// The actor may not.
     #[error(transparent)]
     RoleTooWeak(#[from] RoleTooWeak),
@@ -303,10 +315,13 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::CustomerUnknown => "NOT_FOUND",
-            Self::EndsBeforeStart => "VALIDATION_ERROR",
+            Self::EndsBeforeStart | Self::RevisionRequired => "VALIDATION_ERROR",
             Self::HasActiveSubscriptions => "CUSTOMER_HAS_ACTIVE_SUBSCRIPTIONS",
             Self::HasPendingOrders => "CUSTOMER_HAS_PENDING_ORDERS",
             Self::HasUnreturnedDevices => "CUSTOMER_HAS_UNRETURNED_DEVICES",
+            Self::KeptChanging => "CONFLICT",
+            Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::NotAtRevision => "PRECONDITION_FAILED",
             Self::RoleTooWeak(_) => "INSUFFICIENT_ROLE",
         }
     }
@@ -324,7 +339,11 @@ struct SourceHand<'a> {
 impl SourceHand<'_> {
     fn place(&mut self, kind: Kind, said: &Placement) -> Result<(), Refusal> {
         let held = self.held(kind);
-        let kept_reason = held.map_or(RestrictionReason::Other, |held| held.reason);
+        let unsaid = match kind {
+            Kind::Inactive => RestrictionReason::AccountClosure,
+            Kind::Disabled | Kind::Frozen => RestrictionReason::Other,
+        };
+        let kept_reason = held.map_or(unsaid, |held| held.reason);
         let kept_since = held.map_or(self.now, |held| held.since);
         let kept_note = held.and_then(|held| self.private.note_on(held)).cloned();
         let placed = Restriction {

@@ -68,11 +68,6 @@ pub(super) async fn write(
         }
         (named, header) => asked.expected = named.or(header),
     }
-    let is_mixed = action.status.is_some() && !action.fields.is_empty();
-    if is_mixed && asked.expected.is_none() && control.customer(&key).await?.is_some() {
-        let message = "is required when `status` and other fields of a known customer are written";
-        return Err(Problem::invalid_field("revision", message));
-    }
     let acted = control.act(&asked, &key, &action).await?;
     let status = if acted.created { StatusCode::CREATED } else { StatusCode::OK };
     let message = match (acted.created, acted.changed) {
@@ -92,8 +87,7 @@ pub(super) async fn delete(
     let caller = Caller::of(&plane, &request)?;
     let key = caller.customer(&id)?;
     let asked = caller.request(request.headers(), &format!("{key}\0delete"), b"")?;
-    let mut action = Action::of(Verb::Delete);
-    action.placement.reason = Some(RestrictionReason::AccountClosure);
+    let action = Action::of(Verb::Delete);
     let acted = plane.operators.control.act(&asked, &key, &action).await?;
     let message = "Customer is inactive; its record is preserved";
     Ok(Json(shown(&plane, acted, message, Whole::Nothing)).into_response())

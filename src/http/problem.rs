@@ -80,6 +80,24 @@ impl Problem {
     }
 }
 
+impl Problem {
+    fn refused(refusal: Refusal) -> Self {
+        let status = match refusal {
+            Refusal::CustomerUnknown => StatusCode::NOT_FOUND,
+            Refusal::EndsBeforeStart => return Self::invalid_field("until", refusal),
+            Refusal::HasActiveSubscriptions
+            | Refusal::HasPendingOrders
+            | Refusal::HasUnreturnedDevices
+            | Refusal::KeptChanging => StatusCode::CONFLICT,
+            Refusal::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::NotAtRevision => StatusCode::PRECONDITION_FAILED,
+            Refusal::RevisionRequired => return Self::invalid_field("revision", refusal),
+            Refusal::RoleTooWeak(_) => StatusCode::FORBIDDEN,
+        };
+        Self::new(status, refusal.code(), refusal.to_string())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         #[derive(Serialize)]
@@ -120,7 +138,7 @@ impl From<StoreError> for Problem {
 
 impl From<RoleTooWeak> for Problem {
     fn from(error: RoleTooWeak) -> Self {
-        Self::new(StatusCode::FORBIDDEN, "INSUFFICIENT_ROLE", error.to_string())
+        Self::refused(error.into())
     }
 }
 
@@ -128,23 +146,7 @@ impl From<ActError> for Problem {
     fn from(error: ActError) -> Self {
         let message = error.to_string();
         match error {
-            ActError::Conflict => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
-            ActError::IdempotencyKeyReused => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "IDEMPOTENCY_KEY_REUSED", message)
-            }
-            ActError::PreconditionFailed => {
-                Self::new(StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", message)
-            }
-            ActError::Refused(Refusal::EndsBeforeStart) => Self::invalid_field("until", message),
-            ActError::Refused(Refusal::RoleTooWeak(error)) => error.into(),
-            ActError::Refused(refusal @ Refusal::CustomerUnknown) => {
-                Self::new(StatusCode::NOT_FOUND, refusal.code(), message)
-            }
-            ActError::Refused(
-                refusal @ (Refusal::HasActiveSubscriptions
-                | Refusal::HasPendingOrders
-                | Refusal::HasUnreturnedDevices),
-            ) => Self::new(StatusCode::CONFLICT, refusal.code(), message),
+            ActError::Refused(refusal) => Self::refused(refusal),
             ActError::Store(error) => error.into(),
             ActError::StoreLost(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

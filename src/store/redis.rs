@@ -205,9 +205,12 @@ impl Redis {
             Among::All => self.keys.customers(partition),
             Among::Restricted => self.keys.restricted_index(partition),
         };
-        let after = page.after.as_ref().map(|key| format!("({key}"));
         // Every key is ASCII, so this is above all that begin with the prefix.
-        let (low, high) = (format!("[{}", page.prefix), format!("({}\x7f", page.prefix));
+        let above = format!("{}\x7f", page.prefix);
+        // A cursor outside the prefix bounds the page no further.
+        let within = |key: &&String| (page.prefix.as_str()..above.as_str()).contains(&key.as_str());
+        let after = page.after.as_ref().filter(within).map(|key| format!("({key}"));
+        let (low, high) = (format!("[{}", page.prefix), format!("({above}"));
         let mut command = match page.direction {
             Direction::Ascending => {
                 let mut command = redis::cmd("ZRANGEBYLEX");

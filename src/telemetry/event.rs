@@ -142,7 +142,7 @@ impl StoreUninitialised {
     /// Writes the log line.
     pub fn emit(self, _: &Metrics) {
         warn!(
-            "The store is empty and has no history; an instance with --store-create auto and an \
+            "STORE_UNINITIALISED: the store is empty and has no history; an instance with --store-create auto and an \
              operator listener begins one",
         );
     }

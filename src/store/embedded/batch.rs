@@ -183,7 +183,8 @@ impl<'txn> Batch<'txn> {
         if let Some(subject) = subject {
             self.append_change(revision, subject)?;
         }
-        if let Some(idempotency) = &commit.idempotency {
+        if let Some(idempotency) = commit.idempotency.as_ref().filter(|_| commit.uses_up_its_key())
+        {
             self.remember(idempotency, revision, changed)?;
         }
         Ok(Committed { revision, changed, replayed: false })

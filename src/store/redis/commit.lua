@@ -5,7 +5,7 @@
 local meta, record, private, restricted, restricted_index, customers, log, audit, customer_audit,
       idempotency, keys = unpack(KEYS)
 local what, epoch, watermark, expected, customer, record_start, record_end, private_json, compact,
-      line, entry, entry_sha256, body_digest, key_id, stored, channel = unpack(ARGV)
+      line, entry, entry_sha256, body_digest, uses_up_key, key_id, stored, channel = unpack(ARGV)
 
 for key, kind in pairs({
   [meta] = 'hash', [record] = 'string', [private] = 'string', [restricted] = 'hash',
@@ -100,7 +100,7 @@ if what ~= 'nothing' then
   log_id = redis.call('XADD', log, 'MAXLEN', '~', '100000', '*', 'rev', revision, 'change', line)
   redis.call('HSET', meta, 'sid', log_id)
 end
-if body_digest ~= '' then
+if uses_up_key == '1' then
   redis.call('SET', idempotency, body_digest .. ' ' .. revision .. ' ' .. changed, 'EX', 86400)
 end
 if log_id then

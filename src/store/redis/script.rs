@@ -89,6 +89,7 @@ pub(super) fn commit(
         .arg(entry)
         .arg(entry_sha256)
         .arg(digests.map_or("", |digests| &digests.body_digest))
+        .arg(u8::from(digests.is_some() && commit.uses_up_its_key()))
         .arg(arguments.key_id)
         .arg(arguments.stored)
         .arg(keys.channel(partition));
