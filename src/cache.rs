@@ -34,7 +34,7 @@ use crate::{
         Change, CustomerKey, Missing, Partition, Position, Restrictions, Staleness, Subject, Token,
         Watermark,
     },
-    store::{Census, PARTITIONS, RestrictedEntry, Store, StoredRecord},
+    store::{Census, PARTITIONS, Read, RestrictedEntry, Store, StoredRecord},
     telemetry::{
         FillResult, Metrics,
         event::{ChangeUnreadable, RecordUnreadable},
@@ -65,6 +65,9 @@ struct HeldPartition {
     /// Nanoseconds of the moment of the last confirmation; zero before the first.
     confirmed: AtomicU64,
     suspect: AtomicBool,
+    /// Whether what is read from the store may be taken: not before it is known to hold what is
+    /// followed here, and not once it turns out to be another one.
+    believed: AtomicBool,
 }
 
 impl Default for HeldPartition {
@@ -75,7 +78,27 @@ impl Default for HeldPartition {
             floors: Mutex::default(),
             confirmed: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
+            believed: AtomicBool::new(false),
         }
+    }
+}
+
+/// A fill under way. It ends when this goes, also in a panic: a floor that waits for a fill which
+/// never ends would be kept for ever.
+struct Begun<'a> {
+    part: &'a HeldPartition,
+    ticket: Ticket,
+}
+
+impl<'a> Begun<'a> {
+    fn of(part: &'a HeldPartition) -> Self {
+        Self { part, ticket: part.floors.lock().begin() }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.part.floors.lock().end(&self.ticket);
     }
 }
 
@@ -122,9 +145,13 @@ impl Cache {
     }
 
     /// Reads `customer` from the store, together with everybody else who asks for it now, and
-    /// waits for it no longer than the fill timeout.
-    pub async fn fill(&self, customer: &CustomerKey) -> Result<Arc<Held>, Missing> {
-        let deadline = self.0.clock.moment();
+    /// waits for it no longer than `timeout`.
+    pub async fn fill(
+        &self,
+        customer: &CustomerKey,
+        timeout: Duration,
+    ) -> Result<Arc<Held>, Missing> {
+        let begun = self.0.clock.moment();
         loop {
             let outcome = match self.0.fills.take_part(customer) {
                 Ok(Part::Joined(outcome)) => {
@@ -141,8 +168,8 @@ impl Cache {
                     return Err(missing);
                 }
             };
-            let waited = self.0.clock.moment().saturating_since(deadline);
-            let left = self.0.fill_timeout.saturating_sub(waited);
+            let waited = self.0.clock.moment().saturating_since(begun);
+            let left = timeout.saturating_sub(waited);
             match fill::wait(outcome, left).await {
                 Filled::Taken(held) => return Ok(held),
                 Filled::Failed => return Err(Missing::Unreachable),
@@ -163,46 +190,49 @@ impl Cache {
     fn start(&self, customer: &CustomerKey, lead: Lead) {
         let (cache, customer) = (self.clone(), customer.clone());
         tokio::spawn(async move {
-            let filled = cache.read(&customer).await;
-            cache.0.fills.leave(&customer);
+            let inner = &cache.0;
+            let begun = Begun::of(cache.partition_of(&customer));
+            let answer = cache.read(&customer).await;
+            // From here on whoever comes begins a fill of their own: this one has read already.
+            inner.fills.leave(&customer);
+            let (filled, result) = match answer {
+                Ok(read) => match cache.take(&customer, &begun.ticket, read) {
+                    filled @ Filled::Taken(_) => (filled, FillResult::Accepted),
+                    filled @ (Filled::Failed | Filled::Overtaken) => (filled, FillResult::Rejected),
+                },
+                Err(result) => (Filled::Failed, result),
+            };
+            drop(begun);
+            inner.metrics.fill(result);
             lead.tell(filled);
         });
     }
 
-    async fn read(&self, customer: &CustomerKey) -> Filled {
-        let inner = &self.0;
-        let partition = self.partition_of(customer);
-        let ticket = partition.floors.lock().begin();
-        let begun = inner.clock.moment();
-        let answer = tokio::time::timeout(inner.fill_timeout * 4, inner.store.read(customer)).await;
-        let took = inner.clock.moment().saturating_since(begun);
-        let (filled, result) = match answer {
-            Ok(Ok(read)) if took <= inner.fill_timeout * 4 => {
-                let filled = self.take(customer, &ticket, read);
-                let result = match filled {
-                    Filled::Taken(_) => FillResult::Accepted,
-                    Filled::Failed | Filled::Overtaken => FillResult::Rejected,
-                };
-                (filled, result)
-            }
+    /// Reads one record. What takes four times as long as anybody waits is not taken, whatever it
+    /// says.
+    async fn read(&self, customer: &CustomerKey) -> Result<Read, FillResult> {
+        let patience = self.0.fill_timeout * 4;
+        let begun = self.0.clock.moment();
+        let answer = tokio::time::timeout(patience, self.0.store.read(customer)).await;
+        let took = self.0.clock.moment().saturating_since(begun);
+        match answer {
+            Ok(Ok(read)) if took <= patience => Ok(read),
             Ok(Err(error)) => {
                 tracing::debug!(customer.id = %customer, %error, "A record could not be read");
-                (Filled::Failed, FillResult::Failed)
+                Err(FillResult::Failed)
             }
-            Ok(Ok(_)) | Err(_) => (Filled::Failed, FillResult::Timeout),
-        };
-        partition.floors.lock().end(&ticket);
-        inner.metrics.fill(result);
-        filled
+            Ok(Ok(_)) | Err(_) => Err(FillResult::Timeout),
+        }
     }
 
     /// Takes what a fill read, if it belongs to the history that is followed here and nothing
     /// newer is known.
-    fn take(&self, customer: &CustomerKey, ticket: &Ticket, read: crate::store::Read) -> Filled {
+    fn take(&self, customer: &CustomerKey, ticket: &Ticket, read: Read) -> Filled {
         let partition = self.partition_of(customer);
         let same_history =
             partition.picture.load().as_ref().is_some_and(|picture| picture.epoch == read.epoch);
-        if !same_history || read.revision < ticket.began_at.revision {
+        let believed = partition.believed.load(Ordering::Acquire);
+        if !believed || !same_history || read.revision < ticket.began_at.revision {
             return Filled::Failed;
         }
         if let StoredRecord::Unreadable(why) = &read.record {
@@ -210,7 +240,8 @@ impl Cache {
         }
         let generation = ticket.began_at.generation;
         let position = Position { generation, revision: read.revision };
-        let held = Arc::new(Held { record: read.record, position, epoch: read.epoch });
+        let (record, epoch) = (read.record, read.epoch);
+        let held = Arc::new(Held { record, position, epoch, outdated: false });
         let admitted = |position| partition.floors.lock().admits(customer, position);
         if self.0.recent.offer(customer, &held, admitted) {
             Filled::Taken(held)
@@ -226,6 +257,7 @@ impl Cache {
         part.floors.lock().raise(None, watermark.position);
         part.picture.store(Some(picture));
         part.suspect.store(false, Ordering::Release);
+        part.believed.store(true, Ordering::Release);
         part.watermark.send_replace(Some(watermark));
     }
 
@@ -294,6 +326,12 @@ impl Cache {
     pub fn confirm(&self, partition: Partition, moment: Moment) {
         let Some(part) = self.partition(partition) else { return };
         part.confirmed.fetch_max(moment.as_nanos(), Ordering::AcqRel);
+    }
+
+    /// Says whether what is read from the store may be taken.
+    pub fn set_believed(&self, partition: Partition, believed: bool) {
+        let Some(part) = self.partition(partition) else { return };
+        part.believed.store(believed, Ordering::Release);
     }
 
     /// Marks what is held of this partition as doubtful, until the next whole picture or until it

@@ -78,6 +78,7 @@ impl Feed {
             machines: (0..PARTITIONS).map(|_| Machine::default()).collect(),
             staged: (0..PARTITIONS).map(|_| None).collect(),
             latch: Some(latch),
+            followed: false,
             feed: self,
         };
         let mut pause = FIRST_PAUSE;
@@ -86,10 +87,8 @@ impl Feed {
                 Ok(session) => {
                     FeedConnected.emit(&follower.feed.metrics);
                     follower.tell(|status| status.connected = true);
-                    let begun = follower.feed.clock.moment();
                     let error = follower.follow(session).await;
-                    let ended = follower.feed.clock.moment();
-                    if ended.saturating_since(begun) > LAST_PAUSE {
+                    if std::mem::take(&mut follower.followed) {
                         pause = FIRST_PAUSE;
                     }
                     error
@@ -111,6 +110,8 @@ struct Follower {
     machines: Vec<Machine>,
     staged: Vec<Option<Arc<Picture>>>,
     latch: Option<Latch>,
+    /// Whether this session came as far as hearing every change.
+    followed: bool,
 }
 
 /// One session's questions under way.
@@ -151,7 +152,6 @@ impl Follower {
         let mut heartbeat = tokio::time::interval(self.feed.heartbeat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
-        ask_keys(&mut asked);
         for number in 0..PARTITIONS {
             if let Err(error) = self.step(&mut asked, Partition(number), Event::Connected) {
                 return error;
@@ -197,7 +197,8 @@ impl Follower {
     }
 
     fn hear(&mut self, asked: &mut Asked, push: Push) -> Result<(), StoreError> {
-        self.step(asked, push.partition, Event::Push(push.change))
+        let Push { partition, epoch, follows, change } = push;
+        self.step(asked, partition, Event::Push { epoch, follows, change })
     }
 
     fn take(&mut self, asked: &mut Asked, answer: Answer) -> Result<(), StoreError> {
@@ -256,6 +257,12 @@ impl Follower {
         while let Some(act) = acts.pop_front() {
             self.perform(asked, partition, act)?;
         }
+        if phase != machine::SNAPSHOT
+            && let Some(staged) = self.staged.get_mut(usize::from(partition.0))
+        {
+            *staged = None;
+        }
+        self.followed |= is_following;
         self.tell(|status| {
             status.phase = phase;
             if is_following && status.lost.take().is_some() {
@@ -274,11 +281,20 @@ impl Follower {
         let metrics = &self.feed.metrics;
         match act {
             Act::Apply(change, watermark) => self.apply(asked, partition, &change, watermark),
-            Act::ApplyAhead(change) => self.feed.cache.apply_ahead(partition, &change),
+            Act::ApplyAhead(change) => {
+                self.hear_key(asked, &change);
+                self.feed.cache.apply_ahead(partition, &change);
+            }
+            Act::Believe => {
+                self.feed.cache.set_believed(partition, true);
+                if partition == Partition(0) {
+                    ask_keys(asked);
+                }
+            }
             Act::Confirm(moment) => self.feed.cache.confirm(partition, moment),
             Act::Gap { expected, got } => FeedGap { partition, expected, got }.emit(metrics),
             Act::Install(watermark) => self.install(asked, partition, watermark),
-            Act::Lost(loss) => self.lose(loss),
+            Act::Lost(loss) => self.lose(partition, loss),
             Act::ReadHead => self.ask_head(asked, partition),
             Act::ReadLog(from) => {
                 let reader = asked.reader.clone();
@@ -364,8 +380,9 @@ impl Follower {
         }
     }
 
-    fn lose(&mut self, loss: Loss) {
+    fn lose(&self, partition: Partition, loss: Loss) {
         StoreLost { why: loss.as_str() }.emit(&self.feed.metrics);
+        self.feed.cache.set_believed(partition, false);
         self.tell(|status| status.lost = Some(loss.as_str()));
     }
 
@@ -398,6 +415,7 @@ impl Follower {
 
     fn disconnect(&mut self, partition: Partition) {
         let index = usize::from(partition.0);
+        self.feed.cache.set_believed(partition, false);
         if let Some(machine) = self.machines.get_mut(index) {
             // The machine has nothing to ask of nobody.
             let _ = machine.on(Event::Disconnected);

@@ -99,33 +99,67 @@ impl Gate {
                 Evidence { restrictions: &nobody, record, staleness, revision_reached: true };
             return self.answer(check, &evidence, None, false);
         };
+        let begun = self.clock.moment();
         let revision_reached = match &check.min_revision {
             None => true,
             Some(token) => self.cache.reaches(token, self.settings.fill_timeout).await,
         };
+        // Read before the evidence: that may become fresher meanwhile, and not the other way.
+        let staleness = self.staleness(customer);
         let found = self.cache.find(customer);
-        let needs_record = found.held.is_none() && (check.asks_entitlement() || !is_listed(&found));
-        if !needs_record || !revision_reached {
+        let needs = Needs::of(check, &found);
+        if needs == Needs::Nothing || !revision_reached {
             self.refresh_if_old(customer, &found);
-            let missing = Missing::Unreachable;
-            return self.judge(check, customer, &found, Err(missing), revision_reached);
+            return self.judge(
+                check,
+                customer,
+                found,
+                staleness,
+                Missing::Unreachable,
+                revision_reached,
+            );
         }
-        let filled = self.cache.fill(customer).await;
-        // The restricted set may have moved meanwhile.
-        let found = self.cache.find(customer);
-        self.judge(check, customer, &found, filled, revision_reached)
+        let waited = self.clock.moment().saturating_since(begun);
+        let left = self.settings.fill_timeout.saturating_sub(waited);
+        let filled = self.cache.fill(customer, left).await;
+        let staleness = self.staleness(customer);
+        let mut found = self.cache.find(customer);
+        let missing = match filled {
+            Ok(held) => {
+                // It may be evicted already, but it is what the store said.
+                found.held.get_or_insert(held);
+                Missing::Unreachable
+            }
+            Err(missing) => {
+                let still = Needs::of(check, &found);
+                if still == Needs::Entitlements {
+                    found.held = None;
+                }
+                if still == Needs::Revision {
+                    return self.judge(check, customer, found, staleness, missing, false);
+                }
+                missing
+            }
+        };
+        self.judge(check, customer, found, staleness, missing, true)
     }
 
-    /// Shows what is known of `customer`, reading its record if it is not in memory.
+    /// Shows what is known of `customer`, reading its record if it is not in memory as it is now.
     pub async fn view(&self, customer: &CustomerKey) -> Result<View, Missing> {
+        let timeout = self.settings.fill_timeout;
         let found = self.cache.find(customer);
+        let is_old = is_old(&found);
         let record = match found.held {
-            Some(held) => held,
-            None => self.cache.fill(customer).await?,
+            Some(held) if !held.outdated && !is_old => held,
+            // An older picture's record is shown as stale rather than not at all.
+            Some(held) if !held.outdated => {
+                self.cache.fill(customer, timeout).await.unwrap_or(held)
+            }
+            Some(_) | None => self.cache.fill(customer, timeout).await?,
         };
+        let staleness = self.staleness(customer);
         let mut found = self.cache.find(customer);
         found.held = Some(Arc::clone(&record));
-        let staleness = self.staleness(customer);
         Ok(View {
             restrictions: Known::of(&found).restrictions().cloned().unwrap_or_default(),
             revision: revision(customer, &found),
@@ -147,24 +181,11 @@ impl Gate {
         &self,
         check: &Check,
         customer: &CustomerKey,
-        found: &Found,
-        filled: Result<Arc<Held>, Missing>,
+        found: Found,
+        staleness: Staleness,
+        missing: Missing,
         revision_reached: bool,
     ) -> Answer {
-        let mut found = Found {
-            picture: found.picture.clone(),
-            entry: found.entry.clone(),
-            held: found.held.clone(),
-        };
-        let missing = match filled {
-            Ok(held) => {
-                // It may be evicted already, but it is what the store said.
-                found.held.get_or_insert(held);
-                Missing::Unreachable
-            }
-            Err(missing) => missing,
-        };
-        let staleness = self.staleness(customer);
         let known = Known::of(&found);
         let none = Restrictions::default();
         let (restrictions, record) = match known {
@@ -221,6 +242,32 @@ impl Gate {
     }
 }
 
+/// What a check needs of the store before it can be decided.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Needs {
+    /// Features or limits as they are now.
+    Entitlements,
+    /// Nothing: memory decides.
+    Nothing,
+    /// Whether the customer is known at all.
+    Record,
+    /// A record that was read after the revision that is asked for.
+    Revision,
+}
+
+impl Needs {
+    fn of(check: &Check, found: &Found) -> Self {
+        match &found.held {
+            None if check.asks_entitlement() => Self::Entitlements,
+            None if is_listed(found) => Self::Nothing,
+            None => Self::Record,
+            Some(held) if held.outdated && check.asks_entitlement() => Self::Entitlements,
+            Some(_) if check.min_revision.is_some() && is_old(found) => Self::Revision,
+            Some(_) => Self::Nothing,
+        }
+    }
+}
+
 /// The newest that is known of a customer's restrictions.
 enum Known<'a> {
     /// What is newest cannot be read.
@@ -231,23 +278,26 @@ enum Known<'a> {
 
 impl<'a> Known<'a> {
     /// The restricted set and the record may be of different revisions: the newer one counts. A
-    /// record of an older picture than the set never does.
+    /// record of an older picture than the set never does. And nothing but a record that can be
+    /// read, of the entry's revision or a later one, lifts what the set says: each change of a
+    /// restricted customer rewrites its entry.
     fn of(found: &'a Found) -> Self {
-        let record = found.held.as_ref().filter(|_| !is_old(found));
-        let newer_record = record.filter(|held| {
-            found.entry.as_ref().is_none_or(|entry| held.position.revision >= entry.revision)
-        });
-        match (newer_record.map(|held| &held.record), &found.entry) {
-            (Some(StoredRecord::Known(record)), _) => {
+        let record = found.held.as_ref().filter(|_| !is_old(found)).map(|held| &held.record);
+        match (&found.entry, record) {
+            (Some(entry), Some(StoredRecord::Known(record)))
+                if record.revision >= entry.revision =>
+            {
                 Self::Restrictions(Some(&record.body.restrictions))
             }
-            (Some(StoredRecord::Absent), _) | (None, None) => Self::Restrictions(None),
-            (Some(StoredRecord::Unreadable(_)), None) => Self::Unreadable,
-            // What cannot be read lifts nothing that could.
-            (None | Some(StoredRecord::Unreadable(_)), Some(entry)) => match &entry.restrictions {
+            (Some(entry), _) => match &entry.restrictions {
                 Some(restrictions) => Self::Restrictions(Some(restrictions)),
                 None => Self::Unreadable,
             },
+            (None, Some(StoredRecord::Known(record))) => {
+                Self::Restrictions(Some(&record.body.restrictions))
+            }
+            (None, Some(StoredRecord::Unreadable(_))) => Self::Unreadable,
+            (None, Some(StoredRecord::Absent) | None) => Self::Restrictions(None),
         }
     }
 

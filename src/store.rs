@@ -409,6 +409,10 @@ pub struct RestrictedPage {
 pub struct Push {
     /// In which partition it was committed.
     pub partition: Partition,
+    /// In which history: a channel may carry another store's changes too.
+    pub epoch: Epoch,
+    /// The log entry that it follows on.
+    pub follows: String,
     /// What it was.
     pub change: Change,
 }

@@ -347,9 +347,9 @@ mod store_away {
             let server = RedisServer::start(Flavor::Redis, Persistence::None);
             let url = server.url();
             let tollgate = Tollgate::start_unready(&[&["--store", url.as_str()], flags].concat());
-            tollgate.wait_for_log("The store is empty and has no history");
+            tollgate.wait_for_log("STORE_UNINITIALISED");
+            tollgate.wait_until("told", || tollgate.status()["feed"]["phase"] == "uninitialised");
             assert_eq!(tollgate.admin("/readyz").status, 503);
-            assert_eq!(tollgate.status()["feed"]["phase"], "uninitialised");
             let answer = tollgate.ask("GET", "/v1/forward-auth", &[("X-Customer-Id", "c1")]);
             assert_eq!(answer.status, 503, "{answer:?}");
             if has_operator {

@@ -845,7 +845,7 @@ impl World {
 
 async fn heard_by(session: &mut Session) -> Change {
     let heard = timeout(Duration::from_secs(5), session.pushes.recv()).await;
-    let Push { partition, change } = heard.unwrap().unwrap();
+    let Push { partition, change, .. } = heard.unwrap().unwrap();
     assert_eq!(partition, Partition(0));
     change
 }

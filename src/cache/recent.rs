@@ -23,6 +23,9 @@ pub struct Held {
     pub position: Position,
     /// The history of that revision.
     pub epoch: Epoch,
+    /// Whether a change has made the rest of the record, beside its restrictions, another one
+    /// since it was read.
+    pub outdated: bool,
 }
 
 /// What the store said lately.
@@ -80,18 +83,19 @@ impl Recent {
         taken
     }
 
-    /// Brings what is held of a customer up to a change, or drops it. Returns whether a record was
-    /// dropped, so that somebody may want it back.
+    /// Brings what is held of a customer up to a change, or drops it. Returns whether the record
+    /// has to be read anew.
     ///
-    /// A record is brought up to date in place when the change left its entitlements alone and
-    /// follows, without a hole, on what the record already reflects.
+    /// The restrictions are brought up to date in place when the change follows, without a hole,
+    /// on what the record already reflects. So a check that asks no entitlement is answered at
+    /// once; what else the change made of the record, only the store knows.
     pub(super) fn change(
         &self,
         change: &CustomerChange,
         position: Position,
         in_order: bool,
     ) -> bool {
-        let mut dropped = false;
+        let mut read_anew = false;
         self.known.entry_by_ref(&change.key).and_compute_with(|held| {
             let Some(held) = held else { return Op::Nop };
             let held = held.value();
@@ -99,24 +103,24 @@ impl Recent {
                 return Op::Nop;
             }
             let same_picture = held.position.generation == position.generation;
+            let outdated = held.outdated || change.entitlements_changed;
             match &held.record {
-                StoredRecord::Known(record)
-                    if in_order && same_picture && !change.entitlements_changed =>
-                {
+                StoredRecord::Known(record) if in_order && same_picture => {
                     let mut record = record.clone();
                     record.revision = position.revision;
                     record.body.restrictions = change.restrictions.clone();
-                    let record = StoredRecord::Known(record);
-                    Op::Put(Arc::new(Held { record, position, epoch: held.epoch.clone() }))
+                    let (record, epoch) = (StoredRecord::Known(record), held.epoch.clone());
+                    read_anew = outdated;
+                    Op::Put(Arc::new(Held { record, position, epoch, outdated }))
                 }
                 StoredRecord::Absent | StoredRecord::Known(_) | StoredRecord::Unreadable(_) => {
-                    dropped = true;
+                    read_anew = true;
                     Op::Remove
                 }
             }
         });
         drop_older_than(&self.unknown, &change.key, position);
-        dropped
+        read_anew
     }
 
     /// Drops what is held of a customer of whom a change made something that cannot be read.

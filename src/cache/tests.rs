@@ -177,13 +177,14 @@ fn without_the_floor_the_old_record_would_land() {
     let change = change(3, false);
     let Subject::Customer(changed) = &change.subject else { unreachable!() };
     recent.change(changed, watermark(3).position, true);
-    let old = Held { record: read(2).record, position: watermark(2).position, epoch: epoch() };
+    let (record, position) = (read(2).record, watermark(2).position);
+    let old = Held { record, position, epoch: epoch(), outdated: false };
     assert!(recent.offer(&customer(), &Arc::new(old), |_| true));
     assert_eq!(recent.find(&customer()).unwrap().position.revision, Revision(2));
 }
 
 #[test]
-fn a_change_of_status_alone_keeps_the_record_and_brings_it_up_to_date() {
+fn a_change_keeps_the_record_and_says_whether_its_entitlements_are_outdated() {
     still(|| {
         let cache = cache();
         cache.hear(2, true);
@@ -194,8 +195,14 @@ fn a_change_of_status_alone_keeps_the_record_and_brings_it_up_to_date() {
         let StoredRecord::Known(record) = &held.record else { panic!("{held:?}") };
         assert_eq!(record.revision, Revision(3));
         assert_eq!(record.body.restrictions, restrictions(3));
+        assert!(!held.outdated);
         cache.hear(4, true);
-        assert!(cache.find(&customer()).held.is_none());
+        assert!(cache.find(&customer()).held.unwrap().outdated);
+        cache.hear(5, false);
+        assert!(cache.find(&customer()).held.unwrap().outdated);
+        let fill = cache.begin();
+        assert!(matches!(cache.end(&fill, read(5)), Filled::Taken(_)));
+        assert!(!cache.find(&customer()).held.unwrap().outdated);
     });
 }
 
@@ -211,7 +218,7 @@ fn an_unknown_id_is_forgotten_as_soon_as_it_is_heard_of() {
 }
 
 #[test]
-fn a_fill_from_another_history_or_behind_the_watermark_is_not_believed() {
+fn a_fill_from_another_history_or_behind_the_watermark_or_of_a_lost_store_is_not_believed() {
     still(|| {
         let cache = cache();
         cache.hear(2, false);
@@ -220,6 +227,9 @@ fn a_fill_from_another_history_or_behind_the_watermark_is_not_believed() {
         let fill = cache.begin();
         let other = Read { epoch: Epoch::parse("e2").unwrap(), ..read(2) };
         assert!(matches!(cache.end(&fill, other), Filled::Failed));
+        cache.set_believed(Partition(0), false);
+        let fill = cache.begin();
+        assert!(matches!(cache.end(&fill, read(2)), Filled::Failed));
     });
 }
 

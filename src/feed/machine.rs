@@ -7,8 +7,8 @@
 
 use crate::{
     clock::Moment,
-    domain::{Change, Position, Revision, Watermark},
-    store::{Census, Head},
+    domain::{Change, Epoch, Position, Revision, Subject, Watermark},
+    store::{Census, Head, format::id_order},
 };
 
 /// Something that happened to the session.
@@ -32,7 +32,14 @@ pub enum Event {
     /// Log entries, in answer to [`Act::ReadLog`].
     Log(Vec<Change>),
     /// A change, heard.
-    Push(Change),
+    Push {
+        /// In which history.
+        epoch: Epoch,
+        /// The log entry that it follows on.
+        follows: String,
+        /// What it was.
+        change: Change,
+    },
     /// Every page is staged, in answer to [`Act::ReadSnapshot`].
     SnapshotRead,
 }
@@ -42,8 +49,10 @@ pub enum Event {
 pub enum Act {
     /// Apply a change to what is in memory, and move the watermark.
     Apply(Change, Watermark),
-    /// Apply a change to what is in memory without moving the watermark.
+    /// Apply a change that restricts to what is in memory, without moving the watermark.
     ApplyAhead(Change),
+    /// The store is the one that is followed here: what is read from it may be believed.
+    Believe,
     /// What is in memory was true at that moment.
     Confirm(Moment),
     /// Changes were missed and are being fetched.
@@ -108,16 +117,17 @@ enum Phase {
     Away,
     /// Waiting for the head; then a snapshot, if that is wanted.
     Asking { snapshot: bool },
-    /// Waiting for the log from the watermark on.
-    CatchingUp,
+    /// Waiting for the log from the watermark on. `anchored`: it was known in this session that
+    /// the store holds the watermark.
+    CatchingUp { anchored: bool },
     /// Hearing every change.
     Following,
     /// Keeping the picture of a store that is gone.
     Lost,
     /// Waiting for the pages of a snapshot that began at this head.
     Reading { head: Head },
-    /// Waiting for the log from the staged watermark on.
-    Replaying { staged: Staged },
+    /// Waiting for the log from the staged watermark on, up to this revision at least.
+    Replaying { staged: Staged, up_to: Revision },
     /// Waiting for a head that the staged picture can be compared with.
     Verifying { staged: Staged },
     /// Waiting for somebody to create the store.
@@ -141,6 +151,10 @@ pub struct Machine {
     /// The highest revision heard of while the log is read.
     heard: Revision,
     suspect: bool,
+    /// Heartbeats since the picture became suspect, or since it was last read anew for that.
+    suspect_for: u32,
+    /// Why the store was last not believed, until it is again.
+    lost: Option<Loss>,
     /// Snapshots in a row that did not agree with the store's own count and digest.
     disagreed: u32,
 }
@@ -153,6 +167,8 @@ impl Default for Machine {
             generation: 0,
             heard: Revision::default(),
             suspect: false,
+            suspect_for: 0,
+            lost: None,
             disagreed: 0,
         }
     }
@@ -172,12 +188,16 @@ impl Machine {
                 let answer = HeadAnswer { head, ours, asked, floor };
                 self.on_head(phase, answer)
             }
-            (phase, Event::Push(change)) => self.on_push(phase, change),
-            (Phase::CatchingUp, Event::Log(entries)) => self.catch_up(entries),
-            (Phase::Replaying { staged }, Event::Log(entries)) => self.replay(staged, entries),
+            (phase, Event::Push { epoch, follows, change }) => {
+                self.on_push(phase, &epoch, &follows, change)
+            }
+            (Phase::CatchingUp { .. }, Event::Log(entries)) => self.catch_up(entries),
+            (Phase::Replaying { staged, up_to }, Event::Log(entries)) => {
+                self.replay(staged, up_to, entries)
+            }
             (Phase::Reading { head }, Event::SnapshotRead) => {
                 let (revision, log_id) = (head.revision, head.log_id.clone());
-                self.read_on(Staged { head, revision, log_id })
+                self.read_on(Staged { head, revision, log_id }, revision)
             }
             // An answer to a question of an earlier phase.
             (phase, Event::Log(_) | Event::SnapshotRead) => {
@@ -197,11 +217,11 @@ impl Machine {
     #[must_use]
     pub fn progress(&self) -> Revision {
         match &self.phase {
-            Phase::Replaying { staged } | Phase::Verifying { staged } => staged.revision,
+            Phase::Replaying { staged, .. } | Phase::Verifying { staged } => staged.revision,
             Phase::Reading { head } => head.revision,
             Phase::Away
             | Phase::Asking { .. }
-            | Phase::CatchingUp
+            | Phase::CatchingUp { .. }
             | Phase::Following
             | Phase::Lost
             | Phase::Uninitialised => {
@@ -216,29 +236,29 @@ impl Machine {
         match self.phase {
             Phase::Away => "disconnected",
             Phase::Asking { .. } => "connecting",
-            Phase::CatchingUp => CATCHING_UP,
+            Phase::CatchingUp { .. } => CATCHING_UP,
             Phase::Following => "following",
             Phase::Lost => "store_lost",
-            Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => "snapshot",
+            Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => SNAPSHOT,
             Phase::Uninitialised => "uninitialised",
         }
     }
 
     fn on_head(&mut self, phase: Phase, answer: HeadAnswer) -> Vec<Act> {
         match phase {
-            Phase::Away | Phase::CatchingUp | Phase::Reading { .. } | Phase::Replaying { .. } => {
+            Phase::Away
+            | Phase::CatchingUp { .. }
+            | Phase::Reading { .. }
+            | Phase::Replaying { .. } => {
                 self.phase = phase;
                 Vec::new()
             }
             Phase::Asking { snapshot } => self.on_first_head(answer, snapshot),
-            Phase::Lost | Phase::Uninitialised => {
-                let was_lost = matches!(phase, Phase::Lost);
+            Phase::Lost => self.on_first_head(answer, false),
+            Phase::Uninitialised => {
                 let mut acts = self.on_first_head(answer, false);
                 // What was said when it happened is not said at every heartbeat.
-                let is_known = |act: &Act| {
-                    matches!(act, Act::Uninitialised) || was_lost && matches!(act, Act::Lost(_))
-                };
-                acts.retain(|act| !is_known(act));
+                acts.retain(|act| *act != Act::Uninitialised);
                 acts
             }
             Phase::Following => self.on_heartbeat(answer),
@@ -259,7 +279,7 @@ impl Machine {
             Verdict::Lost(loss) => self.lose(loss),
             Verdict::Overtaken => self.ask(snapshot),
             Verdict::Ahead(head) | Verdict::Level(head) if snapshot => self.take_snapshot(head),
-            Verdict::Ahead(_) | Verdict::Level(_) => self.ask_log(),
+            Verdict::Ahead(_) | Verdict::Level(_) => self.ask_log(false),
         }
     }
 
@@ -280,43 +300,75 @@ impl Machine {
             let trust = std::mem::take(&mut self.suspect).then_some(Act::Trust);
             return trust.into_iter().chain([Act::Confirm(asked)]).collect();
         }
-        if self.suspect {
-            // The feed is current all the same; what it made is doubtful, and says so.
-            return vec![Act::Confirm(asked)];
+        // The feed is current all the same; what it made is doubtful, and says so.
+        let mut acts = vec![Act::Confirm(asked)];
+        if !self.suspect {
+            self.suspect = true;
+            self.suspect_for = 0;
+            acts.push(Act::Suspect("its census differs from the store's"));
+            acts.extend(self.ask(true));
+        } else if self.suspect_for < SUSPECT_AT_MOST {
+            self.suspect_for += 1;
+        } else {
+            self.suspect_for = 0;
+            acts.extend(self.ask(true));
         }
-        self.suspect = true;
-        let mut acts = vec![Act::Suspect("its census differs from the store's")];
-        acts.extend(self.ask(true));
         acts
     }
 
-    fn on_push(&mut self, phase: Phase, change: Change) -> Vec<Act> {
+    fn on_push(&mut self, phase: Phase, epoch: &Epoch, follows: &str, change: Change) -> Vec<Act> {
         self.phase = phase;
-        let Some(watermark) = self.watermark.clone() else {
-            self.heard = self.heard.max(change.revision);
-            return Vec::new();
+        let staged_epoch = match &self.phase {
+            Phase::Reading { head } => Some(&head.epoch),
+            Phase::Replaying { staged, .. } | Phase::Verifying { staged } => {
+                Some(&staged.head.epoch)
+            }
+            Phase::Away
+            | Phase::Asking { .. }
+            | Phase::CatchingUp { .. }
+            | Phase::Following
+            | Phase::Lost
+            | Phase::Uninitialised => self.watermark.as_ref().map(|watermark| &watermark.epoch),
         };
-        if change.revision <= watermark.position.revision {
+        // A change of another history says nothing of this one.
+        if staged_epoch != Some(epoch) {
             return Vec::new();
         }
-        match self.phase {
-            Phase::Following if change.revision == watermark.position.revision.next() => {
-                vec![self.advance(watermark, change)]
-            }
-            Phase::Following => {
+        let at = self.watermark.as_ref().map(|watermark| watermark.position.revision);
+        if at.is_some_and(|at| change.revision <= at) {
+            return Vec::new();
+        }
+        match (&self.phase, self.watermark.clone()) {
+            (Phase::Following, Some(watermark)) => {
+                let is_next = change.revision == watermark.position.revision.next();
+                if is_next && follows == watermark.log_id {
+                    return vec![self.advance(watermark, change)];
+                }
                 let mut acts = self.gap(&watermark, change.revision);
-                acts.push(Act::ApplyAhead(change));
+                acts.extend(ahead(change));
                 acts
             }
-            Phase::CatchingUp
-            | Phase::Reading { .. }
-            | Phase::Replaying { .. }
-            | Phase::Verifying { .. } => {
+            (Phase::CatchingUp { anchored }, _) => {
+                let anchored = *anchored;
                 self.heard = self.heard.max(change.revision);
-                vec![Act::ApplyAhead(change)]
+                ahead(change).filter(|_| anchored).into_iter().collect()
+            }
+            (
+                Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. },
+                watermark,
+            ) => {
+                self.heard = self.heard.max(change.revision);
+                ahead(change).filter(|_| watermark.is_some()).into_iter().collect()
             }
             // Before the head is known, a change may be of another history.
-            Phase::Away | Phase::Asking { .. } | Phase::Lost | Phase::Uninitialised => Vec::new(),
+            (
+                Phase::Away
+                | Phase::Asking { .. }
+                | Phase::Following
+                | Phase::Lost
+                | Phase::Uninitialised,
+                _,
+            ) => Vec::new(),
         }
     }
 
@@ -332,7 +384,8 @@ impl Machine {
             // The log no longer reaches back to the watermark.
             Some(_) | None => return self.ask(true),
         }
-        let mut acts = Vec::new();
+        self.lost = None;
+        let mut acts = vec![Act::Believe];
         for entry in entries {
             if entry.revision != watermark.position.revision.next() {
                 acts.extend(self.ask(true));
@@ -344,8 +397,13 @@ impl Machine {
                 None => return self.ask(false),
             }
         }
-        if is_whole_page || self.heard > watermark.position.revision {
-            acts.extend(self.ask_log());
+        let moved = watermark.position.revision > at;
+        if is_whole_page || (moved && self.heard > watermark.position.revision) {
+            acts.extend(self.ask_log(true));
+        } else if self.heard > watermark.position.revision {
+            // The log does not have what was heard of. The next heartbeat looks again.
+            self.heard = watermark.position.revision;
+            self.phase = Phase::Following;
         } else {
             self.phase = Phase::Following;
             acts.push(Act::ReadHead);
@@ -354,7 +412,7 @@ impl Machine {
     }
 
     /// Brings the staged picture up to the end of the log.
-    fn replay(&mut self, mut staged: Staged, entries: Vec<Change>) -> Vec<Act> {
+    fn replay(&mut self, mut staged: Staged, up_to: Revision, entries: Vec<Change>) -> Vec<Act> {
         let is_whole_page = entries.len() >= LOG_PAGE;
         let mut entries = entries.into_iter();
         let anchored = entries.next().is_some_and(|anchor| {
@@ -373,7 +431,9 @@ impl Machine {
             acts.push(Act::Stage(entry));
         }
         if is_whole_page {
-            acts.extend(self.read_on(staged));
+            acts.extend(self.read_on(staged, up_to));
+        } else if staged.revision < up_to {
+            return self.disagree("the log ends before the newest revision");
         } else {
             self.phase = Phase::Verifying { staged };
             acts.push(Act::ReadHead);
@@ -394,8 +454,9 @@ impl Machine {
             return vec![Act::ReadHead];
         }
         // What was heard meanwhile is in the old picture already, and must be in the new one.
-        if head.revision.max(self.heard) > staged.revision {
-            return self.read_on(staged);
+        let up_to = head.revision.max(self.heard);
+        if up_to > staged.revision {
+            return self.read_on(staged, up_to);
         }
         if head.log_id != staged.log_id || ours != Some(head.restricted) {
             return self.disagree("the restricted set does not agree with its count and digest");
@@ -405,6 +466,7 @@ impl Machine {
         let watermark = Watermark { position, epoch: head.epoch, log_id: staged.log_id };
         self.watermark = Some(watermark.clone());
         self.disagreed = 0;
+        self.lost = None;
         self.phase = Phase::Following;
         let trust = std::mem::take(&mut self.suspect).then_some(Act::Trust);
         [Act::Install(watermark), Act::Confirm(asked)].into_iter().chain(trust).collect()
@@ -415,9 +477,9 @@ impl Machine {
         vec![Act::ReadSnapshot(self.generation + 1, head)]
     }
 
-    fn read_on(&mut self, staged: Staged) -> Vec<Act> {
+    fn read_on(&mut self, staged: Staged, up_to: Revision) -> Vec<Act> {
         let from = staged.log_id.clone();
-        self.phase = Phase::Replaying { staged };
+        self.phase = Phase::Replaying { staged, up_to };
         vec![Act::ReadLog(from)]
     }
 
@@ -436,7 +498,7 @@ impl Machine {
         self.heard = self.heard.max(got);
         let expected = watermark.position.revision.next();
         let mut acts = vec![Act::Gap { expected, got }];
-        acts.extend(self.ask_log());
+        acts.extend(self.ask_log(true));
         acts
     }
 
@@ -448,15 +510,17 @@ impl Machine {
         doubt.into_iter().chain([Act::ReadHead]).collect()
     }
 
-    fn ask_log(&mut self) -> Vec<Act> {
-        self.phase = Phase::CatchingUp;
+    fn ask_log(&mut self, anchored: bool) -> Vec<Act> {
+        self.phase = Phase::CatchingUp { anchored };
         let from = self.watermark.as_ref().map(|watermark| watermark.log_id.clone());
         vec![Act::ReadLog(from.unwrap_or_default())]
     }
 
     fn lose(&mut self, loss: Loss) -> Vec<Act> {
         self.phase = Phase::Lost;
-        vec![Act::Lost(loss)]
+        // Told once, however often it is found again.
+        let is_news = self.lost.replace(loss) != Some(loss);
+        is_news.then_some(Act::Lost(loss)).into_iter().collect()
     }
 
     fn advance(&mut self, watermark: Watermark, change: Change) -> Act {
@@ -465,6 +529,18 @@ impl Machine {
         self.watermark = Some(moved.clone());
         Act::Apply(change, moved)
     }
+}
+
+/// What of a change may be applied before the changes between are known: that it restricts. A lift
+/// can wait, and must: the store may turn out to be another one.
+fn ahead(change: Change) -> Option<Act> {
+    let restricts = match &change.subject {
+        Subject::Customer(changed) => !changed.restrictions.is_empty(),
+        Subject::Key { stored, .. } => stored.is_none(),
+        Subject::Unreadable(_) => true,
+        Subject::Created => false,
+    };
+    restricts.then_some(Act::ApplyAhead(change))
 }
 
 /// An answer to [`Act::ReadHead`]. It may come late: changes that were published after it was
@@ -498,8 +574,11 @@ impl HeadAnswer {
             Verdict::Lost(Loss::Shorter)
         } else if head.revision < at {
             Verdict::Overtaken
-        } else if head.revision > at {
+        } else if head.revision > at && id_order(&head.log_id) > id_order(&watermark.log_id) {
             Verdict::Ahead(head)
+        } else if head.revision > at {
+            // More changes, and none of them after ours: a log that went another way.
+            Verdict::Lost(Loss::Diverged)
         } else if head.log_id == watermark.log_id {
             Verdict::Level(head)
         } else {
@@ -508,11 +587,15 @@ impl HeadAnswer {
     }
 }
 
+/// The word for reading everything anew.
+pub const SNAPSHOT: &str = "snapshot";
 /// The word for reading what was missed.
 pub const CATCHING_UP: &str = "catching_up";
 /// How many log entries are read at once.
 pub const LOG_PAGE: usize = 500;
 const SNAPSHOT_TRIES: u32 = 3;
+/// How many heartbeats a picture stays suspect before it is read anew.
+const SUSPECT_AT_MOST: u32 = 60;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! How records and restricted entries are spelled, alike in every store.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
 use sha1::{Digest as _, Sha1};
 
@@ -89,6 +91,20 @@ pub fn hex(bytes: &[u8]) -> String {
         let _ = write!(out, "{byte:02x}");
         out
     })
+}
+
+/// What the store holds is not the JSON that was expected. It may be private, so the error tells
+/// where it is wrong and never what is there.
+pub(crate) fn malformed(what: impl Display, error: &serde_json::Error) -> StoreError {
+    let (line, column) = (error.line(), error.column());
+    StoreError::Unexpected(format!("{what} is malformed at line {line}, column {column}"))
+}
+
+/// The order of log and audit ids, `<millis>-<counter>`; as text 9-0 would come after 10-0.
+#[must_use]
+pub fn id_order(id: &str) -> (u64, u64) {
+    let (millis, counter) = id.split_once('-').unwrap_or((id, "0"));
+    (millis.parse().unwrap_or(0), counter.parse().unwrap_or(0))
 }
 
 /// What the store holds is not what was expected.

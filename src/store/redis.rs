@@ -119,13 +119,13 @@ impl Redis {
                 entries.push(read_audit(id, &fields)?);
             }
         }
-        entries.sort_by_key(|entry| std::cmp::Reverse(stream_order(&entry.id)));
+        entries.sort_by_key(|entry| std::cmp::Reverse(format::id_order(&entry.id)));
         entries.truncate(page.limit);
         Ok(entries)
     }
 
-    /// See [`super::Store::commit`]. A connection that breaks is tried once more: what was
-    /// committed by the first try is then a conflict, which the caller resolves by reading again.
+    /// See [`super::Store::commit`]. It is sent once: a connection that breaks leaves it open
+    /// whether it happened, and somebody else may have acted on it since.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let invocation = script::commit(&self.keys, &commit)?;
         let reply: Vec<String> = self.commands.ask(&invocation).await?;
@@ -208,8 +208,11 @@ impl Redis {
         // Every key is ASCII, so this is above all that begin with the prefix.
         let above = format!("{}\x7f", page.prefix);
         // A cursor outside the prefix bounds the page no further.
-        let within = |key: &&String| (page.prefix.as_str()..above.as_str()).contains(&key.as_str());
-        let after = page.after.as_ref().filter(within).map(|key| format!("({key}"));
+        let bounds = |key: &&String| match page.direction {
+            Direction::Ascending => key.as_str() >= page.prefix.as_str(),
+            Direction::Descending => key.as_str() < above.as_str(),
+        };
+        let after = page.after.as_ref().filter(bounds).map(|key| format!("({key}"));
         let (low, high) = (format!("[{}", page.prefix), format!("({above}"));
         let mut command = match page.direction {
             Direction::Ascending => {
@@ -277,7 +280,9 @@ fn assemble(
         StoredRecord::Unreadable(why) => return Err(unexpected(format!("{key}: {why}"))),
     };
     let private = match private.map_err(|error| store_error(&error))? {
-        Some(json) => serde_json::from_str(&json).map_err(unexpected)?,
+        Some(json) => serde_json::from_str(&json).map_err(|error| {
+            format::malformed(format_args!("the private part of {key}"), &error)
+        })?,
         None => Private::default(),
     };
     Ok(Some(Customer { record, private }))
@@ -288,16 +293,11 @@ fn read_audit(id: String, fields: &AuditFields) -> Result<StoredAudit, StoreErro
         |name: &str| fields.get(name).ok_or_else(|| unexpected(format!("audit entry {id}")));
     Ok(StoredAudit {
         revision: Revision(field("rev")?.parse().map_err(unexpected)?),
-        entry: serde_json::from_str(field("entry")?).map_err(unexpected)?,
+        entry: serde_json::from_str(field("entry")?)
+            .map_err(|error| format::malformed(format_args!("audit entry {id}"), &error))?,
         chain: field("chain")?.clone(),
         id,
     })
-}
-
-/// The order of stream ids, which as text would put 9-0 after 10-0.
-fn stream_order(id: &str) -> (u64, u64) {
-    let (millis, counter) = id.split_once('-').unwrap_or((id, "0"));
-    (millis.parse().unwrap_or(0), counter.parse().unwrap_or(0))
 }
 
 /// Refuses a store that a newer Tollgate wrote.

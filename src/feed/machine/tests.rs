@@ -32,7 +32,7 @@ impl World {
         let revision = Revision(self.log.len() as u64 + 1);
         self.clock += 1;
         let log_id = format!("{:09}", self.clock);
-        let change = Change { revision, log_id, subject: Subject::Created };
+        let change = Change { revision, log_id, subject: Subject::Unreadable(None) };
         self.log.push(change.clone());
         change
     }
@@ -144,6 +144,7 @@ impl Reader {
                 *held = change.revision.max(*held);
             }
             Act::Reconnect(_) => self.disconnect(world),
+            Act::Believe => self.lost = None,
             Act::Gap { .. } | Act::Suspect(_) | Act::Trust | Act::Uninitialised => {}
         }
     }
@@ -167,7 +168,7 @@ impl Reader {
     fn take_push(&mut self, world: &World) -> bool {
         let Some((_, change)) = self.pushes.pop_front() else { return false };
         self.heard = self.heard.max(change.revision);
-        self.give(world, Event::Push(change));
+        self.give(world, heard(world, change));
         true
     }
 
@@ -208,6 +209,14 @@ impl Reader {
 fn head_of(world: &World, reader: &Reader) -> Event {
     let floor = reader.machine.progress();
     Event::Head { head: Some(world.head()), ours: None, asked: Moment::default(), floor }
+}
+
+/// A push as the store sends it: with its history, and the entry that it follows on.
+fn heard(world: &World, change: Change) -> Event {
+    let before = usize::try_from(change.revision.0).unwrap().checked_sub(2);
+    let follows = before.and_then(|index| world.log.get(index));
+    let follows = follows.map(|change| change.log_id.clone()).unwrap_or_default();
+    Event::Push { epoch: Epoch::parse(world.epoch).unwrap(), follows, change }
 }
 
 fn nothing() -> Event {
@@ -373,9 +382,10 @@ fn a_census_that_disagrees_makes_the_picture_suspect_until_a_snapshot_agrees() {
 fn a_change_heard_past_a_gap_bites_before_the_gap_is_closed() {
     let (mut world, mut reader) = settled();
     world.commit();
-    let heard = world.commit();
-    reader.give(&world, Event::Push(heard.clone()));
-    assert_eq!(reader.cells[&cell(&heard)], heard.revision);
+    let change = world.commit();
+    let push = heard(&world, change.clone());
+    reader.give(&world, push);
+    assert_eq!(reader.cells[&cell(&change)], change.revision);
     assert!(!reader.machine.is_following());
     reader.settle(&world);
     assert_eq!(reader.cells, world.cells());
@@ -387,7 +397,8 @@ fn a_head_that_was_overtaken_by_pushes_is_no_loss_and_still_confirms() {
     reader.confirmed = false;
     let late = head_of(&world, &reader);
     let change = world.commit();
-    reader.give(&world, Event::Push(change));
+    let push = heard(&world, change);
+    reader.give(&world, push);
     reader.give(&world, late);
     assert_eq!((reader.lost, reader.confirmed), (None, true));
     assert!(reader.machine.is_following());
@@ -399,8 +410,69 @@ fn a_hole_in_the_log_is_never_stepped_over() {
     let anchor = world.log.last().unwrap().clone();
     world.commit();
     let beyond = world.commit();
-    let _ = reader.machine.on(Event::Push(beyond.clone()));
+    let _ = reader.machine.on(heard(&world, beyond.clone()));
     let acts = reader.machine.on(Event::Log(vec![anchor, beyond]));
     assert!(!acts.iter().any(|act| matches!(act, Act::Apply(..))), "{acts:?}");
     assert!(acts.contains(&Act::ReadHead), "{acts:?}");
+}
+
+#[test]
+fn a_push_of_another_history_is_not_applied() {
+    let (mut world, mut reader) = settled();
+    let before = reader.cells.clone();
+    let change = world.commit();
+    let Event::Push { follows, change, .. } = heard(&world, change) else { unreachable!() };
+    let epoch = Epoch::parse("e2").unwrap();
+    let foreign = Event::Push { epoch, follows, change: change.clone() };
+    reader.give(&world, foreign);
+    assert_eq!(reader.cells, before);
+    // The next revision, but not after what was heard last: the store was rolled back meanwhile.
+    let epoch = Epoch::parse("e1").unwrap();
+    let diverged = Event::Push { epoch, follows: "000000099".to_owned(), change };
+    let acts = reader.machine.on(diverged);
+    assert!(matches!(acts.first(), Some(Act::Gap { .. })), "{acts:?}");
+}
+
+#[test]
+fn a_revision_without_a_log_entry_is_not_looked_for_again_and_again() {
+    let (mut world, mut reader) = settled();
+    let mut change = world.commit();
+    change.revision = Revision(9999);
+    change.subject = Subject::Created;
+    let claimed =
+        Event::Push { epoch: Epoch::parse("e1").unwrap(), follows: change.log_id.clone(), change };
+    reader.give(&world, claimed);
+    for _ in 0..10 {
+        reader.take_answer(&world);
+    }
+    assert!(reader.answers.is_empty());
+    assert_eq!(reader.cells, world.cells());
+}
+
+#[test]
+fn a_loss_that_is_found_again_at_each_heartbeat_is_told_once() {
+    let (mut world, mut reader) = settled();
+    for _ in 0..3 {
+        world.commit();
+    }
+    reader.settle(&world);
+    world.log.truncate(2);
+    for _ in 0..4 {
+        world.commit();
+    }
+    let mut told = 0;
+    for _ in 0..5 {
+        let head = head_of(&world, &reader);
+        let mut acts = VecDeque::from(reader.machine.on(head));
+        while let Some(act) = acts.pop_front() {
+            match act {
+                Act::Lost(_) => told += 1,
+                Act::ReadLog(from) => {
+                    acts.extend(reader.machine.on(Event::Log(world.read_log(&from))));
+                }
+                other => assert!(!matches!(other, Act::Apply(..) | Act::Believe), "{other:?}"),
+            }
+        }
+    }
+    assert_eq!(told, 1);
 }

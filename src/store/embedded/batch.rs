@@ -13,9 +13,9 @@ use super::tables::{
     Meta, PRIVATE, RECORDS, RESTRICTED,
 };
 use crate::{
-    domain::{Change, CustomerKey, Epoch, Revision, Subject, Timestamp},
+    domain::{Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp},
     store::{
-        Commit, CommitError, Committed, CreateError, CustomerWrite, Idempotency, StoreError,
+        Commit, CommitError, Committed, CreateError, CustomerWrite, Idempotency, Push, StoreError,
         StoredRecord, Write,
         format::{self, hex, sha1_hex, unexpected},
     },
@@ -29,7 +29,7 @@ pub(super) struct Batch<'txn> {
     /// Whether anything is written yet.
     touched: bool,
     /// What the log got.
-    changes: Vec<Change>,
+    pushes: Vec<Push>,
 }
 
 impl<'txn> Batch<'txn> {
@@ -39,7 +39,7 @@ impl<'txn> Batch<'txn> {
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let meta = Meta::read(&transaction.open_table(META)?)?;
-        Ok(Self { transaction, meta, now, touched: false, changes: Vec::new() })
+        Ok(Self { transaction, meta, now, touched: false, pushes: Vec::new() })
     }
 
     /// Makes `commit`, or refuses it. The outer error means that the whole batch has failed.
@@ -64,18 +64,18 @@ impl<'txn> Batch<'txn> {
         }
         self.touched = true;
         let meta = Meta::begin(epoch);
-        self.append_change(meta.revision, Subject::Created)?;
+        self.append_change(&meta, Subject::Created)?;
         self.meta = Some(meta);
         Ok(Ok(()))
     }
 
     /// Writes what remains. Returns the changes to push; nothing at all when nothing was
     /// written, so that there is nothing to make durable.
-    pub(super) fn finish(self) -> Result<Option<Vec<Change>>, StoreError> {
+    pub(super) fn finish(self) -> Result<Option<Vec<Push>>, StoreError> {
         let Some(meta) = self.meta.as_ref().filter(|_| self.touched) else { return Ok(None) };
         self.transaction.open_table(META)?.insert((), meta.to_json()?.as_str())?;
         self.drop_expired()?;
-        Ok(Some(self.changes))
+        Ok(Some(self.pushes))
     }
 
     /// Looks at everything that can be refused, and works out what is to be written.
@@ -160,7 +160,6 @@ impl<'txn> Batch<'txn> {
         let Plan { meta, subject, rows, audit } = plan;
         self.touched = true;
         let revision = meta.revision;
-        self.meta = Some(meta);
         let customer = match &commit.write {
             Write::Customer(write) => {
                 if let Some(rows) = rows {
@@ -181,8 +180,9 @@ impl<'txn> Batch<'txn> {
         self.append_audit(customer, revision, &audit)?;
         let changed = subject.is_some();
         if let Some(subject) = subject {
-            self.append_change(revision, subject)?;
+            self.append_change(&meta, subject)?;
         }
+        self.meta = Some(meta);
         if let Some(idempotency) = commit.idempotency.as_ref().filter(|_| commit.uses_up_its_key())
         {
             self.remember(idempotency, revision, changed)?;
@@ -232,13 +232,16 @@ impl<'txn> Batch<'txn> {
         Ok(())
     }
 
-    fn append_change(&mut self, revision: Revision, subject: Subject) -> Result<(), StoreError> {
+    fn append_change(&mut self, meta: &Meta, subject: Subject) -> Result<(), StoreError> {
         let mut log = self.transaction.open_table(LOG)?;
-        let last = log.last()?.map(|(id, _)| id.value().into());
-        let id = EntryId::next(last, self.now);
+        let last: Option<EntryId> = log.last()?.map(|(id, _)| id.value().into());
+        let follows = last.as_ref().map(EntryId::to_string).unwrap_or_default();
+        let (revision, id) = (meta.revision, EntryId::next(last, self.now));
         log.insert(id.key(), (revision.0, subject.to_log().as_str()))?;
         trim(&mut log, LOG_ENTRIES)?;
-        self.changes.push(Change { revision, log_id: id.to_string(), subject });
+        let change = Change { revision, log_id: id.to_string(), subject };
+        let (partition, epoch) = (Partition(0), meta.epoch.clone());
+        self.pushes.push(Push { partition, epoch, follows, change });
         Ok(())
     }
 

@@ -38,8 +38,9 @@ impl Snapshot {
             StoredRecord::Unreadable(why) => return Err(unexpected(format!("{key}: {why}"))),
         };
         let private = match self.text(PRIVATE, key.as_str())? {
-            Some(json) => serde_json::from_str(&json)
-                .map_err(|error| unexpected(format!("{key}: {error}")))?,
+            Some(json) => serde_json::from_str(&json).map_err(|error| {
+                format::malformed(format_args!("the private part of {key}"), &error)
+            })?,
             None => Private::default(),
         };
         Ok(Some(Customer { record, private }))

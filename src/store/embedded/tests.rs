@@ -219,7 +219,9 @@ fn a_subscriber_that_does_not_keep_up_loses_its_session_but_no_change_before() {
     while !slow.is_closed() {
         let revision = pushed.len() as u64 + 2;
         let subject = Subject::Created;
-        desk.push(&[Change { revision: Revision(revision), log_id: String::new(), subject }]);
+        let change = Change { revision: Revision(revision), log_id: String::new(), subject };
+        let (partition, epoch) = (Partition(0), Epoch::from_random([1; 8]));
+        desk.push(&[Push { partition, epoch, follows: String::new(), change }]);
         pushed.push((revision, None));
         assert_eq!(heard(&mut quick), pushed[pushed.len() - 1..]);
     }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{batch::Batch, snapshot::Snapshot};
 use crate::{
     clock::Clock,
-    domain::{Change, Epoch, Partition},
+    domain::Epoch,
     store::{Commit, CommitError, Committed, CreateError, Push, StoreError},
 };
 
@@ -152,9 +152,9 @@ impl Desk {
         let mut batch = Batch::begin(&transaction, self.clock.now())?;
         let outcome = work(&mut batch)?;
         match batch.finish()? {
-            Some(changes) => {
+            Some(pushes) => {
                 transaction.commit()?;
-                self.push(&changes);
+                self.push(&pushes);
             }
             None => transaction.abort()?,
         }
@@ -163,12 +163,9 @@ impl Desk {
 
     /// A subscriber that does not keep up is dropped: its session ends, and the next one catches
     /// up from the log.
-    pub(super) fn push(&mut self, changes: &[Change]) {
+    pub(super) fn push(&mut self, pushes: &[Push]) {
         self.subscribers.retain(|subscriber| {
-            changes.iter().all(|change| {
-                let push = Push { partition: Partition(0), change: change.clone() };
-                subscriber.try_send(push).is_ok()
-            })
+            pushes.iter().all(|push| subscriber.try_send(push.clone()).is_ok())
         });
     }
 }

@@ -16,7 +16,8 @@ for key, kind in pairs({
   if found ~= 'none' and found ~= kind then return {'WRONG_TYPE', key} end
 end
 
-local head = redis.call('HMGET', meta, 'epoch', 'rev', 'restricted_count', 'restricted_digest', 'chain')
+local head = redis.call('HMGET', meta, 'epoch', 'rev', 'restricted_count', 'restricted_digest',
+                        'chain', 'sid')
 if not head[1] or head[1] ~= epoch then return {'EPOCH'} end
 if tonumber(head[2]) < tonumber(watermark) then return {'BEHIND'} end
 
@@ -30,6 +31,10 @@ if body_digest ~= '' then
 end
 
 local count = tonumber(head[3])
+local high = tonumber(string.sub(head[4] or '', 1, 8), 16)
+local low = tonumber(string.sub(head[4] or '', 9, 16), 16)
+if not (count and high and low and head[6]) then return {'UNREADABLE', meta} end
+local restricted_revision
 if what == 'customer' then
   if redis.call('HLEN', restricted) ~= count then return {'RESTRICTED_LOST'} end
   local held = redis.call('GET', record)
@@ -39,7 +44,15 @@ if what == 'customer' then
     if not held_revision then return {'UNREADABLE', record} end
   end
   if held_revision ~= expected then return {'CONFLICT'} end
+  local entry = redis.call('HGET', restricted, customer)
+  if entry then
+    restricted_revision = string.match(entry, '^(%d+)|')
+    if not restricted_revision then return {'UNREADABLE', restricted} end
+  end
 end
+-- Not every user may ask for the time, so this too comes before the first write.
+local time = redis.call('TIME')
+local millis = time[1] .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
 
 -- From here on nothing is refused.
 local revision = head[2]
@@ -52,16 +65,13 @@ if what == 'customer' then
   redis.call('SET', private, private_json)
   redis.call('ZADD', customers, 0, customer)
 
-  local high = tonumber(string.sub(head[4], 1, 8), 16)
-  local low = tonumber(string.sub(head[4], 9, 16), 16)
   local function toggle(entry_revision)
     local hash = redis.sha1hex(customer .. ':' .. entry_revision)
     high = bit.bxor(high, tonumber(string.sub(hash, 1, 8), 16))
     low = bit.bxor(low, tonumber(string.sub(hash, 9, 16), 16))
   end
-  local held = redis.call('HGET', restricted, customer)
-  if held then
-    toggle(string.match(held, '^%d+') or '')
+  if restricted_revision then
+    toggle(restricted_revision)
     count = count - 1
   end
   if compact ~= '' then
@@ -83,13 +93,16 @@ elseif what == 'key' then
   end
 end
 
-local time = redis.call('TIME')
-local millis = time[1] .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
 local chain = redis.sha1hex((head[5] or '') .. revision .. millis .. entry_sha256)
 local audited = {'rev', revision, 'ms', millis, 'entry', entry, 'chain', chain}
 local audit_id = redis.call('XADD', audit, '*', unpack(audited))
 if customer ~= '' then
-  redis.call('XADD', customer_audit, 'MAXLEN', '50', audit_id, unpack(audited))
+  -- The same id in both trails, unless the customer's has a later one: from before the clock was
+  -- set back and the other trail was archived.
+  local added = redis.pcall('XADD', customer_audit, 'MAXLEN', '50', audit_id, unpack(audited))
+  if type(added) == 'table' and added.err then
+    redis.call('XADD', customer_audit, 'MAXLEN', '50', '*', unpack(audited))
+  end
 end
 redis.call('HSET', meta, 'chain', chain)
 
@@ -104,6 +117,8 @@ if uses_up_key == '1' then
   redis.call('SET', idempotency, body_digest .. ' ' .. revision .. ' ' .. changed, 'EX', 86400)
 end
 if log_id then
-  redis.call('PUBLISH', channel, log_id .. ' ' .. revision .. ' ' .. line)
+  -- Everything is committed: a push that cannot be sent is caught up with.
+  redis.pcall('PUBLISH', channel,
+              epoch .. ' ' .. head[6] .. ' ' .. log_id .. ' ' .. revision .. ' ' .. line)
 end
 return {'COMMITTED', revision, changed}

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, Pipeline, ProtocolVersion, RedisError, ScriptInvocation, ServerErrorKind,
-    aio::{AsyncPushSender, MultiplexedConnection},
+    IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError,
+    ScriptInvocation, ServerErrorKind,
+    aio::{AsyncPushSender, MultiplexedConnection, SendError},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
-use tokio::sync::Mutex;
 
 use crate::store::StoreError;
 
@@ -54,11 +55,18 @@ pub(super) async fn connect(
     }
 }
 
-/// A connection that is made when it is needed, and made anew after it broke.
+/// A connection that is made when it is needed, and forgotten as soon as it breaks.
 #[derive(Clone, Debug)]
 pub(super) struct Lazy {
     client: Arc<Client>,
-    current: Arc<Mutex<Option<MultiplexedConnection>>>,
+    current: Arc<Mutex<Current>>,
+}
+
+#[derive(Debug, Default)]
+struct Current {
+    /// Counts connections, so that the end of an older one does not take the newest away.
+    number: u64,
+    connection: Option<MultiplexedConnection>,
 }
 
 impl Lazy {
@@ -66,37 +74,55 @@ impl Lazy {
         Self { client, current: Arc::default() }
     }
 
-    /// Asks `question` on the connection. When that turns out to be broken, which an idle one
-    /// tells only when it is used, it is asked once more on a new one: a question must bear being
-    /// asked twice.
+    /// Asks `question` on the connection, once. One that did not answer in time is not asked
+    /// again; whether a commit that it was sent has happened cannot be known.
     pub(super) async fn ask<T: FromRedisValue + Send>(
         &self,
         question: &impl Question,
     ) -> Result<T, StoreError> {
-        let (connection, is_new) = self.connection().await?;
-        let error = match question.ask(connection).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => error,
-        };
-        if !error.is_unrecoverable_error() && !error.is_timeout() {
-            return Err(store_error(&error));
+        let (number, connection) = self.connection().await?;
+        let answer = question.ask(connection).await;
+        if let Err(error) = &answer
+            && (error.is_unrecoverable_error() || error.is_timeout())
+        {
+            self.current.lock().forget(number);
         }
-        self.current.lock().await.take();
-        if is_new || error.is_timeout() {
-            return Err(store_error(&error));
-        }
-        let (connection, _) = self.connection().await?;
-        question.ask(connection).await.map_err(|error| store_error(&error))
+        answer.map_err(|error| store_error(&error))
     }
 
-    async fn connection(&self) -> Result<(MultiplexedConnection, bool), StoreError> {
-        let mut current = self.current.lock().await;
-        if let Some(connection) = &*current {
-            return Ok((connection.clone(), false));
+    async fn connection(&self) -> Result<(u64, MultiplexedConnection), StoreError> {
+        let number = {
+            let mut current = self.current.lock();
+            if let Some(connection) = &current.connection {
+                return Ok((current.number, connection.clone()));
+            }
+            current.number += 1;
+            current.number
+        };
+        // The server's end of it is heard of at once, and not when it is next used.
+        let held = Arc::downgrade(&self.current);
+        let hear = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection
+                && let Some(held) = held.upgrade()
+            {
+                held.lock().forget(number);
+            }
+            Ok::<(), SendError>(())
+        };
+        let connection = connect(&self.client, Some(Box::new(hear))).await?;
+        let mut current = self.current.lock();
+        if current.number == number {
+            current.connection = Some(connection.clone());
         }
-        let connection = connect(&self.client, None).await?;
-        *current = Some(connection.clone());
-        Ok((connection, true))
+        Ok((number, connection))
+    }
+}
+
+impl Current {
+    fn forget(&mut self, number: u64) {
+        if self.number == number {
+            self.connection = None;
+        }
     }
 }
 

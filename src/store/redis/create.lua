@@ -8,5 +8,5 @@ redis.call('HSET', meta, 'format', format, 'partitions', partitions, 'epoch', ep
            'restricted_digest', '0000000000000000', 'chain', '')
 local log_id = redis.call('XADD', log, '*', 'rev', '1', 'change', line)
 redis.call('HSET', meta, 'sid', log_id)
-redis.call('PUBLISH', channel, log_id .. ' 1 ' .. line)
+redis.pcall('PUBLISH', channel, epoch .. '  ' .. log_id .. ' 1 ' .. line)
 return {'CREATED'}

@@ -80,8 +80,12 @@ impl Reader {
             .query_async(&mut connection)
             .await
             .map_err(|error| store_error(&error))?;
-        let entries = found.iter().map(|(key, value)| format::read_restricted(key, value));
-        let entries = entries.collect::<Result<_, _>>()?;
+        // What is no entry of ours is left out; the census tells whether one of ours was lost.
+        let entries = found.iter().filter_map(|(key, value)| {
+            let entry = format::read_restricted(key, value);
+            entry.inspect_err(|error| tracing::warn!(%error, "Not an entry: {error}")).ok()
+        });
+        let entries = entries.collect();
         Ok(RestrictedPage { entries, next: Some(next).filter(|next| next != "0") })
     }
 
@@ -102,14 +106,12 @@ impl Reader {
             .query_async(&mut connection)
             .await
             .map_err(|error| store_error(&error))?;
+        // An entry without a revision is not ours; the revisions tell whether one of ours is gone.
         let change = |(log_id, fields): (String, std::collections::HashMap<String, String>)| {
-            let (Some(revision), Some(line)) = (fields.get("rev"), fields.get("change")) else {
-                return Err(unexpected(format!("log entry {log_id}")));
-            };
-            let revision = Revision(revision.parse().map_err(unexpected)?);
-            Ok(Change { revision, log_id, subject: Subject::from_log(line) })
+            let revision = Revision(fields.get("rev")?.parse().ok()?);
+            Some(Change { revision, log_id, subject: Subject::from_log(fields.get("change")?) })
         };
-        found.into_iter().map(change).collect()
+        Ok(found.into_iter().filter_map(change).collect())
     }
 
     /// See [`SessionReader::keys`].
@@ -159,14 +161,20 @@ impl Ear {
         let [channel, payload] = push.data.as_slice() else { return None };
         let channel = String::from_redis_value_ref(channel).ok()?;
         let payload = String::from_redis_value_ref(payload).ok()?;
-        let mut parts = payload.splitn(3, ' ');
+        let mut parts = payload.splitn(5, ' ');
+        let (epoch, follows) = (parts.next()?, parts.next()?);
         let (log_id, revision, line) = (parts.next()?, parts.next()?, parts.next()?);
         let change = Change {
             revision: Revision(revision.parse().ok()?),
             log_id: log_id.to_owned(),
             subject: Subject::from_log(line),
         };
-        Some(Push { partition: self.keys.partition_of_channel(&channel)?, change })
+        Some(Push {
+            partition: self.keys.partition_of_channel(&channel)?,
+            epoch: Epoch::parse(epoch).ok()?,
+            follows: follows.to_owned(),
+            change,
+        })
     }
 }
 
