@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::{
     domain::{Access, Decision, Enforcement, Reason, Status},
@@ -131,6 +131,18 @@ pub fn headers(answer: &Answer) -> HeaderMap {
     put(&STALE, HeaderValue::from_static(if answer.stale { "true" } else { "false" }));
     put(&MODE, HeaderValue::from_static(answer.mode.as_str()));
     headers
+}
+
+/// What every answer that does not let a request pass carries for its status.
+pub fn complete_refusal(status: StatusCode, headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::UNAUTHORIZED {
+        let challenge = HeaderValue::from_static("Bearer realm=\"tollgate\"");
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
 }
 
 /// A customer's status, or that it is not known.

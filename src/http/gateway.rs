@@ -86,14 +86,7 @@ fn finish(response: &mut Response, answer: &Answer) {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         return;
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::UNAUTHORIZED {
-        let challenge = HeaderValue::from_static("Bearer realm=\"tollgate\"");
-        headers.insert(header::WWW_AUTHENTICATE, challenge);
-    }
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
+    wire::complete_refusal(status, headers);
 }
 
 static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -13,6 +13,7 @@ use crate::{
     control::ActError,
     domain::{Refusal, actor::RoleTooWeak},
     store::StoreError,
+    wire::complete_refusal,
 };
 
 /// A request that was not done, as its caller is told:
@@ -114,15 +115,7 @@ impl IntoResponse for Problem {
         let Self { status, code, message, details, cause } = self;
         let mut response =
             (status, Json(Body { error: Error { code, message, details } })).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Bearer realm=\"tollgate\"");
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
-        }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
+        complete_refusal(status, response.headers_mut());
         if let Some(cause) = cause {
             response.extensions_mut().insert(cause);
         }
