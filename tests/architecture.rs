@@ -87,6 +87,8 @@ fn a_source_that_breaks_a_rule_is_named_with_its_ring() {
     );
     let broken = [
         ("domain.rs", "pub async fn now() {}"),
+        ("domain/time.rs", "#[cfg(test)]\nmod tests {\n}\nuse tokio as _;"),
+        ("domain/time.rs", "\n#[cfg(test)]\nmod tests {\n    fn a() {}\n}\nuse tokio as _;"),
         ("domain/time.rs", "use std::{fmt, time::{Duration, Instant}};"),
         ("domain/time.rs", "use crate::clock::Clock;"),
         ("cache/recent.rs", "use super::super::gate::Gate;"),
@@ -130,9 +132,8 @@ fn violations(file: &str, source: &str) -> Vec<String> {
     let Some((_, below)) = RINGS.iter().find(|(name, _)| *name == ring) else {
         return vec![format!("src/{file}: {ring} is not a ring; give it a place among them")];
     };
-    let (source, _tests) = source.split_once("\n#[cfg(test)]\nmod tests {").unwrap_or((source, ""));
     let mut broken = Vec::new();
-    for path in paths(source) {
+    for path in paths(&without_tests(source)) {
         let mut breaks = |rule: &str| {
             broken.push(format!("src/{file}: ring {ring} names {path}, {rule}"));
         };
@@ -161,6 +162,15 @@ fn violations(file: &str, source: &str) -> Vec<String> {
         }
     }
     broken
+}
+
+/// `source` without its module of tests, which ends with the first brace that begins a line.
+fn without_tests(source: &str) -> String {
+    let Some((before, tests)) = source.split_once("\n#[cfg(test)]\nmod tests {") else {
+        return source.to_owned();
+    };
+    let (_, after) = tests.split_once("\n}").unwrap_or((tests, ""));
+    format!("{before}\n{after}")
 }
 
 /// The ring that a path from the root of the crate leads into, if it is such a path.
