@@ -29,10 +29,7 @@ pub use store_url::{InvalidStoreUrl, RedisUrl, StoreUrl};
 pub use value::{HeaderName, OrOff, SocketMode};
 
 use crate::{
-    domain::{
-        Policy, TenantId,
-        decision::{Unknown, Unlisted, WhenUndecided},
-    },
+    domain::{Policy, TenantId, Unknown, Unlisted, WhenUndecided},
     telemetry::{self, LogFormat},
 };
 

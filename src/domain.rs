@@ -13,8 +13,10 @@ pub mod decision;
 pub mod entitlement;
 pub mod freshness;
 pub mod key;
+pub mod reason;
 pub mod restriction;
 pub mod revision;
+pub mod settings;
 pub mod time;
 
 pub use action::{Action, Placement, Refusal, Verb};
@@ -23,13 +25,12 @@ pub use audit::AuditEntry;
 pub use change::{Change, Subject};
 pub use check::{Access, Check, Identity, IdentityFault, LimitCheck, Operation};
 pub use customer::{Customer, Obligations, Private, Record, RestrictionNote};
-pub use decision::{
-    Decision, Enforcement, Evidence, Missing, Mode, Outcome, Policy, Reason, RecordEvidence,
-    Unknown, Unlisted, WhenUndecided, decide,
-};
+pub use decision::{Decision, Evidence, Missing, RecordEvidence, decide};
 pub use entitlement::{Code, Limit, Maximum};
 pub use freshness::{Freshness, Staleness};
 pub use key::{CustomerId, CustomerKey, Partition, TenantId};
+pub use reason::{Outcome, Reason};
 pub use restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source, Status};
 pub use revision::{Epoch, Position, Revision, Token, Watermark};
+pub use settings::{Enforcement, Mode, Policy, Unknown, Unlisted, WhenUndecided};
 pub use time::Timestamp;

@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::{
-    domain::decision::{Unknown, Unlisted, WhenUndecided},
+    domain::{Unknown, Unlisted, WhenUndecided},
     telemetry::LogFormat,
 };
 

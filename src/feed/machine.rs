@@ -5,10 +5,14 @@
 //! snapshot repairs a log that no longer reaches back; a heartbeat proves that silence means
 //! "nothing happened".
 
+mod head;
+
+pub use self::head::Loss;
+use self::head::{HeadAnswer, Verdict};
 use crate::{
     clock::Moment,
     domain::{Change, Epoch, Position, Revision, Subject, Watermark},
-    store::{Census, Head, format::id_order},
+    store::{Census, Head},
 };
 
 /// Something that happened to the session.
@@ -82,32 +86,6 @@ pub enum Act {
     Trust,
     /// The store has no history, and none is known.
     Uninitialised,
-}
-
-/// Why the store is not believed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Loss {
-    /// Its history is not the one that is followed here.
-    AnotherHistory,
-    /// The same revision names another change.
-    Diverged,
-    /// It has no history at all.
-    Empty,
-    /// It is behind what was already applied here.
-    Shorter,
-}
-
-impl Loss {
-    /// What happened, for an operator.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AnotherHistory => "its history is not the one that was followed here",
-            Self::Diverged => "its history went another way than the one that was followed here",
-            Self::Empty => "it has no history",
-            Self::Shorter => "it is behind what was already applied here",
-        }
-    }
 }
 
 /// Where the reader stands.
@@ -541,50 +519,6 @@ fn ahead(change: Change) -> Option<Act> {
         Subject::Created => false,
     };
     restricts.then_some(Act::ApplyAhead(change))
-}
-
-/// An answer to [`Act::ReadHead`]. It may come late: changes that were published after it was
-/// given may have been applied before it is looked at.
-struct HeadAnswer {
-    head: Option<Head>,
-    ours: Option<Census>,
-    asked: Moment,
-    floor: Revision,
-}
-
-/// What a head means for a picture at a watermark.
-enum Verdict {
-    /// The store has more.
-    Ahead(Head),
-    /// It has just that.
-    Level(Head),
-    /// It is another store, or one that forgot.
-    Lost(Loss),
-    /// The picture went past it while it was on its way.
-    Overtaken,
-}
-
-impl HeadAnswer {
-    fn judge(self, watermark: &Watermark) -> Verdict {
-        let Some(head) = self.head else { return Verdict::Lost(Loss::Empty) };
-        let at = watermark.position.revision;
-        if head.epoch != watermark.epoch {
-            Verdict::Lost(Loss::AnotherHistory)
-        } else if head.revision < self.floor {
-            Verdict::Lost(Loss::Shorter)
-        } else if head.revision < at {
-            Verdict::Overtaken
-        } else if head.revision > at && id_order(&head.log_id) > id_order(&watermark.log_id) {
-            Verdict::Ahead(head)
-        } else if head.revision > at {
-            // More changes, and none of them after ours: a log that went another way.
-            Verdict::Lost(Loss::Diverged)
-        } else if head.log_id == watermark.log_id {
-            Verdict::Level(head)
-        } else {
-            Verdict::Lost(Loss::Diverged)
-        }
-    }
 }
 
 /// The word for reading everything anew.

@@ -1,0 +1,191 @@
+//! What the decision promises, over every staleness and setting.
+
+use proptest::{option, prelude::*, sample::select};
+
+use super::{
+    super::{CustomerKey, IdentityFault, Operation, restriction::tests::*},
+    *,
+};
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    (
+        select(&[Unknown::Allow, Unknown::Deny][..]),
+        select(&[Unlisted::Allow, Unlisted::Error][..]),
+        select(&[Access::None, Access::ReadOnly][..]),
+    )
+        .prop_map(|(unknown_customers, when_unlisted, inactive_access)| Policy {
+            unknown_customers,
+            when_unlisted,
+            inactive_access,
+            ..Policy::default()
+        })
+}
+
+fn any_staleness() -> impl Strategy<Value = Staleness> {
+    (option::of(0..9_u64), 0..9_u64, 0..9_u64, any::<bool>()).prop_map(
+        |(age, max_staleness, stale_limit, suspect)| Staleness {
+            age: age.map(Duration::from_secs),
+            max_staleness: Duration::from_secs(max_staleness),
+            stale_limit: Duration::from_secs(stale_limit),
+            suspect,
+        },
+    )
+}
+
+fn any_check() -> impl Strategy<Value = Check> {
+    let operation = select(&[Operation::Read, Operation::Write][..]);
+    let feature = option::of(select(&["sso", "export"][..]));
+    let limit = option::of((select(&["seats", "calls"][..]), option::of(0..9_u64)));
+    (operation, feature, limit).prop_map(|(operation, feature, limit)| Check {
+        feature: feature.map(code),
+        limit: limit.map(|(name, value)| LimitCheck { code: code(name), value }),
+        ..Check::of(
+            CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed),
+            operation,
+        )
+    })
+}
+
+fn code(raw: &str) -> Code {
+    Code::parse(raw).unwrap()
+}
+
+fn fresh() -> Staleness {
+    Staleness {
+        age: Some(Duration::ZERO),
+        max_staleness: Duration::from_secs(30),
+        stale_limit: Duration::from_hours(1),
+        suspect: false,
+    }
+}
+
+fn body() -> RecordBody {
+    serde_json::from_value(serde_json::json!({
+        "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
+        "features": ["sso"],
+        "limits": {"seats": {"max": 5, "used": 4, "usedAt": "1970-01-01T00:00:00Z"},
+                   "calls": {"max": "unlimited"}},
+    }))
+    .unwrap()
+}
+
+fn records(body: &RecordBody) -> [RecordEvidence<'_>; 5] {
+    [
+        RecordEvidence::Known(body),
+        RecordEvidence::Absent,
+        RecordEvidence::Unreadable,
+        RecordEvidence::Missing(Missing::Unreachable),
+        RecordEvidence::Missing(Missing::Overloaded),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_staleness_and_no_setting_lets_a_known_restriction_pass(
+        restrictions in any_restrictions(), now in any_time(), policy in any_policy(),
+        staleness in any_staleness(), check in any_check(), revision_reached: bool,
+    ) {
+        let access = restrictions.access_at(now, policy.inactive_access);
+        prop_assume!(!access.permits(check.operation));
+        let body = body();
+        for record in records(&body) {
+            let evidence = Evidence { restrictions: &restrictions, record, staleness, revision_reached };
+            prop_assert_eq!(decide(&evidence, &check, &policy, now).outcome(), Outcome::Deny);
+        }
+    }
+
+    #[test]
+    fn what_is_too_stale_or_behind_lets_nobody_in(
+        restrictions in any_restrictions(), now in any_time(), policy in any_policy(),
+        staleness in any_staleness(), check in any_check(), revision_reached: bool,
+    ) {
+        prop_assume!(!revision_reached || staleness.judge() == Freshness::TooStale);
+        let body = body();
+        for record in records(&body) {
+            let evidence = Evidence { restrictions: &restrictions, record, staleness, revision_reached };
+            prop_assert_ne!(decide(&evidence, &check, &policy, now).outcome(), Outcome::Allow);
+        }
+    }
+
+    #[test]
+    fn without_restrictions_nothing_but_the_entitlement_or_the_unknown_is_denied(
+        now in any_time(), policy in any_policy(), check in any_check(),
+    ) {
+        let (body, none) = (body(), Restrictions::default());
+        for record in records(&body) {
+            let evidence = Evidence { restrictions: &none, record, staleness: fresh(), revision_reached: true };
+            let decision = decide(&evidence, &check, &policy, now);
+            if decision.outcome() == Outcome::Deny {
+                prop_assert!(matches!(
+                    decision.reason,
+                    Reason::FeatureMissing | Reason::LimitExceeded | Reason::CustomerUnknown
+                ));
+            }
+        }
+    }
+}
+
+fn reason_for(body: &RecordBody, restrictions: &str, edit: impl FnOnce(&mut Check)) -> Decision {
+    let restrictions = Restrictions::parse_compact(restrictions).unwrap();
+    let record = RecordEvidence::Known(body);
+    let evidence = Evidence {
+        restrictions: &restrictions,
+        record,
+        staleness: fresh(),
+        revision_reached: true,
+    };
+    let key = CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed);
+    let mut check = Check::of(key, Operation::Read);
+    edit(&mut check);
+    decide(&evidence, &check, &Policy::default(), Timestamp::from_millis(60_000))
+}
+
+#[test]
+fn a_frozen_customer_reads_and_does_not_write() {
+    let frozen = "frozen,wingback,other,0,";
+    assert_eq!(reason_for(&body(), frozen, |_| ()).reason, Reason::FrozenRead);
+    let write = |check: &mut Check| check.operation = Operation::Write;
+    assert_eq!(reason_for(&body(), frozen, write).reason, Reason::CustomerFrozen);
+}
+
+#[test]
+fn payment_is_required_only_if_every_deciding_restriction_is_for_non_payment() {
+    let unpaid = "disabled,billabear,non_payment,0,;frozen,wingback,fraud,0,";
+    assert!(reason_for(&body(), unpaid, |_| ()).payment_required);
+    let mixed = "disabled,billabear,non_payment,0,;disabled,operator,fraud,0,";
+    assert!(!reason_for(&body(), mixed, |_| ()).payment_required);
+    assert!(!reason_for(&body(), "", |_| ()).payment_required);
+}
+
+#[test]
+fn features_and_limits_are_judged_from_the_record() {
+    let ask_feature =
+        |name| reason_for(&body(), "", |check| check.feature = Some(code(name))).reason;
+    assert_eq!(ask_feature("sso"), Reason::Active);
+    assert_eq!(ask_feature("export"), Reason::FeatureMissing);
+    let ask_limit = |name, value| {
+        let limit = Some(LimitCheck { code: code(name), value });
+        reason_for(&body(), "", |check| check.limit = limit).reason
+    };
+    assert_eq!(ask_limit("seats", None), Reason::Active);
+    assert_eq!(ask_limit("seats", Some(5)), Reason::Active);
+    assert_eq!(ask_limit("seats", Some(6)), Reason::LimitExceeded);
+    assert_eq!(ask_limit("calls", Some(u64::MAX)), Reason::Active);
+    assert_eq!(ask_limit("other", None), Reason::FeatureMissing);
+}
+
+#[test]
+fn what_no_source_has_said_is_unknown_and_not_denied() {
+    let silent = RecordBody { features: None, limits: None, ..body() };
+    let decision = reason_for(&silent, "", |check| check.feature = Some(code("sso")));
+    assert_eq!(decision.reason, Reason::EntitlementUnknown);
+    let mut outdated = body();
+    if let Some(limits) = &mut outdated.limits {
+        for limit in limits.values_mut() {
+            limit.used_at = None;
+        }
+    }
+    let limit = Some(LimitCheck { code: code("seats"), value: None });
+    let decision = reason_for(&outdated, "", |check| check.limit = limit);
+    assert_eq!(decision.reason, Reason::EntitlementUnknown);
+}
