@@ -41,7 +41,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let (readiness, latch) = Readiness::new();
     tasks.spawn_endless("feed", app.feed.run(latch));
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
-    tasks.spawn("admin", serve_admin(ports.admin, admin, draining.clone()));
+    let drained = CancellationToken::new();
+    let admin_end = serve_admin(ports.admin, admin, drained.clone());
+    let watched = draining.clone();
+    tasks.spawn("admin", async move {
+        // It outlives the drain, to say that this instance is no longer ready.
+        let _ = watched.run_until_cancelled(admin_end).await;
+    });
     tasks.spawn("upkeep", upkeep(app.prometheus, draining.clone()));
     if let Some(socket) = ports.check {
         let guarded = app.plane.guard.is_some() && !ports.check_is_local;
@@ -65,7 +71,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let ended = tasks.first_end_or(stop).await;
     // The gateway's endpoints stop sending first; then what is in flight is finished.
     readiness.withdraw();
-    tasks.drain().await?;
+    let finished = tasks.drain().await;
+    drained.cancel();
+    finished?;
     Ok(Ended::into_result(ended)?)
 }
 
@@ -201,16 +209,21 @@ fn make_data_dir(path: &Path) -> Result<(), ServeError> {
     made.map_err(|source| ServeError::DataDir { path: path.display().to_string(), source })
 }
 
-/// Runs the admin listener on a thread and a runtime of its own, and ends when it does.
-async fn serve_admin(socket: std::net::TcpListener, admin: Admin, draining: CancellationToken) {
-    let (ended, end) = oneshot::channel::<()>();
+/// Runs the admin listener on a thread and a runtime of its own. What it returns resolves when
+/// that ends.
+fn serve_admin(
+    socket: std::net::TcpListener,
+    admin: Admin,
+    stop: CancellationToken,
+) -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
     let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
         let _ended = ended;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let served = runtime.and_then(|runtime| {
             runtime.block_on(async {
                 let socket = Socket::Tcp(tokio::net::TcpListener::from_std(socket)?);
-                serve_http(socket, http::admin(admin), draining).await;
+                serve_http(socket, http::admin(admin), stop).await;
                 Ok(())
             })
         });
@@ -218,11 +231,11 @@ async fn serve_admin(socket: std::net::TcpListener, admin: Admin, draining: Canc
             tracing::error!(%error, "The admin listener failed: {error}");
         }
     });
-    match thread {
-        // Nothing is ever sent: the channel closes when the thread ends.
-        Ok(_) => drop(end.await),
-        Err(error) => tracing::error!(%error, "The admin listener got no thread: {error}"),
+    if let Err(error) = thread {
+        tracing::error!(%error, "The admin listener got no thread: {error}");
     }
+    // Nothing is ever sent: the channel closes when the thread ends.
+    end
 }
 
 /// Drains the histograms, which otherwise grow by every sample until somebody scrapes.

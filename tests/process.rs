@@ -64,7 +64,7 @@ mod stopping {
             assert_eq!(tollgate.reason_to_write("c1"), "active");
             tollgate.signal(signal);
             tollgate.wait_for_log("Stopping because of");
-            tollgate.wait_until("unready", || tollgate.admin("/readyz").status != 200);
+            tollgate.wait_until("unready", || tollgate.admin("/readyz").status == 503);
             tollgate.wait_until("closed", || std::net::TcpStream::connect(tollgate.check).is_err());
             assert!(idle.is_closed(), "an idle connection holds it up");
             let answer = connection.send(rest).answer();
