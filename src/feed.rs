@@ -72,7 +72,8 @@ pub struct FeedStatus {
 }
 
 impl Feed {
-    /// Follows for ever. `latch` is released when the first whole picture is in memory.
+    /// Follows for ever. `latch` is released when the first whole picture and the keys are in
+    /// memory.
     pub async fn run(self, latch: Latch) -> Infallible {
         let mut follower = Follower {
             machines: (0..PARTITIONS).map(|_| Machine::default()).collect(),
@@ -227,6 +228,7 @@ impl Follower {
                 let keys = keys?;
                 if changed_before == asked.keys_changed {
                     self.feed.keyring.replace(&keys);
+                    self.release_when_whole();
                 } else {
                     ask_keys(asked);
                 }
@@ -373,9 +375,16 @@ impl Follower {
         self.feed.cache.install(partition, picture, watermark);
         ask_keys(asked);
         SnapshotInstalled { customers }.emit(&self.feed.metrics);
-        let is_whole =
-            (0..PARTITIONS).all(|number| self.feed.cache.watermark(Partition(number)).is_some());
-        if is_whole && let Some(latch) = self.latch.take() {
+        self.release_when_whole();
+    }
+
+    /// Lets traffic in once every partition's picture and the keys are in memory.
+    fn release_when_whole(&mut self) {
+        let is_read = |number| self.feed.cache.watermark(Partition(number)).is_some();
+        if self.feed.keyring.is_read()
+            && (0..PARTITIONS).all(is_read)
+            && let Some(latch) = self.latch.take()
+        {
             latch.release();
         }
     }

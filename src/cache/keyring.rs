@@ -32,20 +32,33 @@ pub struct StoredKey {
 
 /// All keys, by id. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Keyring(Arc<RwLock<HashMap<String, StoredKey>>>);
+pub struct Keyring(Arc<RwLock<Keys>>);
+
+#[derive(Debug, Default)]
+struct Keys {
+    by_id: HashMap<String, StoredKey>,
+    is_read: bool,
+}
 
 impl Keyring {
     /// The key with this id.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<StoredKey> {
-        self.0.read().get(id).cloned()
+        self.0.read().by_id.get(id).cloned()
+    }
+
+    /// Whether the store's keys were read: before that, a key that is not here may be good.
+    #[must_use]
+    pub fn is_read(&self) -> bool {
+        self.0.read().is_read
     }
 
     /// Every key with its id, by name.
     #[must_use]
     pub fn all(&self) -> Vec<(String, StoredKey)> {
         let keys = self.0.read();
-        let mut all: Vec<_> = keys.iter().map(|(id, key)| (id.clone(), key.clone())).collect();
+        let mut all: Vec<_> =
+            keys.by_id.iter().map(|(id, key)| (id.clone(), key.clone())).collect();
         all.sort_by(|a, b| (&a.1.name, &a.0).cmp(&(&b.1.name, &b.0)));
         all
     }
@@ -53,7 +66,7 @@ impl Keyring {
     /// Takes what the store holds in place of everything held.
     pub fn replace(&self, stored: &[(String, String)]) {
         let keys = stored.iter().filter_map(|(id, json)| Some((id.clone(), read(id, json)?)));
-        *self.0.write() = keys.collect();
+        *self.0.write() = Keys { by_id: keys.collect(), is_read: true };
     }
 
     /// Takes one key's new form, or forgets it when it was revoked or cannot be read.
@@ -61,8 +74,8 @@ impl Keyring {
         let key = stored.and_then(|json| read(id, json));
         let mut keys = self.0.write();
         match key {
-            Some(key) => keys.insert(id.to_owned(), key),
-            None => keys.remove(id),
+            Some(key) => keys.by_id.insert(id.to_owned(), key),
+            None => keys.by_id.remove(id),
         };
     }
 }

@@ -39,10 +39,16 @@ pub struct MadeKey {
     pub token: String,
 }
 
-/// The credentials are wrong: an unknown, revoked or expired key, or a wrong secret.
+/// Why it cannot be told whose a token is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("the token is not valid")]
-pub struct InvalidToken;
+pub enum AuthError {
+    /// An unknown, revoked or expired key, or a wrong secret.
+    #[error("the token is not valid")]
+    InvalidToken,
+    /// The store's keys are not read yet, so the token may be good.
+    #[error("the keys are not read yet")]
+    KeysUnread,
+}
 
 /// The token that the configuration gives to automation; it holds the role `admin`.
 #[derive(Clone)]
@@ -68,7 +74,7 @@ impl Control {
         &self,
         admin: Option<&AdminToken>,
         token: &str,
-    ) -> Result<Actor, InvalidToken> {
+    ) -> Result<Actor, AuthError> {
         let presented = digest(token);
         if admin.is_some_and(|admin| bool::from(admin.0.ct_eq(&presented))) {
             let name = "admin-token".to_owned();
@@ -82,12 +88,15 @@ impl Control {
             });
         }
         let id = token.strip_prefix(TOKEN_PREFIX).and_then(|rest| rest.split_once('_'));
-        let (id, _) = id.ok_or(InvalidToken)?;
-        let key = self.keyring.find(id).ok_or(InvalidToken)?;
+        let (id, _) = id.ok_or(AuthError::InvalidToken)?;
+        let unknown = || {
+            if self.keyring.is_read() { AuthError::InvalidToken } else { AuthError::KeysUnread }
+        };
+        let key = self.keyring.find(id).ok_or_else(unknown)?;
         let is_right = bool::from(key.sha256.as_bytes().ct_eq(hex(&presented).as_bytes()));
         let expired = key.expires_at.is_some_and(|end| end <= self.clock.now());
         if !is_right || expired {
-            return Err(InvalidToken);
+            return Err(AuthError::InvalidToken);
         }
         Ok(Actor {
             name: key.name,

@@ -9,7 +9,7 @@ use axum::{
 
 use super::{OperatorPlane, Operators, problem::Problem, serve::Peer};
 use crate::{
-    control,
+    control::{self, keys::AuthError},
     domain::{Actor, CustomerId, CustomerKey, Role, TenantId},
     store::{Idempotency, format::hex},
     telemetry::{AuthFailure, event::AuthFailed},
@@ -132,7 +132,10 @@ pub(super) fn actor(operators: &Operators, request: &Request) -> Result<Actor, P
     let token = token(request.headers())?
         .ok_or_else(|| failed(AuthFailure::AuthRequired, "this needs a key"))?;
     let actor = operators.control.authenticate(operators.admin.as_ref(), token);
-    let actor = actor.map_err(|error| failed(AuthFailure::InvalidToken, &error.to_string()))?;
+    let actor = actor.map_err(|error| match error {
+        AuthError::InvalidToken => failed(AuthFailure::InvalidToken, &error.to_string()),
+        AuthError::KeysUnread => Problem::store_unreachable(error),
+    })?;
     let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
     Ok(Actor { address, ..actor })
 }
