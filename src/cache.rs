@@ -277,9 +277,9 @@ impl Cache {
         self.apply_to_tiers(part, change, position, false);
     }
 
-    /// The order matters. On a restriction: into the restricted set, then out of the recent tier.
-    /// On a lift: the floor and out of the recent tier, then out of the restricted set. At no
-    /// moment does a check find neither.
+    /// The order matters. A restriction goes into the restricted set before the recent record is
+    /// brought up to it; for a lift, the floor is raised and the record brought up to date before
+    /// the customer leaves the restricted set. At no moment does a check find neither.
     fn apply_to_tiers(
         &self,
         part: &HeldPartition,

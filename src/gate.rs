@@ -160,8 +160,13 @@ impl Gate {
         let staleness = self.staleness(customer);
         let mut found = self.cache.find(customer);
         found.held = Some(Arc::clone(&record));
+        let restrictions = match Known::of(&found) {
+            // Not "none": what cannot be read must not look like a customer that may do all.
+            Known::Unreadable => return Err(Missing::Unreachable),
+            Known::Restrictions(restrictions) => restrictions.cloned().unwrap_or_default(),
+        };
         Ok(View {
-            restrictions: Known::of(&found).restrictions().cloned().unwrap_or_default(),
+            restrictions,
             revision: revision(customer, &found),
             stale: is_stale(&found, staleness),
             now: self.clock.now(),
@@ -300,13 +305,6 @@ impl<'a> Known<'a> {
             (None, Some(StoredRecord::Absent) | None) => Self::Restrictions(None),
         }
     }
-
-    fn restrictions(self) -> Option<&'a Restrictions> {
-        match self {
-            Self::Unreadable => None,
-            Self::Restrictions(restrictions) => restrictions,
-        }
-    }
 }
 
 /// Whether a restriction, in force or not, makes the customer known without its record.
@@ -354,5 +352,93 @@ impl View {
     #[must_use]
     pub fn is_absent(&self) -> bool {
         matches!(self.record.record, StoredRecord::Absent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cache::Picture,
+        domain::{
+            AuditEntry, Epoch, IdentityFault, Operation, Outcome, Partition, Position, Revision,
+            Role, Source, Verb, Watermark,
+            audit::{AuditActor, AuditOutcome},
+            change::Act,
+        },
+        store::{Commit, CustomerWrite, RestrictedEntry, Store, Write, Writer, embedded::Embedded},
+        telemetry::Metrics,
+    };
+
+    fn customer() -> CustomerKey {
+        CustomerKey::parse("default:c1").unwrap()
+    }
+
+    /// A gate over a store that knows the customer, and a picture in which its entry is newer and
+    /// cannot be read.
+    async fn gate() -> Gate {
+        let clock = Clock::system();
+        let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
+        let epoch = Epoch::parse("e1").unwrap();
+        store.create(&epoch).await.unwrap();
+        let position = Position { generation: 1, revision: Revision(1) };
+        let write = CustomerWrite {
+            key: customer(),
+            expected: None,
+            body: crate::domain::customer::RecordBody::default(),
+            private: crate::domain::Private::default(),
+            entitlements_changed: true,
+            act: Act {
+                verb: Verb::Put,
+                source: Source::operator(),
+                kind: None,
+                reason: None,
+                since: None,
+                until: None,
+                at: None,
+            },
+        };
+        let name = "alice".to_owned();
+        let audit = AuditEntry {
+            subject: customer().to_string(),
+            action: "put".to_owned(),
+            outcome: AuditOutcome::Changed,
+            refusal: None,
+            actor: AuditActor { name, key_id: None, role: Role::Admin, address: None },
+            dialect: "native".to_owned(),
+            source: None,
+            reason: None,
+            notes: None,
+            informed_at: None,
+            before: Restrictions::default(),
+            after: Restrictions::default(),
+            request_id: None,
+            at: Timestamp::default(),
+        };
+        let writer = Writer { epoch: epoch.clone(), watermark: position.revision };
+        let write = Write::Customer(Box::new(write));
+        store.commit(Commit { write, writer, audit, idempotency: None }).await.unwrap();
+
+        let second = Duration::from_secs(1);
+        let cache = Cache::new(store, 9, second, clock.clone(), Metrics::new());
+        let picture = Picture::new(1, epoch.clone());
+        let revision = Revision(99);
+        picture.offer(RestrictedEntry { key: customer(), revision, restrictions: None });
+        let watermark = Watermark { position, epoch, log_id: "1-0".to_owned() };
+        cache.install(Partition(0), Arc::new(picture), watermark);
+        cache.confirm(Partition(0), clock.moment());
+        let policy = Policy::default();
+        let (max_staleness, stale_limit) = (second * 30, second * 3600);
+        let settings = Settings { policy, max_staleness, stale_limit, fill_timeout: second };
+        Gate::new(cache, clock, settings)
+    }
+
+    #[tokio::test]
+    async fn restrictions_that_cannot_be_read_are_never_taken_for_none() {
+        let gate = gate().await;
+        assert_eq!(gate.view(&customer()).await.err(), Some(Missing::Unreachable));
+        let identity = Ok::<_, IdentityFault>(customer());
+        let answer = gate.check(&Check::of(identity, Operation::Read)).await;
+        assert_eq!(answer.decision.outcome(), Outcome::Undecided);
     }
 }
