@@ -337,6 +337,8 @@ pub enum StoreError {
 pub struct Head {
     /// The store's history.
     pub epoch: Epoch,
+    /// Its first one, which nothing changes; nothing if the store does not say.
+    pub created: Option<Epoch>,
     /// The newest revision.
     pub revision: Revision,
     /// Its entry in the log.

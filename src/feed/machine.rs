@@ -135,6 +135,8 @@ pub struct Machine {
     lost: Option<Loss>,
     /// Snapshots in a row that did not agree with the store's own count and digest.
     disagreed: u32,
+    /// The first epoch that the store must have begun with.
+    expected: Option<Epoch>,
 }
 
 impl Default for Machine {
@@ -148,11 +150,29 @@ impl Default for Machine {
             suspect_for: 0,
             lost: None,
             disagreed: 0,
+            expected: None,
         }
     }
 }
 
 impl Machine {
+    /// A reader that believes no store but the one that began with the epoch `expected`.
+    #[must_use]
+    pub fn expecting(expected: Option<Epoch>) -> Self {
+        Self { expected, ..Self::default() }
+    }
+
+    /// Goes on from a picture that was not read in this process, unless it has a newer one. The
+    /// store's log has the last word on it: the anchor.
+    pub fn resume(&mut self, booted: Watermark) {
+        let is_newer =
+            |held: &Watermark| held.epoch == booted.epoch && held.position < booted.position;
+        if self.watermark.as_ref().is_none_or(is_newer) {
+            self.generation = self.generation.max(booted.position.generation);
+            self.watermark = Some(booted);
+        }
+    }
+
     /// Takes an event and says what to do about it.
     #[must_use]
     pub fn on(&mut self, event: Event) -> Vec<Act> {
@@ -223,6 +243,11 @@ impl Machine {
     }
 
     fn on_head(&mut self, phase: Phase, answer: HeadAnswer) -> Vec<Act> {
+        if let (Some(expected), Some(head)) = (&self.expected, &answer.head)
+            && head.created.as_ref() != Some(expected)
+        {
+            return self.lose(Loss::NotExpected);
+        }
         match phase {
             Phase::Away
             | Phase::CatchingUp { .. }

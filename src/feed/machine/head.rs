@@ -15,6 +15,8 @@ pub enum Loss {
     Diverged,
     /// It has no history at all.
     Empty,
+    /// It did not begin with the epoch that it is expected to have begun with.
+    NotExpected,
     /// It is behind what was already applied here.
     Shorter,
 }
@@ -27,6 +29,7 @@ impl Loss {
             Self::AnotherHistory => "its history is not the one that was followed here",
             Self::Diverged => "its history went another way than the one that was followed here",
             Self::Empty => "it has no history",
+            Self::NotExpected => "it did not begin with the epoch that --expect-epoch names",
             Self::Shorter => "it is behind what was already applied here",
         }
     }

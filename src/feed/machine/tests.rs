@@ -45,6 +45,7 @@ impl World {
         let newest = self.log.last().unwrap();
         Head {
             epoch: Epoch::parse(self.epoch).unwrap(),
+            created: Epoch::parse(CREATED).ok(),
             revision: newest.revision,
             log_id: newest.log_id.clone(),
             restricted: census(&self.cells()),
@@ -218,6 +219,9 @@ fn heard(world: &World, change: Change) -> Event {
     let follows = follows.map(|change| change.log_id.clone()).unwrap_or_default();
     Event::Push { epoch: Epoch::parse(world.epoch).unwrap(), follows, change }
 }
+
+/// The epoch that every world began with.
+const CREATED: &str = "e0";
 
 fn nothing() -> Event {
     Event::Head { head: None, ours: None, asked: Moment::default(), floor: Revision::default() }
@@ -473,4 +477,83 @@ fn a_loss_that_is_found_again_at_each_heartbeat_is_told_once() {
         }
     }
     assert_eq!(told, 1);
+}
+
+/// A reader that holds what another one held when its process ended.
+fn booted(from: &Reader) -> Reader {
+    let mut reader = Reader { cells: from.cells.clone(), ..Reader::new() };
+    reader.machine.resume(from.machine.watermark.clone().unwrap());
+    reader
+}
+
+#[test]
+fn a_reader_that_resumes_catches_up_from_the_log_without_a_snapshot() {
+    let (mut world, before) = settled();
+    world.commit();
+    world.commit();
+    let mut reader = booted(&before);
+    reader.settle(&world);
+    assert_eq!((reader.snapshots, reader.lost), (0, None));
+    assert_eq!(reader.cells, world.cells());
+    assert!(reader.confirmed);
+}
+
+#[test]
+fn a_reader_that_resumes_behind_the_end_of_the_log_reads_a_snapshot() {
+    let (mut world, before) = settled();
+    world.commit();
+    world.commit();
+    world.trimmed = world.log.len() - 1;
+    let mut reader = booted(&before);
+    reader.settle(&world);
+    assert_eq!((reader.snapshots, reader.lost), (1, None));
+    assert_eq!(reader.cells, world.cells());
+}
+
+#[test]
+fn a_reader_that_resumes_does_not_believe_a_store_that_forgot() {
+    let (mut world, mut before) = settled();
+    world.commit();
+    before.settle(&world);
+    let held = before.cells.clone();
+    for forgotten in [nothing(), {
+        let mut other = World::new();
+        other.epoch = "e2";
+        head_of(&other, &before)
+    }] {
+        let mut reader = booted(&before);
+        reader.connected = true;
+        let _ = reader.machine.on(Event::Connected);
+        reader.give(&world, forgotten);
+        assert!(reader.lost.is_some());
+        assert_eq!(reader.cells, held);
+    }
+}
+
+#[test]
+fn a_newer_picture_than_the_one_booted_from_stays() {
+    let (mut world, mut reader) = settled();
+    let old = reader.machine.watermark.clone().unwrap();
+    world.commit();
+    reader.settle(&world);
+    let newer = reader.machine.watermark.clone();
+    reader.machine.resume(old);
+    assert_eq!(reader.machine.watermark, newer);
+}
+
+#[test]
+fn a_store_that_began_with_another_epoch_is_neither_read_nor_followed() {
+    let world = World::new();
+    let mut reader = Reader::new();
+    reader.machine = Machine::expecting(Epoch::parse("e9").ok());
+    reader.connected = true;
+    reader.give(&world, Event::Connected);
+    let head = head_of(&world, &reader);
+    reader.give(&world, head);
+    assert_eq!((reader.lost, reader.snapshots), (Some(Loss::NotExpected), 0));
+
+    let mut reader = Reader::new();
+    reader.machine = Machine::expecting(Epoch::parse(CREATED).ok());
+    reader.settle(&world);
+    assert_eq!(reader.cells, world.cells());
 }

@@ -108,7 +108,8 @@ impl Snapshot {
         let Some((log_id, _)) = log.last()? else { return Err(unexpected("an empty log")) };
         let log_id = EntryId::from(log_id.value()).to_string();
         let restricted = meta.restricted();
-        Ok(Some(Head { epoch: meta.epoch, revision: meta.revision, log_id, restricted }))
+        let Meta { epoch, created, revision, .. } = meta;
+        Ok(Some(Head { epoch, created: Some(created), revision, log_id, restricted }))
     }
 
     pub(super) fn restricted_page(&self, from: Option<&str>) -> Result<RestrictedPage, StoreError> {

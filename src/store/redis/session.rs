@@ -207,7 +207,7 @@ fn check_master(role: Answered<redis::Value>) -> Result<(), StoreError> {
 
 fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let fields: Result<[Option<String>; HEAD_FIELDS.len()], _> = fields.try_into();
-    let [epoch, revision, log_id, count, digest, format] =
+    let [epoch, created, revision, log_id, count, digest, format] =
         fields.map_err(|_| unexpected("an incomplete meta"))?;
     let Some(epoch) = epoch else { return Ok(None) };
     let number = |field: Option<String>| -> Result<u64, StoreError> {
@@ -217,6 +217,7 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let digest = u64::from_str_radix(&digest.unwrap_or_default(), 16).map_err(unexpected)?;
     Ok(Some(Head {
         epoch: Epoch::parse(&epoch).map_err(unexpected)?,
+        created: created.as_deref().map(Epoch::parse).transpose().map_err(unexpected)?,
         revision: Revision(number(revision)?),
         log_id: log_id.unwrap_or_default(),
         restricted: Census { count: number(count)?, digest },
@@ -224,8 +225,8 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
 }
 
 static ROLE_UNKNOWN_TOLD: AtomicBool = AtomicBool::new(false);
-const HEAD_FIELDS: &[&str; 6] =
-    &["epoch", "rev", "sid", "restricted_count", "restricted_digest", "format"];
+const HEAD_FIELDS: &[&str; 7] =
+    &["epoch", "created", "rev", "sid", "restricted_count", "restricted_digest", "format"];
 /// Never one big reply: it would hold up everybody else's.
 const PAGE: usize = 1000;
 /// More than this waiting means that this instance does not keep up; it catches up from the log.
