@@ -1,6 +1,7 @@
 //! What this instance holds in memory: the complete restricted set, recent records, and the rule
 //! that newer is never replaced by older.
 
+mod booted;
 mod fill;
 mod floor;
 pub mod keyring;
@@ -20,19 +21,21 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::{
+    booted::Origin,
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
     recent::Recent,
 };
 pub use self::{
+    booted::{Booted, Refused, Use},
     recent::Held,
     restricted::{Entry, Picture},
 };
 use crate::{
     clock::{Clock, Moment},
     domain::{
-        Change, CustomerKey, Missing, Partition, Position, Restrictions, Staleness, Subject, Token,
-        Watermark,
+        Change, CustomerKey, Epoch, Missing, Partition, Position, Restrictions, Staleness, Subject,
+        Token, Watermark,
     },
     store::{Census, PARTITIONS, Read, RestrictedEntry, Store, StoredRecord},
     telemetry::{
@@ -54,6 +57,8 @@ struct Inner {
     clock: Clock,
     metrics: Metrics,
     fill_timeout: Duration,
+    /// The first epoch of the store that is followed here, once it is known.
+    created: ArcSwapOption<Epoch>,
 }
 
 /// What is held of one partition.
@@ -64,6 +69,8 @@ struct HeldPartition {
     floors: Mutex<Floors>,
     /// Nanoseconds of the moment of the last confirmation; zero before the first.
     confirmed: AtomicU64,
+    /// Where the picture comes from, if this process did not read it.
+    origin: Origin,
     suspect: AtomicBool,
     /// Whether what is read from the store may be taken: not before it is known to hold what is
     /// followed here, and not once it turns out to be another one.
@@ -77,6 +84,7 @@ impl Default for HeldPartition {
             watermark: watch::Sender::new(None),
             floors: Mutex::default(),
             confirmed: AtomicU64::new(0),
+            origin: Origin::default(),
             suspect: AtomicBool::new(false),
             believed: AtomicBool::new(false),
         }
@@ -131,6 +139,7 @@ impl Cache {
             clock,
             metrics,
             fill_timeout,
+            created: ArcSwapOption::default(),
         }))
     }
 
@@ -326,6 +335,7 @@ impl Cache {
     pub fn confirm(&self, partition: Partition, moment: Moment) {
         let Some(part) = self.partition(partition) else { return };
         part.confirmed.fetch_max(moment.as_nanos(), Ordering::AcqRel);
+        part.origin.confirm();
     }
 
     /// Says whether what is read from the store may be taken.
@@ -350,12 +360,16 @@ impl Cache {
         stale_limit: Duration,
     ) -> Staleness {
         let part = self.partition(partition);
+        // Before `confirmed`: between the two a confirmation makes it too old, and never too young.
+        let before = part.map_or(Some(Duration::ZERO), |part| part.origin.age_before());
         let confirmed = part.map_or(0, |part| part.confirmed.load(Ordering::Acquire));
-        let moment = || self.0.clock.moment().saturating_since(Moment::from_nanos(confirmed));
+        let since = || self.0.clock.moment().saturating_since(Moment::from_nanos(confirmed));
+        let only_refuses = part.is_some_and(|part| part.origin.only_refuses());
         Staleness {
-            age: (confirmed > 0).then(moment),
+            age: before.filter(|_| confirmed > 0).map(|before| before.saturating_add(since())),
             max_staleness,
-            stale_limit,
+            // Past any limit, if it is not to let anybody in.
+            stale_limit: if only_refuses { Duration::ZERO } else { stale_limit },
             suspect: part.is_some_and(|part| part.suspect.load(Ordering::Acquire)),
         }
     }

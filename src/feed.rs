@@ -3,12 +3,16 @@
 //! [`machine`] says what is to be done; this does it.
 
 pub mod machine;
+pub mod snapshot_file;
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
-use self::machine::{Act, Event, LOG_PAGE, Loss, Machine};
+use self::{
+    machine::{Act, Event, LOG_PAGE, Loss, Machine},
+    snapshot_file::Journal,
+};
 use crate::{
     cache::{Cache, Picture, keyring::Keyring},
     clock::{Clock, Moment},
@@ -45,6 +49,10 @@ pub struct Feed {
     pub heartbeat: Duration,
     /// Whether an empty store may be begun.
     pub creation: Creation,
+    /// The first epoch of the only store that is believed, if there is but one.
+    pub expect_epoch: Option<Epoch>,
+    /// Where every change is noted for the next start.
+    pub journal: Journal,
     /// Told whenever the feed's state changes.
     pub status: watch::Sender<FeedStatus>,
 }
@@ -75,8 +83,9 @@ impl Feed {
     /// Follows for ever. `latch` is released when the first whole picture and the keys are in
     /// memory.
     pub async fn run(self, latch: Latch) -> Infallible {
+        let machine = |_| Machine::expecting(self.expect_epoch.clone());
         let mut follower = Follower {
-            machines: (0..PARTITIONS).map(|_| Machine::default()).collect(),
+            machines: (0..PARTITIONS).map(machine).collect(),
             staged: (0..PARTITIONS).map(|_| None).collect(),
             latch: Some(latch),
             followed: false,
@@ -154,6 +163,11 @@ impl Follower {
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
         for number in 0..PARTITIONS {
+            let booted = self.feed.cache.begin_session(Partition(number));
+            let machine = self.machines.get_mut(usize::from(number));
+            if let (Some(machine), Some(booted)) = (machine, booted) {
+                machine.resume(booted);
+            }
             if let Err(error) = self.step(&mut asked, Partition(number), Event::Connected) {
                 return error;
             }
@@ -222,7 +236,14 @@ impl Follower {
                     Some(picture) => Some(picture.census()),
                     None => self.feed.cache.census(partition),
                 };
-                self.step(asked, partition, Event::Head { head: head?, ours, asked: moment, floor })
+                let head = head?;
+                let created = head.as_ref().and_then(|head| head.created.clone());
+                self.step(asked, partition, Event::Head { head, ours, asked: moment, floor })?;
+                let is_following = self.machines.get(index).is_some_and(Machine::is_following);
+                if let Some(created) = created.filter(|_| is_following) {
+                    self.feed.cache.set_created(&created);
+                }
+                Ok(())
             }
             Answer::Keys(changed_before, keys) => {
                 let keys = keys?;
@@ -286,6 +307,7 @@ impl Follower {
             Act::ApplyAhead(change) => {
                 self.hear_key(asked, &change);
                 self.feed.cache.apply_ahead(partition, &change);
+                self.feed.journal.applied_ahead(partition, &change);
             }
             Act::Believe => {
                 self.feed.cache.set_believed(partition, true);
@@ -293,7 +315,10 @@ impl Follower {
                     ask_keys(asked);
                 }
             }
-            Act::Confirm(moment) => self.feed.cache.confirm(partition, moment),
+            Act::Confirm(moment) => {
+                self.feed.cache.confirm(partition, moment);
+                self.release_when_whole();
+            }
             Act::Gap { expected, got } => FeedGap { partition, expected, got }.emit(metrics),
             Act::Install(watermark) => self.install(asked, partition, watermark),
             Act::Lost(loss) => self.lose(partition, loss),
@@ -343,6 +368,7 @@ impl Follower {
         // First, since the watermark tells that the change has taken effect.
         self.hear_key(asked, change);
         self.feed.cache.apply(partition, change, watermark);
+        self.feed.journal.applied(partition, change);
         self.feed.metrics.feed_changes.increment(1);
         self.feed.metrics.feed_watermark.set(change.revision.0);
         if let Some(committed_at) = change.committed_at() {
@@ -373,6 +399,7 @@ impl Follower {
         let customers = picture.census().count;
         self.feed.metrics.feed_watermark.set(watermark.position.revision.0);
         self.feed.cache.install(partition, picture, watermark);
+        self.feed.journal.replaced();
         ask_keys(asked);
         SnapshotInstalled { customers }.emit(&self.feed.metrics);
         self.release_when_whole();
@@ -380,9 +407,10 @@ impl Follower {
 
     /// Lets traffic in once every partition's picture and the keys are in memory.
     fn release_when_whole(&mut self) {
-        let is_read = |number| self.feed.cache.watermark(Partition(number)).is_some();
-        if self.feed.keyring.is_read()
-            && (0..PARTITIONS).all(is_read)
+        let decides = |number| self.feed.cache.decides(Partition(number));
+        if self.latch.is_some()
+            && self.feed.keyring.is_read()
+            && (0..PARTITIONS).all(decides)
             && let Some(latch) = self.latch.take()
         {
             latch.release();
@@ -424,6 +452,7 @@ impl Follower {
 
     fn disconnect(&mut self, partition: Partition) {
         let index = usize::from(partition.0);
+        self.feed.cache.end_session(partition);
         self.feed.cache.set_believed(partition, false);
         if let Some(machine) = self.machines.get_mut(index) {
             // The machine has nothing to ask of nobody.

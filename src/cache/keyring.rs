@@ -69,6 +69,16 @@ impl Keyring {
         *self.0.write() = Keys { by_id: keys.collect(), is_read: true };
     }
 
+    /// Takes what the store held some time ago, unless it was read since.
+    pub fn boot(&self, stored: &[(String, String)]) {
+        let keys = stored.iter().filter_map(|(id, json)| Some((id.clone(), read(id, json)?)));
+        let by_id = keys.collect();
+        let mut held = self.0.write();
+        if !held.is_read {
+            *held = Keys { by_id, is_read: true };
+        }
+    }
+
     /// Takes one key's new form, or forgets it when it was revoked or cannot be read.
     pub fn change(&self, id: &str, stored: Option<&str>) {
         let key = stored.and_then(|json| read(id, json));

@@ -73,6 +73,15 @@ impl Picture {
         }
     }
 
+    /// Every entry, some thousands at a time. Changes go on meanwhile: each customer is as it was
+    /// at some moment between the first step and the last.
+    pub fn parts(&self) -> impl Iterator<Item = Vec<(CustomerKey, Arc<Entry>)>> {
+        self.shards.iter().map(|shard| {
+            let shard = shard.read();
+            shard.iter().map(|(key, entry)| (key.clone(), Arc::clone(entry))).collect()
+        })
+    }
+
     /// How many entries there are, and their digest.
     #[must_use]
     pub fn census(&self) -> Census {

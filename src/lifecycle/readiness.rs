@@ -29,8 +29,9 @@ impl Readiness {
     }
 }
 
-/// The right to make the process ready, once. Dropped unused, the process never is.
-#[derive(Debug)]
+/// The right to make the process ready, once. A clone is the same right: the first to use it makes
+/// the process ready, and if all are dropped unused, it never is.
+#[derive(Clone, Debug)]
 #[must_use = "the process never becomes ready without it"]
 pub struct Latch(Arc<Edges>);
 

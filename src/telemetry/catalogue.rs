@@ -3,7 +3,9 @@
 //! Units are in the names, and are base units: seconds, bytes, plain counts. Label values come
 //! from the closed sets of [`super::label`].
 
-pub use super::label::{AuthFailure, Dialect, FillResult, StoreCommand, Tier, Unreadable};
+pub use super::label::{
+    AuthFailure, BootSource, Dialect, FillResult, SnapshotResult, StoreCommand, Tier, Unreadable,
+};
 
 /// What is said of one metric.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +145,18 @@ catalogue! {
     /// By code.
     AUTH_FAILURES = Metric::counter("tollgate_auth_failures_total", &["code"],
         "Callers turned away because of their credentials.");
+    /// In seconds.
+    SNAPSHOT_AGE = Metric::gauge("tollgate_snapshot_age_seconds", &[],
+        "How old a picture the snapshot file and its journal hold; 0 while there is none.");
+    /// By result.
+    SNAPSHOT_WRITES = Metric::counter("tollgate_snapshot_writes_total", &["result"],
+        "Times the snapshot file was to be written, by what came of it.");
+    /// Without labels.
+    JOURNAL_ERRORS = Metric::counter("tollgate_snapshot_journal_errors_total", &[],
+        "Times a change could not be noted beside the snapshot file, which is then written anew.");
+    /// 0 or 1, by source.
+    BOOT_SOURCE = Metric::gauge("tollgate_boot_source", &["source"],
+        "1 for where the first picture of this process came from, else 0.");
     /// Always 1.
     BUILD_INFO = Metric::gauge("tollgate_build_info", &["version"],
         "Always 1; the label tells which version is running.");

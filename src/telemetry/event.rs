@@ -1,12 +1,12 @@
 //! One struct for each happening worth telling: its `emit` writes log line and metric together.
 
-use std::fmt::Display;
+use std::{fmt::Display, time::Duration};
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     Metrics,
-    label::{AuthFailure, Unreadable},
+    label::{AuthFailure, BootSource, SnapshotResult, Unreadable},
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Revision};
 
@@ -190,6 +190,132 @@ impl PictureTrusted {
     pub fn emit(self, metrics: &Metrics) {
         metrics.feed_suspect.lower();
         info!("The picture in memory agrees with the store again");
+    }
+}
+
+/// A picture stands in until the store answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Booted {
+    /// Where it came from.
+    pub source: BootSource,
+    /// How many customers are restricted.
+    pub customers: u64,
+    /// How old it is, if that can be told.
+    pub age: Option<Duration>,
+    /// Whether it lets nobody in.
+    pub only_refuses: bool,
+}
+
+impl Booted {
+    /// Writes the log line; where a picture came from is a gauge of its own.
+    pub fn emit(self, _: &Metrics) {
+        let (source, customers) = (self.source.as_str(), self.customers);
+        let age = self.age.map_or_else(|| "unknown".to_owned(), |age| format!("{age:.0?}"));
+        if self.only_refuses {
+            warn!(
+                boot.source = source,
+                boot.age = age,
+                snapshot.customers = customers,
+                "Began with a picture ({source}) whose age is {age}: its {customers} customers are \
+                 refused, and everybody else is undecided until the store answers",
+            );
+        } else {
+            info!(
+                boot.source = source,
+                boot.age = age,
+                snapshot.customers = customers,
+                "Began with a picture ({source}) of {customers} restricted customers, {age} old",
+            );
+        }
+    }
+}
+
+/// What this instance was to begin with is of no use.
+#[derive(Clone, Debug)]
+pub struct BootRefused<P, W> {
+    /// Where it is.
+    pub place: P,
+    /// What is wrong with it.
+    pub why: W,
+}
+
+impl<P: Display, W: Display> BootRefused<P, W> {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        let Self { place, why } = self;
+        warn!(boot.place = %place, %why, "{place} is not used to begin with: {why}");
+    }
+}
+
+/// There is nothing to decide by, and it has been so for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct NoPicture {
+    /// For how long.
+    pub waited: Duration,
+}
+
+impl NoPicture {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        let waited = self.waited;
+        warn!(
+            "There is no picture to decide by after {waited:?} (--boot-timeout): neither the \
+             store nor a snapshot gave one",
+        );
+    }
+}
+
+/// The snapshot file is in its place.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotFileWritten {
+    /// How many customers are in it.
+    pub customers: u64,
+}
+
+impl SnapshotFileWritten {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.snapshot_writes[SnapshotResult::Written].increment(1);
+        let customers = self.customers;
+        debug!(snapshot.customers = customers, "Wrote the snapshot file: {customers} restricted");
+    }
+}
+
+/// The snapshot file could not be written.
+#[derive(Clone, Debug)]
+pub struct SnapshotFileFailed<P, E> {
+    /// Which file.
+    pub path: P,
+    /// Why.
+    pub error: E,
+}
+
+impl<P: Display, E: Display> SnapshotFileFailed<P, E> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.snapshot_writes[SnapshotResult::Failed].increment(1);
+        let Self { path, error } = self;
+        warn!(
+            snapshot.file = %path, %error,
+            "The snapshot file {path} cannot be written, a start without the store would begin \
+             with an older one: {error}",
+        );
+    }
+}
+
+/// A change could not be noted beside the snapshot file.
+#[derive(Clone, Copy, Debug)]
+pub struct JournalBroken<W> {
+    /// Why.
+    pub why: W,
+}
+
+impl<W: Display> JournalBroken<W> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.journal_errors.increment(1);
+        let why = self.why;
+        warn!(%why, "The snapshot file's journal misses a change, so the file is written anew: {why}");
     }
 }
 

@@ -12,7 +12,10 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::{
     catalogue::{self, Metric},
-    label::{AuthFailure, Dialect, FillResult, Label, StoreCommand, Tier, Unreadable},
+    label::{
+        AuthFailure, BootSource, Dialect, FillResult, Label, SnapshotResult, StoreCommand, Tier,
+        Unreadable,
+    },
     pace::Pace,
     process::Process,
 };
@@ -106,6 +109,13 @@ pub struct Handles {
     operator_acts: By<Verb, By<AuditOutcome, Counter>>,
     /// [`catalogue::AUTH_FAILURES`].
     pub auth_failures: By<AuthFailure, Counter>,
+    /// [`catalogue::SNAPSHOT_AGE`].
+    pub snapshot_age: Span,
+    /// [`catalogue::SNAPSHOT_WRITES`].
+    pub snapshot_writes: By<SnapshotResult, Counter>,
+    /// [`catalogue::JOURNAL_ERRORS`].
+    pub journal_errors: Counter,
+    boot_source: By<BootSource, Flag>,
     build_info: Flag,
     process: Process,
     pub(super) clock: Clock,
@@ -150,6 +160,13 @@ impl Handles {
                 })
             }),
             auth_failures: counters(catalogue::AUTH_FAILURES),
+            snapshot_age: Span(gauge(catalogue::SNAPSHOT_AGE)),
+            snapshot_writes: counters(catalogue::SNAPSHOT_WRITES),
+            journal_errors: counter(catalogue::JOURNAL_ERRORS),
+            boot_source: By::each(|source: BootSource| {
+                let labels = [(BootSource::NAME, source.as_str())];
+                Flag(metrics::gauge!(catalogue::BOOT_SOURCE.name, &labels))
+            }),
             build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
             process: Process::new(),
             clock,
@@ -172,6 +189,14 @@ impl Handles {
     /// Counts one act on a customer.
     pub fn operator_act(&self, verb: Verb, outcome: AuditOutcome) {
         self.operator_acts[verb][outcome].increment(1);
+    }
+
+    /// Says where the first picture of this process came from.
+    pub fn booted_from(&self, source: BootSource) {
+        for other in BootSource::ALL {
+            self.boot_source[*other].lower();
+        }
+        self.boot_source[source].raise();
     }
 
     /// Reads the process's memory, CPU time and file descriptors anew; call it before rendering.

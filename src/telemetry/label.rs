@@ -112,6 +112,30 @@ label! {
 }
 
 label! {
+    /// Where the picture came from that a process began with.
+    pub enum BootSource as "source" {
+        /// The snapshot file.
+        File = "file",
+        /// Nowhere yet.
+        None = "none",
+        /// Another instance.
+        Peer = "peer",
+        /// The store.
+        Store = "store",
+    }
+}
+
+label! {
+    /// What came of writing the snapshot file.
+    pub enum SnapshotResult as "result" {
+        /// It was not written.
+        Failed = "failed",
+        /// It is in its place.
+        Written = "written",
+    }
+}
+
+label! {
     /// What the store is asked to do.
     pub enum StoreCommand as "command" {
         /// Make a change.
@@ -205,9 +229,11 @@ mod tests {
     fn every_label_value_stands_at_its_index() {
         every_value_stands_at_its_index::<AuditOutcome>();
         every_value_stands_at_its_index::<AuthFailure>();
+        every_value_stands_at_its_index::<BootSource>();
         every_value_stands_at_its_index::<Dialect>();
         every_value_stands_at_its_index::<FillResult>();
         every_value_stands_at_its_index::<Reason>();
+        every_value_stands_at_its_index::<SnapshotResult>();
         every_value_stands_at_its_index::<StoreCommand>();
         every_value_stands_at_its_index::<Tier>();
         every_value_stands_at_its_index::<Unreadable>();
