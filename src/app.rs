@@ -1,30 +1,39 @@
 //! The one place that builds everything: configuration in, running service out.
 
+mod boot;
 mod first_key;
 mod ports;
 
-use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
+use std::{
+    fs::DirBuilder, future::pending, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration,
+};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::ports::PortError;
-use self::ports::Ports;
+use self::{
+    boot::{Boot, FirstAnswer},
+    ports::Ports,
+};
 use crate::{
     cache::{Cache, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate, StoreUrl},
     control::{Control, keys::AdminToken},
-    domain::Partition,
-    feed::{Creation, Feed, FeedStatus},
+    domain::{Epoch, Partition},
+    feed::{
+        Creation, Feed, FeedStatus,
+        snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
+    },
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
         serve::{Socket, serve as serve_http},
     },
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
-    store::{Store, StoreError, embedded::Embedded, redis::Redis},
+    store::{Head, Store, StoreError, embedded::Embedded, redis::Redis},
     telemetry::{self, Metrics, TelemetryError},
 };
 
@@ -39,7 +48,15 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
+    let (boot, ready) = (app.boot, latch.clone());
+    tasks.spawn_endless("boot", async move {
+        boot.run(ready, app.first_answer).await;
+        pending().await
+    });
     tasks.spawn_endless("feed", app.feed.run(latch));
+    if let Some(keeper) = app.keeper {
+        tasks.spawn("snapshot", keeper.run(draining.clone()));
+    }
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
     let admin_end = serve_admin(ports.admin, admin, drained.clone());
@@ -80,6 +97,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
 /// Everything that serves, before it does.
 struct App {
     feed: Feed,
+    boot: Boot,
+    first_answer: FirstAnswer,
+    keeper: Option<Keeper>,
     plane: DataPlane,
     operators: Operators,
     admin: Admin,
@@ -91,7 +111,7 @@ impl App {
     async fn build(config: &Config) -> Result<Self, ServeError> {
         let prometheus = telemetry::install_metrics()?;
         let (clock, metrics) = (Clock::system(), Metrics::new());
-        let store = open_store(config, &clock).await?;
+        let store = open_store(config, &clock)?;
         let is_own = matches!(store, Store::Embedded(_));
         let capacity = config.cache_capacity.get();
         let cache = Cache::new(
@@ -102,6 +122,12 @@ impl App {
             metrics.clone(),
         );
         let keyring = Keyring::default();
+        let source =
+            Source { cache: cache.clone(), keyring: keyring.clone(), clock: clock.clone() };
+        let boot = Boot::new(config, source.clone(), metrics.clone());
+        boot.take_file().await;
+        let first_answer = ask_store(&store, config, &boot).await?;
+        let (keeper, journal, snapshot) = keep_snapshot(config, source, &metrics);
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let may_write = is_own || config.operator_listen.on().is_some();
         let feed = Feed {
@@ -112,9 +138,11 @@ impl App {
             metrics: metrics.clone(),
             heartbeat: config.heartbeat,
             creation: match config.store_create {
-                StoreCreate::Auto if may_write => Creation::Auto,
+                StoreCreate::Auto if may_write && config.expect_epoch.is_none() => Creation::Auto,
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
+            expect_epoch: config.expect_epoch.clone(),
+            journal,
             status,
         };
         let settings = gate::Settings {
@@ -157,16 +185,27 @@ impl App {
             metrics,
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
+            snapshot,
+            booted_from: boot.booted_from(),
         };
         let makes_first_key = is_own && admin_token.is_none();
-        Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key })
+        Ok(Self {
+            feed,
+            boot,
+            first_answer,
+            keeper,
+            plane,
+            operators,
+            admin,
+            prometheus,
+            makes_first_key,
+        })
     }
 }
 
-/// Opens the store. One that says no, and will go on saying it, is refused now; one that does not
-/// answer may do so later.
-async fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError> {
-    let store = match &config.store {
+/// Opens the store, without asking anything of one that is elsewhere.
+fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError> {
+    Ok(match &config.store {
         StoreUrl::File(path) => {
             Store::Embedded(Embedded::open(&config.data_dir.join(path), clock.clone())?)
         }
@@ -176,20 +215,52 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError>
             let password = password.as_ref().map(config::Secret::expose);
             Store::Redis(Redis::open(url.expose(), password, &config.key_prefix)?)
         }
-    };
-    let asked = match store.open_session().await {
-        Ok(session) => session.reader.head(Partition(0)).await.map(drop),
-        Err(error) => Err(error),
+    })
+}
+
+/// Asks the store for the first time. One that says no, and will go on saying it, is refused now,
+/// and so is one that nobody expects; one that does not answer may do so later, and is not waited
+/// for if there is something else to begin with.
+async fn ask_store(store: &Store, config: &Config, boot: &Boot) -> Result<FirstAnswer, ServeError> {
+    let ask = async { store.open_session().await?.reader.head(Partition(0)).await };
+    let asked = if boot.does_without_store() {
+        let too_late = |_| Err(StoreError::Unreachable("it takes its time".to_owned()));
+        tokio::time::timeout(PATIENCE, ask).await.unwrap_or_else(too_late)
+    } else {
+        ask.await
     };
     match asked {
+        Ok(Some(Head { created, .. }))
+            if config.expect_epoch.is_some()
+                && created != config.expect_epoch
+                && !boot.has_picture() =>
+        {
+            let or_none = |epoch: Option<&Epoch>| epoch.map_or_else(String::new, Epoch::to_string);
+            Err(ServeError::AnotherStore {
+                found: or_none(created.as_ref()),
+                expected: or_none(config.expect_epoch.as_ref()),
+            })
+        }
         Err(error @ StoreError::Refused(_)) => Err(ServeError::StoreRefuses(error)),
         Err(error @ StoreError::NewerFormat { .. }) => Err(error.into()),
         Err(error) => {
             tracing::warn!(%error, "The store does not answer yet; it is asked again: {error}");
-            Ok(store)
+            Ok(FirstAnswer::None)
         }
-        Ok(()) => Ok(store),
+        Ok(_) => Ok(FirstAnswer::Given),
     }
+}
+
+/// What keeps the snapshot file, if there is to be one: its task, the feed's end of it, and what
+/// is told of it.
+fn keep_snapshot(
+    config: &Config,
+    source: Source,
+    metrics: &Metrics,
+) -> (Option<Keeper>, Journal, Option<Kept>) {
+    let Some(path) = config.snapshot_file() else { return (None, Journal::default(), None) };
+    let (keeper, journal, kept) = Keeper::new(&path, source, metrics.clone(), Cadence::default());
+    (Some(keeper), journal, Some(kept))
 }
 
 fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
@@ -246,9 +317,20 @@ async fn upkeep(prometheus: PrometheusHandle, draining: CancellationToken) {
     }
 }
 
+/// How long the store is waited for by a process that has something else to begin with.
+const PATIENCE: Duration = Duration::from_millis(300);
+
 /// Why the service did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    /// The store is not the one that is expected.
+    #[error("the store began with the epoch {found}, and --expect-epoch says {expected}")]
+    AnotherStore {
+        /// The epoch it began with.
+        found: String,
+        /// The epoch it should have begun with.
+        expected: String,
+    },
     /// A setting is impossible.
     #[error(transparent)]
     Config(#[from] ConfigError),

@@ -3,6 +3,7 @@
 //! This is the only module that reads the environment. The rings below are handed values, never
 //! a [`Config`].
 
+mod base_url;
 mod choice;
 mod duration;
 mod rules;
@@ -20,6 +21,7 @@ use std::{
 
 use clap::{Args, builder::BoolishValueParser};
 
+pub use base_url::BaseUrl;
 pub use choice::{DisabledBilling, OperatorPlaintext, StoreCreate};
 pub use duration::{InvalidDuration, parse_duration};
 pub use rules::ConfigError;
@@ -29,14 +31,14 @@ pub use store_url::{InvalidStoreUrl, RedisUrl, StoreUrl};
 pub use value::{HeaderName, OrOff, SocketMode};
 
 use crate::{
-    domain::{Policy, TenantId, Unknown, Unlisted, WhenUndecided},
+    domain::{Epoch, Policy, TenantId, Unknown, Unlisted, WhenUndecided},
     telemetry::{self, LogFormat},
 };
 
 /// The settings of a running Tollgate.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
-    /// Directory for the store file and the first operator token; made with mode 0700.
+    /// Directory for the store file, the first operator token and the snapshot file; made with mode 0700.
     #[arg(long, env = "TOLLGATE_DATA_DIR", value_name = "DIR", default_value = "tollgate-data")]
     #[arg(help_heading = "Store")]
     pub data_dir: PathBuf,
@@ -60,6 +62,12 @@ pub struct Config {
     #[arg(value_parser = choice::STORE_CREATE.parser(), help_heading = "Store")]
     pub store_create: StoreCreate,
 
+    /// The epoch that the store began with, as `/status` and the log of its creation tell it.
+    /// Another store, also one that was emptied and begun anew, is then not believed.
+    #[arg(long, env = "TOLLGATE_EXPECT_EPOCH", value_name = "EPOCH", help_heading = "Store")]
+    #[arg(value_parser = value::epoch)]
+    pub expect_epoch: Option<Epoch>,
+
     /// What every key in Redis begins with: one Redis can serve several fleets.
     #[arg(long, env = "TOLLGATE_KEY_PREFIX", value_name = "TEXT", default_value = "tollgate")]
     #[arg(value_parser = value::key_prefix, help_heading = "Store")]
@@ -76,6 +84,41 @@ pub struct Config {
     #[arg(long, env = "TOLLGATE_CACHE_CAPACITY", value_name = "COUNT", default_value = "100000")]
     #[arg(help_heading = "Store")]
     pub cache_capacity: NonZeroU64,
+
+    /// File with all restricted customers, to start with while the store is away, or `off`. With
+    /// Redis, and unless given, it is `snapshot` in the data directory; a store in this process
+    /// needs none. Each process needs its own. It holds no notes and no tokens.
+    #[arg(long, env = "TOLLGATE_SNAPSHOT_FILE", value_name = "PATH|off", help_heading = "Boot")]
+    #[arg(value_parser = value::path_or_off)]
+    pub snapshot_file: Option<OrOff<PathBuf>>,
+
+    /// How old a snapshot may be, by the time of day, and still let somebody in. An older one, and
+    /// one whose age cannot be told, only refuses those it names.
+    #[arg(long, env = "TOLLGATE_MAX_BOOT_AGE", value_name = "DURATION", default_value = "24h")]
+    #[arg(value_parser = parse_duration, help_heading = "Boot")]
+    pub max_boot_age: Duration,
+
+    /// Operator listener of another instance, whose snapshot is taken if there is no usable file
+    /// and the store does not answer. `http://HOST:PORT` only.
+    #[arg(long, env = "TOLLGATE_BOOT_FROM", value_name = "URL", help_heading = "Boot")]
+    #[arg(value_parser = BaseUrl::parse)]
+    pub boot_from: Option<BaseUrl>,
+
+    /// File with a token for that: of a key of role `viewer` that is bound to no tenant.
+    #[arg(long, env = "TOLLGATE_BOOT_TOKEN_FILE", value_name = "PATH", help_heading = "Boot")]
+    pub boot_token_file: Option<PathBuf>,
+
+    /// How long a start waits for a first picture before it says so; a store that answers has as
+    /// long to give one before another instance is asked.
+    #[arg(long, env = "TOLLGATE_BOOT_TIMEOUT", value_name = "DURATION", default_value = "30s")]
+    #[arg(value_parser = parse_duration, help_heading = "Boot")]
+    pub boot_timeout: Duration,
+
+    /// Be ready after `--boot-timeout` also without a picture. Checks are then undecided, so that
+    /// the gateway's failure mode decides.
+    #[arg(long, env = "TOLLGATE_READY_WITHOUT_PICTURE", help_heading = "Boot")]
+    #[arg(value_parser = BoolishValueParser::new())]
+    pub ready_without_picture: bool,
 
     /// Address on which gateways and applications ask, or `off`. Port 0 takes a free one, and
     /// the log says which.
@@ -237,6 +280,22 @@ impl Config {
         }
     }
 
+    /// Where the snapshot file is, if there is one.
+    #[must_use]
+    pub fn snapshot_file(&self) -> Option<PathBuf> {
+        match (&self.snapshot_file, &self.store) {
+            (Some(given), _) => given.on().cloned(),
+            (None, StoreUrl::Redis(_)) => Some(self.data_dir.join(SNAPSHOT_FILE)),
+            (None, StoreUrl::File(_) | StoreUrl::Memory) => None,
+        }
+    }
+
+    /// The token for `--boot-from`, from its file as it is now.
+    pub fn boot_token(&self) -> Result<Option<Secret>, ConfigError> {
+        let path = self.boot_token_file.as_deref();
+        path.map(|path| Secret::from_file("--boot-token-file", path)).transpose()
+    }
+
     /// The store's password, from its file.
     pub fn store_password(&self) -> Result<Option<Secret>, ConfigError> {
         let path = self.store_password_file.as_deref();
@@ -248,6 +307,7 @@ fn log_level(raw: &str) -> Result<String, telemetry::TelemetryError> {
     telemetry::log_filter(raw).map(|_| raw.to_owned())
 }
 
+const SNAPSHOT_FILE: &str = "snapshot";
 const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
 /// Shorter ones can be guessed.
 const MIN_ADMIN_TOKEN_BYTES: usize = 16;

@@ -14,6 +14,7 @@ mod operator;
 mod problem;
 mod resource;
 pub mod serve;
+mod snapshot;
 
 use axum::{
     Router,
@@ -120,6 +121,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/customers/{id}/limits", get(operator_limits))
         .route("/v1/customers/{id}/{verb}", post(operator::act))
         .route("/v1/audit", get(audit::of_all))
+        .route("/v1/snapshot", get(snapshot::read))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
         .fallback(no_such_url)

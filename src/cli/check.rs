@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::{cell, text},
-    client::{BaseUrl, Call, Client},
+    client::{Call, Client},
     failure::{Exit, Failure},
     operator::{Printing, TOKEN, explicit_token},
     out::{Out, Rows},
 };
 use crate::{
-    config::Secret,
+    config::{BaseUrl, Secret},
     domain::{Code, CustomerId, TenantId, Token},
 };
 

@@ -4,12 +4,11 @@ use std::{io, path::PathBuf};
 
 use clap::Args;
 
-use super::{
-    client::{BaseUrl, Client},
-    failure::Failure,
-    out::Output,
+use super::{client::Client, failure::Failure, out::Output};
+use crate::{
+    config::{BaseUrl, Secret},
+    domain::TenantId,
 };
-use crate::{config::Secret, domain::TenantId};
 
 /// How to print.
 #[derive(Args, Clone, Copy, Debug)]

@@ -4,11 +4,12 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    client::{BaseUrl, Call, Client},
+    client::{Call, Client},
     failure::{Exit, Failure},
     operator::Printing,
     out::{Out, Rows},
 };
+use crate::config::BaseUrl;
 
 /// The admin listener of a running Tollgate.
 #[derive(Args, Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{Config, OperatorPlaintext};
+use super::{Config, OperatorPlaintext, StoreUrl};
 
 impl Config {
     /// Refuses what cannot work, with one sentence that names the setting and the rule. Reads the
@@ -15,6 +15,7 @@ impl Config {
         {
             return Err(ConfigError::SameHeader);
         }
+        self.boot()?;
         self.admin_token()?;
         self.store_password()?;
         Ok(())
@@ -28,6 +29,8 @@ impl Config {
             ("--fill-timeout", self.fill_timeout),
             ("--max-used-age", self.max_used_age),
             ("--grace", self.grace),
+            ("--max-boot-age", self.max_boot_age),
+            ("--boot-timeout", self.boot_timeout),
         ];
         if let Some((setting, _)) = durations.into_iter().find(|(_, span)| *span == Duration::ZERO)
         {
@@ -40,6 +43,24 @@ impl Config {
             return Err(ConfigError::Heartbeat);
         }
         Ok(())
+    }
+
+    fn boot(&self) -> Result<(), ConfigError> {
+        let is_own = !matches!(self.store, StoreUrl::Redis(_));
+        let given = [
+            (
+                "--snapshot-file",
+                self.snapshot_file.as_ref().is_some_and(|file| file.on().is_some()),
+            ),
+            ("--boot-from", self.boot_from.is_some()),
+        ];
+        if let Some((setting, _)) = given.into_iter().find(|(_, given)| *given && is_own) {
+            return Err(ConfigError::NothingToBootWithout(setting));
+        }
+        if self.boot_from.is_some() && self.boot_token_file.is_none() {
+            return Err(ConfigError::BootToken);
+        }
+        self.boot_token().map(drop)
     }
 
     fn listeners(&self) -> Result<(), ConfigError> {
@@ -77,12 +98,21 @@ pub enum ConfigError {
     /// Two admin tokens.
     #[error("TOLLGATE_ADMIN_TOKEN and --admin-token-file exclude each other; give one of them")]
     AdminTokenTwice,
+    /// Another instance is asked, and gives nothing to strangers.
+    #[error("--boot-from needs --boot-token-file, because a snapshot is given only for a key")]
+    BootToken,
     /// A heartbeat too slow to keep the picture fresh.
     #[error("--heartbeat must be shorter than --max-staleness, or every answer would be stale")]
     Heartbeat,
     /// Nobody could ask.
     #[error("--check-listen off needs --check-socket, or nobody could ask")]
     NoCheckListener,
+    /// A snapshot of what is always there.
+    #[error(
+        "{0} is for a store in Redis; one in this process (file: or memory:) is there whenever \
+         the process is"
+    )]
+    NothingToBootWithout(&'static str),
     /// Operators' tokens would cross the network as they are.
     #[error(
         "--operator-listen must be on loopback unless --operator-plaintext is allow, because \

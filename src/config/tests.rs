@@ -104,6 +104,10 @@ fn values_that_break_a_rule_are_refused() {
         &["--unknown-customers", "maybe"],
         &["--workers", "0"],
         &["--admin-listen", "off"],
+        &["--boot-from", "https://tollgate"],
+        &["--boot-from", "tollgate:7601"],
+        &["--expect-epoch", "E 1"],
+        &["--snapshot-file", ""],
     ] {
         assert!(read(flags).is_err(), "{flags:?}");
     }
@@ -123,6 +127,11 @@ fn values_that_are_impossible_together_are_refused_by_name() {
         (&["--tenant-header", "x-customer-id"], "--tenant-header"),
         (&["--store-password-file", "/nowhere"], "--store-password-file"),
         (&["--admin-token-file", "/nowhere"], "--admin-token-file"),
+        (&["--snapshot-file", "snapshot"], "--snapshot-file"),
+        (&["--boot-from", "http://127.0.0.1:7601"], "--boot-from"),
+        (&["--store", "redis://redis", "--boot-from", "http://tollgate"], "--boot-token-file"),
+        (&["--boot-token-file", "/nowhere"], "--boot-token-file"),
+        (&["--boot-timeout", "0s"], "--boot-timeout"),
     ] {
         let sentence = refused(flags);
         assert!(sentence.contains(named), "{flags:?}: {sentence}");
@@ -141,6 +150,19 @@ fn what_looks_alike_and_is_possible_passes() {
     ] {
         config(flags).validate().unwrap();
     }
+}
+
+#[test]
+fn the_snapshot_file_is_in_the_data_directory_when_the_store_is_redis() {
+    let file = |flags: &[&str]| config(flags).snapshot_file();
+    assert_eq!(file(&[]), None);
+    assert_eq!(file(&["--store", "memory:"]), None);
+    let redis = ["--store", "redis://redis", "--data-dir", "/data"];
+    assert_eq!(file(&redis), Some("/data/snapshot".into()));
+    let given = [&redis[..], &["--snapshot-file", "/other/file"]].concat();
+    assert_eq!(file(&given), Some("/other/file".into()));
+    assert_eq!(file(&[&redis[..], &["--snapshot-file", "off"]].concat()), None);
+    config(&["--snapshot-file", "off"]).validate().unwrap();
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Values with a rule of their own, checked where they come in.
 
-use std::{fmt, net::SocketAddr, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use crate::domain::{TenantId, key::InvalidKey};
+use crate::domain::{Epoch, TenantId, key::InvalidKey};
 
 /// A setting that can be turned off.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -100,6 +100,16 @@ pub(super) fn address_or_off(raw: &str) -> Result<OrOff<SocketAddr>, InvalidValu
     OrOff::read(raw, |raw| raw.parse().map_err(|_| InvalidValue::AddressOrOff))
 }
 
+pub(super) fn path_or_off(raw: &str) -> Result<OrOff<PathBuf>, InvalidValue> {
+    let path =
+        |raw: &str| if raw.is_empty() { Err(InvalidValue::PathOrOff) } else { Ok(raw.into()) };
+    OrOff::read(raw, path)
+}
+
+pub(super) fn epoch(raw: &str) -> Result<Epoch, InvalidValue> {
+    Epoch::parse(raw).map_err(|_| InvalidValue::Epoch)
+}
+
 pub(super) fn header_or_off(raw: &str) -> Result<OrOff<HeaderName>, InvalidValue> {
     OrOff::read(raw, str::parse)
 }
@@ -125,6 +135,9 @@ pub enum InvalidValue {
     /// Neither an address nor the word `off`.
     #[error("an address must be an IP address and a port, like 127.0.0.1:7600, or the word off")]
     AddressOrOff,
+    /// Not the name of a history.
+    #[error("an epoch must be 1 to 32 bytes of [a-z0-9]")]
+    Epoch,
     /// Not a header's name.
     #[error("a header name must be 1 to 64 bytes of letters, digits, `-` and `_`")]
     Header,
@@ -134,6 +147,9 @@ pub enum InvalidValue {
     /// Not a socket's permissions.
     #[error("a socket mode must be octal permissions from 0000 to 0777, like 0660")]
     Mode,
+    /// Neither a path nor the word `off`.
+    #[error("it must be a path or the word off")]
+    PathOrOff,
 }
 
 const OFF: &str = "off";

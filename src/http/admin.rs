@@ -1,6 +1,8 @@
 //! The admin listener: probes, metrics and the state of this instance. It runs on a thread and a
 //! runtime of its own, so that it answers while the data plane is saturated.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -16,11 +18,11 @@ use crate::{
     cache::Cache,
     clock::{Clock, Moment},
     domain::{Freshness, Partition},
-    feed::FeedStatus,
+    feed::{FeedStatus, snapshot_file::Kept},
     gate::Gate,
     lifecycle::Readiness,
     store::PARTITIONS,
-    telemetry::{Metrics, Tier},
+    telemetry::{BootSource, Metrics, Tier},
 };
 
 /// What the admin listener shows.
@@ -44,6 +46,10 @@ pub struct Admin {
     pub prometheus: PrometheusHandle,
     /// Its store, without a password.
     pub store: String,
+    /// The snapshot file that it keeps.
+    pub snapshot: Option<Kept>,
+    /// Where its first picture came from, if it was not the store.
+    pub booted_from: watch::Receiver<BootSource>,
 }
 
 /// The admin listener's URLs.
@@ -103,6 +109,12 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
             too_stale: staleness.judge() == Freshness::TooStale,
         },
         cache: CacheStatus { restricted, recent, unknown },
+        snapshot: SnapshotShown {
+            file: admin.snapshot.as_ref().map(|kept| kept.path().display().to_string()),
+            age_seconds: admin.snapshot_age().map(|age| age.as_secs_f64()),
+            booted_from: admin.booted_from().as_str(),
+            only_refuses: admin.has_picture() && !admin.decides(),
+        },
     })
 }
 
@@ -120,7 +132,27 @@ impl Admin {
         self.metrics.cache_entries[Tier::Restricted].set(restricted);
         self.metrics.cache_entries[Tier::Recent].set(recent);
         self.metrics.cache_entries[Tier::Unknown].set(unknown);
+        self.metrics.snapshot_age.set(self.snapshot_age().unwrap_or_default());
+        self.metrics.booted_from(self.booted_from());
         self.metrics.observe_process();
+    }
+
+    /// How old a picture the snapshot file holds, if there is one.
+    fn snapshot_age(&self) -> Option<Duration> {
+        self.snapshot.as_ref()?.age()
+    }
+
+    fn booted_from(&self) -> BootSource {
+        let told = *self.booted_from.borrow();
+        if told == BootSource::None && self.has_picture() { BootSource::Store } else { told }
+    }
+
+    fn has_picture(&self) -> bool {
+        (0..PARTITIONS).any(|number| self.cache.watermark(Partition(number)).is_some())
+    }
+
+    fn decides(&self) -> bool {
+        (0..PARTITIONS).all(|number| self.cache.decides(Partition(number)))
     }
 }
 
@@ -133,6 +165,7 @@ struct Status {
     feed: FeedShown,
     staleness: StalenessShown,
     cache: CacheStatus,
+    snapshot: SnapshotShown,
 }
 
 #[derive(Serialize)]
@@ -163,6 +196,15 @@ struct StalenessShown {
     seconds: Option<f64>,
     stale: bool,
     too_stale: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SnapshotShown {
+    file: Option<String>,
+    age_seconds: Option<f64>,
+    booted_from: &'static str,
+    only_refuses: bool,
 }
 
 #[derive(Serialize)]

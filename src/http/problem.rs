@@ -146,7 +146,7 @@ impl From<ActError> for Problem {
                 "STORE_LOST",
                 format!(
                     "{message}; nothing is written to it. Restore the store, or restart every \
-                     instance to follow it as it is"
+                     instance without its snapshot file to follow it as it is"
                 ),
             ),
         }
