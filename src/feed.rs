@@ -237,13 +237,13 @@ impl Follower {
                     None => self.feed.cache.census(partition),
                 };
                 let head = head?;
-                let created = head.as_ref().and_then(|head| head.created.clone());
-                self.step(asked, partition, Event::Head { head, ours, asked: moment, floor })?;
-                let is_following = self.machines.get(index).is_some_and(Machine::is_following);
-                if let Some(created) = created.filter(|_| is_following) {
-                    self.feed.cache.set_created(&created);
+                // Known before the picture is: whoever writes one down writes both.
+                if let Some(Head { epoch, created: Some(created), .. }) = &head
+                    && staged.is_some_and(|picture| picture.epoch == *epoch)
+                {
+                    self.feed.cache.set_created(created);
                 }
-                Ok(())
+                self.step(asked, partition, Event::Head { head, ours, asked: moment, floor })
             }
             Answer::Keys(changed_before, keys) => {
                 let keys = keys?;

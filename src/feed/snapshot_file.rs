@@ -1,7 +1,7 @@
 //! Boot without the store: the restricted set in a file, and beside it a journal of what changed
 //! since.
 //!
-//! [`format`] says what the file looks like, [`journal`] what a line beside it; [`keeper`] writes
+//! `format` says what the file looks like, `journal` what a line beside it; [`keeper`] writes
 //! both while the process runs, and [`boot`] puts what was left in the place of a picture.
 //! Another instance is asked for the same text over HTTP.
 

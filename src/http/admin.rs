@@ -96,7 +96,11 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: admin.readiness.is_ready(),
-        store: StoreStatus { url: admin.store.clone(), lost: feed.lost },
+        store: StoreStatus {
+            url: admin.store.clone(),
+            created: admin.cache.created().map(|epoch| epoch.to_string()),
+            lost: feed.lost,
+        },
         feed: FeedShown {
             connected: feed.connected,
             phase: feed.phase,
@@ -171,6 +175,7 @@ struct Status {
 #[derive(Serialize)]
 struct StoreStatus {
     url: String,
+    created: Option<String>,
     lost: Option<&'static str>,
 }
 

@@ -12,26 +12,26 @@ const QUICK: Cadence = Cadence {
     confirm: Duration::from_millis(5),
 };
 
-struct Kept {
+struct Running {
     directory: tempfile::TempDir,
     source: Source,
     journal: Journal,
-    kept: super::super::Kept,
+    told: Kept,
     draining: CancellationToken,
     keeper: tokio::task::JoinHandle<()>,
 }
 
-impl Kept {
+impl Running {
     fn of(source: Source) -> Self {
         Self::within(tempfile::tempdir().unwrap(), source)
     }
 
     fn within(directory: tempfile::TempDir, source: Source) -> Self {
         let path = directory.path().join("snapshot");
-        let (keeper, journal, kept) = Keeper::new(&path, source.clone(), Metrics::new(), QUICK);
+        let (keeper, journal, told) = Keeper::new(&path, source.clone(), Metrics::new(), QUICK);
         let draining = CancellationToken::new();
         let keeper = tokio::spawn(keeper.run(draining.clone()));
-        Self { directory, source, journal, kept, draining, keeper }
+        Self { directory, source, journal, told, draining, keeper }
     }
 
     fn path(&self) -> PathBuf {
@@ -62,14 +62,14 @@ impl Kept {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_is_beside_the_file_before_the_file_is_written_anew() {
-    let kept = Kept::of(holding(&[restricted(1, 7)], 100));
+    let kept = Running::of(holding(&[restricted(1, 7)], 100));
     let first = kept.until("written", |_| true).await.snapshot;
     kept.apply(&change(101, 2, "frozen,operator,other,1,"));
     kept.apply(&change(102, 1, ""));
     let then = kept.until("noted", |it| it.snapshot.partitions[0].watermark == watermark(102));
     let then = then.await;
     assert_eq!((then.snapshot.id, then.replayed), (first.id, 2));
-    assert!(find(&then.snapshot, 1).is_none() && find(&then.snapshot, 2).is_some());
+    assert!(!names(&then.snapshot, 1) && names(&then.snapshot, 2));
     for path in [kept.path(), journal_of(&kept.path())] {
         let mode = fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -78,7 +78,7 @@ async fn a_change_is_beside_the_file_before_the_file_is_written_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_act_of_a_process_is_a_snapshot_of_everything() {
-    let kept = Kept::of(holding(&[restricted(1, 7)], 100));
+    let kept = Running::of(holding(&[restricted(1, 7)], 100));
     let first = kept.until("written", |_| true).await.snapshot;
     kept.apply(&change(101, 2, "frozen,operator,other,1,"));
     let directory = kept.drain().await;
@@ -91,7 +91,7 @@ async fn the_last_act_of_a_process_is_a_snapshot_of_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_age_on_disk_follows_the_stores_confirmations() {
-    let kept = Kept::of(holding(&[], 100));
+    let kept = Running::of(holding(&[], 100));
     let before = kept.until("written", |_| true).await.snapshot.partitions[0].confirmed;
     kept.source.clock.advance(Duration::from_mins(1));
     kept.source.cache.confirm(Partition(0), kept.source.clock.moment());
@@ -101,12 +101,12 @@ async fn the_age_on_disk_follows_the_stores_confirmations() {
     })
     .await;
     let young = |age: &Duration| *age < Duration::from_secs(30);
-    eventually("told", || kept.kept.age().filter(young)).await;
+    eventually("told", || kept.told.age().filter(young)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn another_picture_is_written_as_a_whole() {
-    let kept = Kept::of(holding(&[restricted(1, 7)], 100));
+    let kept = Running::of(holding(&[restricted(1, 7)], 100));
     kept.until("written", |_| true).await;
     let picture = Picture::new(2, epoch());
     picture.offer(restricted(5, 200));
@@ -114,13 +114,13 @@ async fn another_picture_is_written_as_a_whole() {
     let at = Watermark { position, ..watermark(200) };
     kept.source.cache.install(Partition(0), Arc::new(picture), at);
     kept.journal.replaced();
-    let then = kept.until("replaced", |it| find(&it.snapshot, 5).is_some()).await;
-    assert!(find(&then.snapshot, 1).is_none());
+    let then = kept.until("replaced", |it| names(&it.snapshot, 5)).await;
+    assert!(!names(&then.snapshot, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_too_fast_is_not_waited_for_and_is_in_the_next_snapshot() {
-    let kept = Kept::of(holding(&[], 100));
+    let kept = Running::of(holding(&[], 100));
     kept.until("written", |_| true).await;
     // Far more than can wait, and not one pause in which they could be written.
     let last = 40_100;
@@ -135,7 +135,7 @@ async fn what_comes_too_fast_is_not_waited_for_and_is_in_the_next_snapshot() {
 /// Whenever the process ends, what lies on disk is what was applied up to some revision.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_every_moment_the_disk_holds_a_beginning_of_what_was_applied() {
-    let kept = Kept::of(holding(&[], 100));
+    let kept = Running::of(holding(&[], 100));
     kept.until("written", |_| true).await;
     // One customer of thirty is restricted and lifted in turns.
     let compact = |revision: u64| {
@@ -160,7 +160,7 @@ async fn at_every_moment_the_disk_holds_a_beginning_of_what_was_applied() {
             let ever = later.map(|it| !compact(it).is_empty());
             // The set may hold a change or two that come after its watermark.
             let could_be: Vec<_> = ever.chain([then]).collect();
-            let is = find(&loaded.snapshot, number).is_some();
+            let is = names(&loaded.snapshot, number);
             assert!(could_be.contains(&is), "customer {number} at {at} of {revision}");
         }
     }
@@ -168,7 +168,7 @@ async fn at_every_moment_the_disk_holds_a_beginning_of_what_was_applied() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_leaves_the_files_alone() {
-    let kept = Kept::of(holding(&[restricted(1, 7)], 100));
+    let kept = Running::of(holding(&[restricted(1, 7)], 100));
     let first = kept.until("written", |_| true).await.snapshot;
     let other = holding(&[], 5);
     let (second, _, said) = Keeper::new(&kept.path(), other, Metrics::new(), QUICK);
@@ -214,7 +214,7 @@ async fn a_suspect_picture_is_not_written() {
     let source = holding(&[restricted(1, 7)], 100);
     source.cache.set_suspect(Partition(0), true);
     assert_eq!(source.cut().unwrap_err(), NotWhole::Suspect);
-    let kept = Kept::of(source);
+    let kept = Running::of(source);
     let directory = kept.drain().await;
     assert!(!directory.path().join("snapshot").exists());
 }
