@@ -51,7 +51,7 @@ impl Id {
     }
 
     fn parse(raw: &str) -> Option<Self> {
-        (raw.len() == 16).then(|| u64::from_str_radix(raw, 16).ok().map(Self)).flatten()
+        sixteen_digits(raw).map(Self)
     }
 }
 
@@ -150,6 +150,13 @@ impl Source {
             }
         }
     }
+}
+
+/// Reads a number as `{:016x}` spells it, and in no other way: a changed byte is a changed byte.
+fn sixteen_digits(raw: &str) -> Option<u64> {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    let sound = raw.len() == 16 && raw.bytes().all(is_digit);
+    if sound { u64::from_str_radix(raw, 16).ok() } else { None }
 }
 
 /// `path` with something at its end: files that belong to it lie beside it.

@@ -27,7 +27,7 @@ use std::{
 
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
-use super::{Cut, CutPartition, Id};
+use super::{Cut, CutPartition, Id, sixteen_digits};
 use crate::{
     cache::{Entry, Picture},
     domain::{Epoch, Partition, Position, Restrictions, Revision, Timestamp, Watermark},
@@ -278,7 +278,7 @@ impl<'a> Head<'a> {
 
 fn read_census(raw: &str) -> Option<Census> {
     let (count, digest) = raw.split_once(' ')?;
-    let digest = u64::from_str_radix(digest, 16).ok()?;
+    let digest = sixteen_digits(digest)?;
     Some(Census { count: count.parse().ok()?, digest })
 }
 
@@ -295,7 +295,7 @@ fn checked(bytes: &[u8]) -> Result<&str, Unusable> {
     let (body, last) = bytes.split_at(body);
     let said = std::str::from_utf8(last).ok().and_then(|last| {
         let digits = last.strip_prefix("checksum ")?.strip_suffix('\n')?;
-        u64::from_str_radix(digits, 16).ok()
+        sixteen_digits(digits)
     });
     let said = said.ok_or(Unusable::Torn)?;
     if xxh64(body, 0) != said {

@@ -16,6 +16,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::{
     Id,
     format::{Snapshot, spell_entry},
+    sixteen_digits,
 };
 use crate::{
     cache::keyring::StoredKey,
@@ -149,8 +150,7 @@ fn summed(text: &str) -> String {
 
 fn checked(line: &[u8]) -> Option<&str> {
     let (sum, text) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-    let sum = Id::parse(sum)?;
-    (sum.0 == xxh64(text.as_bytes(), 0)).then_some(text)
+    (sixteen_digits(sum)? == xxh64(text.as_bytes(), 0)).then_some(text)
 }
 
 impl Snapshot {
