@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, ConfigError, StoreCreate, StoreUrl},
     control::{Control, keys::AdminToken},
     domain::Partition,
-    feed::{Creation, Feed, FeedStatus},
+    feed::{Creation, Feed, FeedStatus, require_partitions},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
@@ -115,6 +115,7 @@ impl App {
                 StoreCreate::Auto if may_write => Creation::Auto,
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
+            partitions: config.partitions,
             status,
         };
         let settings = gate::Settings {
@@ -177,13 +178,19 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError>
             Store::Redis(Redis::open(url.expose(), password, &config.key_prefix)?)
         }
     };
-    let asked = match store.open_session().await {
-        Ok(session) => session.reader.head(Partition(0)).await.map(drop),
+    let head = match store.open_session(&[Partition(0)]).await {
+        Ok(session) => session.reader.head(Partition(0)).await,
         Err(error) => Err(error),
     };
+    let asked = head.and_then(|head| match head {
+        Some(head) => require_partitions(config.partitions, head.partitions).map(drop),
+        None => Ok(()),
+    });
     match asked {
         Err(error @ StoreError::Refused(_)) => Err(ServeError::StoreRefuses(error)),
-        Err(error @ StoreError::NewerFormat { .. }) => Err(error.into()),
+        Err(error @ (StoreError::NewerFormat { .. } | StoreError::Partitions { .. })) => {
+            Err(error.into())
+        }
         Err(error) => {
             tracing::warn!(%error, "The store does not answer yet; it is asked again: {error}");
             Ok(store)

@@ -9,7 +9,7 @@ mod restricted;
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -31,10 +31,10 @@ pub use self::{
 use crate::{
     clock::{Clock, Moment},
     domain::{
-        Change, CustomerKey, Missing, Partition, Position, Restrictions, Staleness, Subject, Token,
-        Watermark,
+        Change, CustomerKey, Missing, Partition, Partitions, Position, Restrictions, Staleness,
+        Subject, Token, Watermark,
     },
-    store::{Census, PARTITIONS, Read, RestrictedEntry, Store, StoredRecord},
+    store::{Census, Read, RestrictedEntry, Store, StoredRecord},
     telemetry::{
         FillResult, Metrics,
         event::{ChangeUnreadable, RecordUnreadable},
@@ -47,7 +47,8 @@ pub struct Cache(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    partitions: Box<[HeldPartition]>,
+    /// Not before it is known how many there are.
+    partitions: OnceLock<Box<[HeldPartition]>>,
     recent: Recent,
     fills: Fills,
     store: Store,
@@ -124,7 +125,7 @@ impl Cache {
         metrics: Metrics,
     ) -> Self {
         Self(Arc::new(Inner {
-            partitions: (0..PARTITIONS).map(|_| HeldPartition::default()).collect(),
+            partitions: OnceLock::new(),
             recent: Recent::new(capacity),
             fills: Fills::default(),
             store,
@@ -134,12 +135,19 @@ impl Cache {
         }))
     }
 
+    /// Makes room for each of the store's partitions, once it is known how many there are.
+    pub fn lay_out(&self) {
+        let partitions = self.0.store.partitions().all();
+        self.0.partitions.get_or_init(|| partitions.map(|_| HeldPartition::default()).collect());
+    }
+
     /// What is held of `customer` now. The restricted set is asked last, so that what it says is
     /// never older than the record beside it.
     #[must_use]
     pub fn find(&self, customer: &CustomerKey) -> Found {
         let held = self.0.recent.find(customer);
-        let picture = self.partition_of(customer).picture.load_full();
+        let part = self.partition(self.partition_of(customer));
+        let picture = part.and_then(|part| part.picture.load_full());
         let entry = picture.as_ref().and_then(|picture| picture.find(customer));
         Found { picture, entry, held }
     }
@@ -191,12 +199,17 @@ impl Cache {
         let (cache, customer) = (self.clone(), customer.clone());
         tokio::spawn(async move {
             let inner = &cache.0;
-            let begun = Begun::of(cache.partition_of(&customer));
+            // Before there is a picture nothing that is read can be taken.
+            let Some(part) = cache.partition(cache.partition_of(&customer)) else {
+                inner.fills.leave(&customer);
+                return lead.tell(Filled::Failed);
+            };
+            let begun = Begun::of(part);
             let answer = cache.read(&customer).await;
             // From here on whoever comes begins a fill of their own: this one has read already.
             inner.fills.leave(&customer);
             let (filled, result) = match answer {
-                Ok(read) => match cache.take(&customer, &begun.ticket, read) {
+                Ok(read) => match cache.take(part, &customer, &begun.ticket, read) {
                     filled @ Filled::Taken(_) => (filled, FillResult::Accepted),
                     filled @ (Filled::Failed | Filled::Overtaken) => (filled, FillResult::Rejected),
                 },
@@ -227,11 +240,16 @@ impl Cache {
 
     /// Takes what a fill read, if it belongs to the history that is followed here and nothing
     /// newer is known.
-    fn take(&self, customer: &CustomerKey, ticket: &Ticket, read: Read) -> Filled {
-        let partition = self.partition_of(customer);
-        let same_history =
-            partition.picture.load().as_ref().is_some_and(|picture| picture.epoch == read.epoch);
-        let believed = partition.believed.load(Ordering::Acquire);
+    fn take(
+        &self,
+        part: &HeldPartition,
+        customer: &CustomerKey,
+        ticket: &Ticket,
+        read: Read,
+    ) -> Filled {
+        let picture = part.picture.load();
+        let same_history = picture.as_ref().is_some_and(|picture| picture.epoch == read.epoch);
+        let believed = part.believed.load(Ordering::Acquire);
         if !believed || !same_history || read.revision < ticket.began_at.revision {
             return Filled::Failed;
         }
@@ -242,7 +260,7 @@ impl Cache {
         let position = Position { generation, revision: read.revision };
         let (record, epoch) = (read.record, read.epoch);
         let held = Arc::new(Held { record, position, epoch, outdated: false });
-        let admitted = |position| partition.floors.lock().admits(customer, position);
+        let admitted = |position| part.floors.lock().admits(customer, position);
         if self.0.recent.offer(customer, &held, admitted) {
             Filled::Taken(held)
         } else {
@@ -389,20 +407,26 @@ impl Cache {
     /// How many customers are held in which tier: restricted, recent, unknown.
     #[must_use]
     pub fn sizes(&self) -> (u64, u64, u64) {
-        let partitions = (0..PARTITIONS).map(Partition);
-        let restricted = partitions.filter_map(|partition| self.census(partition));
+        let restricted =
+            self.0.store.partitions().all().filter_map(|partition| self.census(partition));
         let (recent, unknown) = self.0.recent.sizes();
         (restricted.map(|census| census.count).sum(), recent, unknown)
     }
 
-    fn partition_of(&self, customer: &CustomerKey) -> &HeldPartition {
-        let Partition(number) = customer.partition(PARTITIONS);
-        // A customer's partition is always less than their number.
-        &self.0.partitions[usize::from(number)]
+    /// The partition that holds `customer`.
+    #[must_use]
+    pub fn partition_of(&self, customer: &CustomerKey) -> Partition {
+        self.0.store.partitions().of(customer)
+    }
+
+    /// How many partitions the store has.
+    #[must_use]
+    pub fn partitions(&self) -> Partitions {
+        self.0.store.partitions()
     }
 
     fn partition(&self, Partition(number): Partition) -> Option<&HeldPartition> {
-        self.0.partitions.get(usize::from(number))
+        self.0.partitions.get()?.get(usize::from(number))
     }
 }
 

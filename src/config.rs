@@ -29,7 +29,7 @@ pub use store_url::{InvalidStoreUrl, RedisUrl, StoreUrl};
 pub use value::{HeaderName, OrOff, SocketMode};
 
 use crate::{
-    domain::{Policy, TenantId, Unknown, Unlisted, WhenUndecided},
+    domain::{Partitions, Policy, TenantId, Unknown, Unlisted, WhenUndecided},
     telemetry::{self, LogFormat},
 };
 
@@ -64,6 +64,12 @@ pub struct Config {
     #[arg(long, env = "TOLLGATE_KEY_PREFIX", value_name = "TEXT", default_value = "tollgate")]
     #[arg(value_parser = value::key_prefix, help_heading = "Store")]
     pub key_prefix: String,
+
+    /// How many parts the store is cut into, 1 to 1024: what an existing store says, else 1. Only a
+    /// new store asks for it; a cluster wants a few per node. It is never changed afterwards, and
+    /// another one than the store's is refused.
+    #[arg(long, env = "TOLLGATE_PARTITIONS", value_name = "COUNT", help_heading = "Store")]
+    pub partitions: Option<Partitions>,
 
     /// Time between two proofs that the feed is alive. Shorter notices a dead connection sooner
     /// and costs the store one small command per instance each time.

@@ -18,8 +18,8 @@ use crate::{
     },
     feed::FeedStatus,
     store::{
-        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
-        PARTITIONS, Store, StoreError, Write, Writer,
+        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency, Store,
+        StoreError, Write, Writer,
     },
     telemetry::{Metrics, StoreCommand},
 };
@@ -90,7 +90,7 @@ impl Control {
         key: &CustomerKey,
         action: &Action,
     ) -> Result<Acted, ActError> {
-        let partition = key.partition(PARTITIONS);
+        let partition = self.store.partitions().of(key);
         let mut tries = 0..TRIES;
         loop {
             let writer = self.writer(partition)?;
@@ -145,7 +145,7 @@ impl Control {
 
     /// What this instance knows of the store, or why it writes nothing now.
     fn writer(&self, partition: Partition) -> Result<Writer, ActError> {
-        if let Some(why) = self.feed.borrow().lost {
+        if let Some(why) = self.feed.borrow().of(partition).lost {
             return Err(ActError::StoreLost(why.to_owned()));
         }
         let watermark = self.cache.watermark(partition).ok_or_else(|| {
@@ -189,7 +189,7 @@ impl Control {
 
     async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
         let Attempt { key, current, writer, action, .. } = attempt;
-        let partition = key.partition(PARTITIONS);
+        let partition = self.store.partitions().of(key);
         let epoch = writer.epoch.clone();
         // Whoever acts here and asks here next is answered by what they did.
         let token = Token { epoch, partition, revision: committed.revision };

@@ -28,7 +28,7 @@ pub use customer::{Customer, Obligations, Private, Record, RestrictionNote};
 pub use decision::{Decision, Evidence, Missing, RecordEvidence, decide};
 pub use entitlement::{Code, Limit, Maximum};
 pub use freshness::{Freshness, Staleness};
-pub use key::{CustomerId, CustomerKey, Partition, TenantId};
+pub use key::{CustomerId, CustomerKey, Partition, Partitions, TenantId};
 pub use reason::{Outcome, Reason};
 pub use restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source, Status};
 pub use revision::{Epoch, Position, Revision, Token, Watermark};

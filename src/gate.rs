@@ -9,7 +9,7 @@ use crate::{
         Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, Missing, Mode, Policy,
         Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
     },
-    store::{PARTITIONS, StoredRecord},
+    store::StoredRecord,
 };
 
 /// Decides checks from memory. Cheap to clone.
@@ -167,7 +167,7 @@ impl Gate {
         };
         Ok(View {
             restrictions,
-            revision: revision(customer, &found),
+            revision: self.revision(customer, &found),
             stale: is_stale(&found, staleness),
             now: self.clock.now(),
             record,
@@ -206,7 +206,7 @@ impl Gate {
             }
         };
         let evidence = Evidence { restrictions, record, staleness, revision_reached };
-        let revision = revision(customer, &found).or_else(|| self.reached(customer));
+        let revision = self.revision(customer, &found).or_else(|| self.reached(customer));
         self.answer(check, &evidence, revision, is_stale(&found, staleness))
     }
 
@@ -229,19 +229,35 @@ impl Gate {
         }
     }
 
+    /// The revision that an answer stands on: the customer's own, or for one of whom nothing is
+    /// stored, the one at which that was true.
+    fn revision(&self, customer: &CustomerKey, found: &Found) -> Option<Token> {
+        let picture = found.picture.as_ref()?;
+        let entry = found.entry.as_ref().map(|entry| entry.revision);
+        let held = found.held.as_ref().map(|held| match &held.record {
+            StoredRecord::Known(record) => record.revision,
+            StoredRecord::Absent | StoredRecord::Unreadable(_) => held.position.revision,
+        });
+        let revision = entry.max(held)?;
+        let partition = self.cache.partition_of(customer);
+        Some(Token { epoch: picture.epoch.clone(), partition, revision })
+    }
+
     /// The revision up to which the customer is known not to be restricted.
     fn reached(&self, customer: &CustomerKey) -> Option<Token> {
-        let partition = customer.partition(PARTITIONS);
+        let partition = self.cache.partition_of(customer);
         let watermark = self.cache.watermark(partition)?;
         Some(Token { epoch: watermark.epoch, partition, revision: watermark.position.revision })
     }
 
     fn staleness(&self, customer: &CustomerKey) -> Staleness {
         let Settings { max_staleness, stale_limit, .. } = *self.settings;
-        self.cache.staleness(customer.partition(PARTITIONS), max_staleness, stale_limit)
+        self.cache.staleness(self.cache.partition_of(customer), max_staleness, stale_limit)
     }
 
-    fn no_staleness(&self) -> Staleness {
+    /// The staleness of what was never confirmed.
+    #[must_use]
+    pub fn no_staleness(&self) -> Staleness {
         let Settings { max_staleness, stale_limit, .. } = *self.settings;
         Staleness { age: None, max_staleness, stale_limit, suspect: false }
     }
@@ -324,20 +340,6 @@ fn is_stale(found: &Found, staleness: Staleness) -> bool {
     staleness.judge() != Freshness::Fresh || is_old(found)
 }
 
-/// The revision that an answer stands on: the customer's own, or for one of whom nothing is
-/// stored, the one at which that was true.
-fn revision(customer: &CustomerKey, found: &Found) -> Option<Token> {
-    let picture = found.picture.as_ref()?;
-    let entry = found.entry.as_ref().map(|entry| entry.revision);
-    let held = found.held.as_ref().map(|held| match &held.record {
-        StoredRecord::Known(record) => record.revision,
-        StoredRecord::Absent | StoredRecord::Unreadable(_) => held.position.revision,
-    });
-    let revision = entry.max(held)?;
-    let partition = customer.partition(PARTITIONS);
-    Some(Token { epoch: picture.epoch.clone(), partition, revision })
-}
-
 impl View {
     /// The record, if the store knows the customer.
     #[must_use]
@@ -361,8 +363,8 @@ mod tests {
     use crate::{
         cache::Picture,
         domain::{
-            AuditEntry, Epoch, IdentityFault, Operation, Outcome, Partition, Position, Revision,
-            Role, Source, Verb, Watermark,
+            AuditEntry, Epoch, IdentityFault, Operation, Outcome, Partition, Partitions, Position,
+            Revision, Role, Source, Verb, Watermark,
             audit::{AuditActor, AuditOutcome},
             change::Act,
         },
@@ -380,7 +382,7 @@ mod tests {
         let clock = Clock::system();
         let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
         let epoch = Epoch::parse("e1").unwrap();
-        store.create(&epoch).await.unwrap();
+        store.create(&epoch, Partitions::ONE).await.unwrap();
         let position = Position { generation: 1, revision: Revision(1) };
         let write = CustomerWrite {
             key: customer(),
@@ -421,6 +423,7 @@ mod tests {
 
         let second = Duration::from_secs(1);
         let cache = Cache::new(store, 9, second, clock.clone(), Metrics::new());
+        cache.lay_out();
         let picture = Picture::new(1, epoch.clone());
         let revision = Revision(99);
         picture.offer(RestrictedEntry { key: customer(), revision, restrictions: None });

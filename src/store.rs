@@ -8,18 +8,17 @@ pub mod embedded;
 pub mod format;
 pub mod redis;
 
+use std::{fmt, str::FromStr};
+
 use tokio::sync::mpsc;
 
 use crate::domain::{
-    AuditEntry, Change, Customer, CustomerKey, Epoch, Partition, Private, Record, Restrictions,
-    Revision, Subject,
+    AuditEntry, Change, Customer, CustomerKey, Epoch, Partition, Partitions, Private, Record,
+    Restrictions, Revision, Subject,
     audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
 };
-
-/// How many partitions a store has.
-pub const PARTITIONS: u16 = 1;
 
 /// Where records live.
 #[derive(Clone, Debug)]
@@ -66,22 +65,59 @@ impl Store {
         each!(self, store => store.commit(commit).await)
     }
 
-    /// Begins the first history of an empty store.
-    pub async fn create(&self, epoch: &Epoch) -> Result<(), CreateError> {
-        each!(self, store => store.create(epoch).await)
-    }
-
-    /// Forgets the newest session, so that nobody waits for its connection any more.
-    pub fn forget_session(&self) {
+    /// Begins the first history of an empty store, cut into `partitions`.
+    pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
         match self {
-            Self::Embedded(_) => {}
-            Self::Redis(store) => store.forget_session(),
+            Self::Embedded(store) => store.create(epoch).await,
+            Self::Redis(store) => store.create(epoch, partitions).await,
         }
     }
 
-    /// Opens a session: subscribed first, so that nothing committed after this is missed.
-    pub async fn open_session(&self) -> Result<Session, StoreError> {
-        each!(self, store => store.open_session().await)
+    /// How many partitions it has: one until it is [laid out](Self::lay_out).
+    #[must_use]
+    pub fn partitions(&self) -> Partitions {
+        match self {
+            Self::Embedded(_) => Partitions::ONE,
+            Self::Redis(store) => store.partitions(),
+        }
+    }
+
+    /// Takes note of how many partitions it has, once and for all. What was taken note of before
+    /// stays.
+    pub fn lay_out(&self, partitions: Partitions) {
+        match self {
+            Self::Embedded(_) => {}
+            Self::Redis(store) => store.lay_out(partitions),
+        }
+    }
+
+    /// Groups `partitions` so that each group is served by one session.
+    pub async fn by_node(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<Vec<Partition>>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(vec![partitions.to_vec()]),
+            Self::Redis(store) => store.by_node(partitions).await,
+        }
+    }
+
+    /// Forgets the newest session of `partitions`, so that nobody waits for its connection any
+    /// more.
+    pub fn forget_session(&self, partitions: &[Partition]) {
+        match self {
+            Self::Embedded(_) => {}
+            Self::Redis(store) => store.forget_session(partitions),
+        }
+    }
+
+    /// Opens a session for `partitions`, which one node serves: subscribed first, so that nothing
+    /// committed after this is missed.
+    pub async fn open_session(&self, partitions: &[Partition]) -> Result<Session, StoreError> {
+        match self {
+            Self::Embedded(store) => store.open_session().await,
+            Self::Redis(store) => store.open_session(partitions).await,
+        }
     }
 }
 
@@ -146,10 +182,53 @@ pub struct AuditPage {
     /// One customer's, or everybody's.
     pub customer: Option<CustomerKey>,
     /// The entry before which (in time) the page begins.
-    pub before: Option<String>,
+    pub before: Option<AuditCursor>,
     /// How many at most.
     pub limit: usize,
 }
+
+/// The last entry of a page of audit entries. Entries of one id in several partitions are listed
+/// by partition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AuditCursor {
+    /// Its place in its trail.
+    pub id: String,
+    /// Whose trail.
+    pub partition: Partition,
+}
+
+impl From<&StoredAudit> for AuditCursor {
+    fn from(entry: &StoredAudit) -> Self {
+        Self { id: entry.id.clone(), partition: entry.partition }
+    }
+}
+
+impl fmt::Display for AuditCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.partition {
+            Partition(0) => f.write_str(&self.id),
+            partition => write!(f, "{}@{partition}", self.id),
+        }
+    }
+}
+
+impl FromStr for AuditCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidCursor> {
+        let (id, partition) = raw.split_once('@').unwrap_or((raw, "0"));
+        let is_number = |part: &str| part.parse::<u64>().is_ok();
+        let (millis, counter) = id.split_once('-').ok_or(InvalidCursor)?;
+        let partition = partition.parse().map(Partition).map_err(|_| InvalidCursor)?;
+        let sound = is_number(millis) && is_number(counter);
+        if sound { Ok(Self { id: id.to_owned(), partition }) } else { Err(InvalidCursor) }
+    }
+}
+
+/// Text that is no cursor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("must be a cursor that an earlier page gave")]
+pub struct InvalidCursor;
 
 /// A change to be made.
 #[derive(Clone, Debug)]
@@ -172,12 +251,12 @@ impl Commit {
         self.audit.outcome != AuditOutcome::Refused
     }
 
-    /// The partition that it is committed in.
+    /// Which of `partitions` it is committed in.
     #[must_use]
-    pub fn partition(&self) -> Partition {
+    pub fn partition(&self, partitions: Partitions) -> Partition {
         match &self.write {
-            Write::Customer(write) => write.key.partition(PARTITIONS),
-            Write::Nothing { customer: Some(key) } => key.partition(PARTITIONS),
+            Write::Customer(write) => partitions.of(&write.key),
+            Write::Nothing { customer: Some(key) } => partitions.of(key),
             Write::Key { .. } | Write::Nothing { customer: None } => Partition(0),
         }
     }
@@ -321,6 +400,14 @@ pub enum StoreError {
         /// What this version reads.
         known: u64,
     },
+    /// Another number of partitions than it has to have.
+    #[error("the store has {found} partitions and this instance expects {expected} (--partitions)")]
+    Partitions {
+        /// What was said, or what it had before.
+        expected: Partitions,
+        /// What the store says.
+        found: Partitions,
+    },
     /// An answer that says no, and will go on saying it until somebody changes a setting.
     #[error("the store refuses this instance: {0}")]
     Refused(String),
@@ -335,6 +422,8 @@ pub enum StoreError {
 /// A partition's newest state, as its meta tells it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Head {
+    /// How many partitions the store has.
+    pub partitions: Partitions,
     /// The store's history.
     pub epoch: Epoch,
     /// The newest revision.
@@ -446,9 +535,14 @@ macro_rules! each_reader {
 }
 
 impl SessionReader {
-    /// The newest state of a partition; nothing when the store has no history.
+    /// The newest state of each of `partitions`; nothing where the store has no history.
+    pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
+        each_reader!(self, reader => reader.heads(partitions).await)
+    }
+
+    /// The newest state of one partition; nothing when the store has no history.
     pub async fn head(&self, partition: Partition) -> Result<Option<Head>, StoreError> {
-        each_reader!(self, reader => reader.head(partition).await)
+        Ok(self.heads(&[partition]).await?.into_iter().flatten().next())
     }
 
     /// A page of the restricted set, from the start or from where the last one ended.

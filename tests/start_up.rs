@@ -53,6 +53,16 @@ mod refusals {
     }
 
     #[test]
+    fn another_number_of_partitions_than_the_stores_is_refused() {
+        let server = RedisServer::start(Flavor::Redis, Persistence::None);
+        let store = server.url();
+        let _first = Tollgate::start(&["--store", &store, "--partitions", "4"]);
+        let directory = tempfile::tempdir().unwrap();
+        let ended = refused(directory.path(), &["--store", &store, "--partitions", "8"]);
+        assert_says(&ended, 1, &["has 4 partitions", "expects 8", "--partitions"]);
+    }
+
+    #[test]
     fn a_socket_on_which_somebody_listens_is_left_to_them() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");

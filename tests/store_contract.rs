@@ -28,7 +28,7 @@ use support::{Flavor, Persistence, RedisServer};
 use tollgate::{
     clock::Clock,
     domain::{
-        AuditEntry, Change, Code, CustomerKey, Epoch, Kind, Partition, Private, Record,
+        AuditEntry, Change, Code, CustomerKey, Epoch, Kind, Partition, Partitions, Private, Record,
         RestrictionNote, Restrictions, Revision, Role, Source, Subject, Timestamp, Verb,
         audit::{AuditActor, AuditOutcome, StoredAudit},
         change::Act,
@@ -232,7 +232,7 @@ async fn a_refused_commit_does_not_use_up_its_idempotency_key(adapter: Adapter) 
 
 async fn a_session_hears_every_commit_in_order(adapter: Adapter) {
     let mut world = World::of(adapter).await;
-    let mut second = world.store.open_session().await.unwrap();
+    let mut second = world.store.open_session(&[Partition(0)]).await.unwrap();
     let mut told = Vec::new();
     for number in 0..30_u32 {
         let write = match number % 3 {
@@ -422,7 +422,7 @@ async fn every_audit_entry_is_chained_to_the_one_before_it(adapter: Adapter) {
         world.commit(Write::Nothing { customer: None }).await.unwrap();
     }
     let mut before = String::new();
-    for StoredAudit { id, revision, entry, chain } in
+    for StoredAudit { id, revision, entry, chain, .. } in
         world.audit(None, None, 100).await.iter().rev()
     {
         let sha256 = format::hex(&Sha256::digest(serde_json::to_string(entry).unwrap()));
@@ -505,14 +505,14 @@ async fn restricted_customers_are_listed_alone(adapter: Adapter) {
 async fn creation_happens_once(adapter: Adapter) {
     let place = Place::empty(adapter);
     let store = place.open();
-    let mut session = store.open_session().await.unwrap();
+    let mut session = store.open_session(&[Partition(0)]).await.unwrap();
     assert_eq!(session.reader.head(Partition(0)).await.unwrap(), None);
     assert!(store.read(&key("c1")).await.is_err());
     let early = store.commit(commit(put(&customer("c1", "")), writer(), None)).await;
     assert!(matches!(early, Err(CommitError::Epoch)), "{early:?}");
 
-    store.create(&epoch()).await.unwrap();
-    let again = store.create(&Epoch::parse("second").unwrap()).await;
+    store.create(&epoch(), Partitions::ONE).await.unwrap();
+    let again = store.create(&Epoch::parse("second").unwrap(), Partitions::ONE).await;
     assert!(matches!(again, Err(CreateError::Exists)), "{again:?}");
 
     let head = session.reader.head(Partition(0)).await.unwrap().unwrap();
@@ -746,8 +746,8 @@ impl World {
     async fn of(adapter: Adapter) -> Self {
         let place = Place::empty(adapter);
         let store = place.open();
-        store.create(&epoch()).await.unwrap();
-        let session = store.open_session().await.unwrap();
+        store.create(&epoch(), Partitions::ONE).await.unwrap();
+        let session = store.open_session(&[Partition(0)]).await.unwrap();
         Self { store, session, _place: place }
     }
 
@@ -812,7 +812,7 @@ impl World {
         before: Option<&str>,
         limit: usize,
     ) -> Vec<StoredAudit> {
-        let (customer, before) = (id.map(key), before.map(str::to_owned));
+        let (customer, before) = (id.map(key), before.map(|raw| raw.parse().unwrap()));
         self.store.audit(&AuditPage { customer, before, limit }).await.unwrap()
     }
 

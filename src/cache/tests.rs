@@ -16,6 +16,7 @@ fn cache() -> Cache {
     let clock = Clock::system();
     let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
     let cache = Cache::new(store, 100, Duration::from_millis(50), clock, Metrics::new());
+    cache.lay_out();
     cache.install(Partition(0), Arc::new(Picture::new(1, epoch())), watermark(1));
     cache
 }
@@ -67,12 +68,12 @@ fn read(revision: u64) -> Read {
 
 impl Cache {
     fn begin(&self) -> Ticket {
-        self.0.partitions[0].floors.lock().begin()
+        self.partition(Partition(0)).unwrap().floors.lock().begin()
     }
 
     fn end(&self, ticket: &Ticket, read: Read) -> Filled {
-        let filled = self.take(&customer(), ticket, read);
-        self.0.partitions[0].floors.lock().end(ticket);
+        let filled = self.take(self.partition(Partition(0)).unwrap(), &customer(), ticket, read);
+        self.partition(Partition(0)).unwrap().floors.lock().end(ticket);
         filled
     }
 

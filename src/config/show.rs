@@ -49,6 +49,7 @@ impl Config {
             store_password_file,
             store_create,
             key_prefix,
+            partitions,
             heartbeat,
             cache_capacity,
             check_listen,
@@ -85,6 +86,11 @@ impl Config {
             ),
             ("store_create", choice::STORE_CREATE.word(*store_create).to_owned()),
             ("key_prefix", key_prefix.clone()),
+            (
+                "partitions",
+                partitions
+                    .map_or_else(|| "what the store says, else 1".to_owned(), |it| it.to_string()),
+            ),
             ("heartbeat", spell_duration(*heartbeat)),
             ("cache_capacity", cache_capacity.to_string()),
             ("check_listen", check_listen.to_string()),

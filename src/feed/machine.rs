@@ -212,13 +212,13 @@ impl Machine {
     #[must_use]
     pub const fn phase(&self) -> &'static str {
         match self.phase {
-            Phase::Away => "disconnected",
+            Phase::Away => DISCONNECTED,
             Phase::Asking { .. } => "connecting",
             Phase::CatchingUp { .. } => CATCHING_UP,
-            Phase::Following => "following",
+            Phase::Following => FOLLOWING,
             Phase::Lost => "store_lost",
             Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => SNAPSHOT,
-            Phase::Uninitialised => "uninitialised",
+            Phase::Uninitialised => UNINITIALISED,
         }
     }
 
@@ -521,6 +521,12 @@ fn ahead(change: Change) -> Option<Act> {
     restricts.then_some(Act::ApplyAhead(change))
 }
 
+/// The word for having no session.
+pub const DISCONNECTED: &str = "disconnected";
+/// The word for hearing every change.
+pub const FOLLOWING: &str = "following";
+/// The word for waiting for somebody to create the store.
+pub const UNINITIALISED: &str = "uninitialised";
 /// The word for reading everything anew.
 pub const SNAPSHOT: &str = "snapshot";
 /// The word for reading what was missed.

@@ -5,9 +5,12 @@ mod keys;
 mod script;
 pub mod session;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use redis::{Client, RedisError, aio::MultiplexedConnection};
 
 use self::{
@@ -15,12 +18,12 @@ use self::{
     keys::Keys,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction,
-    PARTITIONS, Read, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Read,
+    Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
-    Customer, CustomerKey, Epoch, Partition, Private, Revision, audit::StoredAudit,
+    Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision, audit::StoredAudit,
 };
 
 /// One Redis or Valkey server.
@@ -29,9 +32,10 @@ pub struct Redis {
     client: Arc<Client>,
     keys: Keys,
     commands: Lazy,
-    /// The connection of the newest session. Fills read on it, so that they ask the very server
-    /// that the feed follows.
-    session: Arc<ArcSwapOption<MultiplexedConnection>>,
+    partitions: Arc<OnceLock<Partitions>>,
+    /// The connection of each partition's newest session. Fills read on it, so that they ask the
+    /// very server that the feed follows.
+    sessions: Arc<ArcSwap<BTreeMap<Partition, MultiplexedConnection>>>,
 }
 
 impl Redis {
@@ -43,16 +47,17 @@ impl Redis {
             commands: Lazy::new(Arc::clone(&client)),
             client,
             keys: Keys::new(key_prefix),
-            session: Arc::default(),
+            partitions: Arc::default(),
+            sessions: Arc::default(),
         })
     }
 
     /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
-        let session = self.session.load_full();
+        let partition = self.partitions().of(key);
+        let session = self.sessions.load().get(&partition).cloned();
         let no_session = || StoreError::Unreachable("there is no session".to_owned());
-        let mut connection = (*session.ok_or_else(no_session)?).clone();
-        let partition = key.partition(PARTITIONS);
+        let mut connection = session.ok_or_else(no_session)?;
         let mut transaction = redis::pipe();
         transaction.atomic().ignore_errors();
         transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
@@ -106,20 +111,28 @@ impl Redis {
     /// See [`super::Store::audit`].
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         let streams: Vec<_> = match &page.customer {
-            Some(key) => vec![self.keys.customer_audit(key.partition(PARTITIONS), key)],
-            None => partitions().map(|partition| self.keys.audit(partition)).collect(),
+            Some(key) => {
+                let partition = self.partitions().of(key);
+                vec![(partition, self.keys.customer_audit(partition, key))]
+            }
+            None => self.partitions().all().map(|it| (it, self.keys.audit(it))).collect(),
         };
-        let before = page.before.as_ref().map_or_else(|| "+".to_owned(), |id| format!("({id}"));
         let mut entries = Vec::new();
-        for stream in streams {
+        for (partition, stream) in streams {
+            let before = match &page.before {
+                None => "+".to_owned(),
+                Some(last) if partition <= last.partition => format!("({}", last.id),
+                Some(last) => last.id.clone(),
+            };
             let mut command = redis::cmd("XREVRANGE");
-            command.arg(stream).arg(&before).arg("-").arg("COUNT").arg(page.limit);
+            command.arg(stream).arg(before).arg("-").arg("COUNT").arg(page.limit);
             let found: Vec<(String, AuditFields)> = self.commands.ask(&command).await?;
             for (id, fields) in found {
-                entries.push(read_audit(id, &fields)?);
+                entries.push(read_audit(partition, id, &fields)?);
             }
         }
-        entries.sort_by_key(|entry| std::cmp::Reverse(format::id_order(&entry.id)));
+        let newest_first = |entry: &StoredAudit| std::cmp::Reverse(format::id_order(&entry.id));
+        entries.sort_by_key(|entry| (newest_first(entry), entry.partition));
         entries.truncate(page.limit);
         Ok(entries)
     }
@@ -127,18 +140,19 @@ impl Redis {
     /// See [`super::Store::commit`]. It is sent once: a connection that breaks leaves it open
     /// whether it happened, and somebody else may have acted on it since.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let invocation = script::commit(&self.keys, &commit)?;
+        let partition = commit.partition(self.partitions());
+        let invocation = script::commit(&self.keys, partition, &commit)?;
         let reply: Vec<String> = self.commands.ask(&invocation).await?;
         script::read_commit_reply(&reply)
     }
 
     /// See [`super::Store::create`].
-    pub async fn create(&self, epoch: &Epoch) -> Result<(), CreateError> {
+    pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
         if self.holds_any_key().await? && !self.has_history().await? {
             return Err(CreateError::NotEmpty);
         }
-        for partition in partitions().rev() {
-            let invocation = script::create(&self.keys, partition, epoch);
+        for partition in partitions.all().rev() {
+            let invocation = script::create(&self.keys, partition, partitions, epoch);
             let reply: Vec<String> = self.commands.ask(&invocation).await?;
             script::read_create_reply(&reply)?;
         }
@@ -146,17 +160,45 @@ impl Redis {
     }
 
     /// See [`super::Store::open_session`].
-    pub async fn open_session(&self) -> Result<Session, StoreError> {
-        let session = session::open(&self.client, &self.keys).await?;
+    pub async fn open_session(&self, partitions: &[Partition]) -> Result<Session, StoreError> {
+        let session = session::open(&self.client, &self.keys, partitions).await?;
         if let super::SessionReader::Redis(reader) = &session.reader {
-            self.session.store(Some(Arc::new(reader.connection())));
+            self.sessions.rcu(|sessions| {
+                let mut sessions = BTreeMap::clone(sessions);
+                sessions.extend(partitions.iter().map(|it| (*it, reader.connection())));
+                sessions
+            });
         }
         Ok(session)
     }
 
     /// See [`super::Store::forget_session`].
-    pub fn forget_session(&self) {
-        self.session.store(None);
+    pub fn forget_session(&self, partitions: &[Partition]) {
+        self.sessions.rcu(|sessions| {
+            let mut sessions = BTreeMap::clone(sessions);
+            sessions.retain(|partition, _| !partitions.contains(partition));
+            sessions
+        });
+    }
+
+    /// See [`super::Store::by_node`]. One server serves them all.
+    #[expect(clippy::unused_async, reason = "where partitions are is asked of the servers")]
+    pub async fn by_node(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<Vec<Partition>>, StoreError> {
+        Ok(vec![partitions.to_vec()])
+    }
+
+    /// See [`super::Store::partitions`].
+    #[must_use]
+    pub fn partitions(&self) -> Partitions {
+        self.partitions.get().copied().unwrap_or(Partitions::ONE)
+    }
+
+    /// See [`super::Store::lay_out`].
+    pub fn lay_out(&self, partitions: Partitions) {
+        self.partitions.get_or_init(|| partitions);
     }
 
     async fn has_history(&self) -> Result<bool, StoreError> {
@@ -185,7 +227,7 @@ impl Redis {
     /// The keys of one page, of all partitions together.
     async fn keys_in(&self, page: &CustomerPage) -> Result<Vec<CustomerKey>, StoreError> {
         let mut keys = Vec::new();
-        for partition in partitions() {
+        for partition in self.partitions().all() {
             keys.extend(self.keys_of(partition, page).await?);
         }
         keys.sort_by(|a, b| match page.direction {
@@ -239,7 +281,7 @@ impl Redis {
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
         for key in keys {
-            let partition = key.partition(PARTITIONS);
+            let partition = self.partitions().of(key);
             pipeline.cmd("GET").arg(self.keys.record(partition, key));
             pipeline.cmd("GET").arg(self.keys.private(partition, key));
         }
@@ -258,10 +300,6 @@ type MetaHead = (Option<String>, Option<u64>);
 type Answered<T> = Result<T, RedisError>;
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
-
-fn partitions() -> impl DoubleEndedIterator<Item = Partition> {
-    (0..PARTITIONS).map(Partition)
-}
 
 /// Whether the server answered, and what is at the key is not what it should be.
 fn is_the_keys_fault(error: &RedisError) -> bool {
@@ -288,10 +326,15 @@ fn assemble(
     Ok(Some(Customer { record, private }))
 }
 
-fn read_audit(id: String, fields: &AuditFields) -> Result<StoredAudit, StoreError> {
+fn read_audit(
+    partition: Partition,
+    id: String,
+    fields: &AuditFields,
+) -> Result<StoredAudit, StoreError> {
     let field =
         |name: &str| fields.get(name).ok_or_else(|| unexpected(format!("audit entry {id}")));
     Ok(StoredAudit {
+        partition,
         revision: Revision(field("rev")?.parse().map_err(unexpected)?),
         entry: serde_json::from_str(field("entry")?)
             .map_err(|error| format::malformed(format_args!("audit entry {id}"), &error))?,

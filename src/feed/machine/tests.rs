@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::domain::{Epoch, Subject};
+use crate::domain::{Epoch, Partitions, Subject};
 
 /// A store in miniature: one revision writes one of a few cells.
 #[derive(Clone, Debug)]
@@ -44,6 +44,7 @@ impl World {
     fn head(&self) -> Head {
         let newest = self.log.last().unwrap();
         Head {
+            partitions: Partitions::ONE,
             epoch: Epoch::parse(self.epoch).unwrap(),
             revision: newest.revision,
             log_id: newest.log_id.clone(),

@@ -7,19 +7,19 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     super::{
-        Commit, CommitError, Committed, CreateError, PARTITIONS, StoreError, Write,
+        Commit, CommitError, Committed, CreateError, StoreError, Write,
         format::{self, FORMAT, hex, unexpected},
     },
     keys::Keys,
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Revision, Subject};
+use crate::domain::{CustomerKey, Epoch, Partition, Partitions, Revision, Subject};
 
-/// Prepares the script that makes `commit`.
+/// Prepares the script that makes `commit` in `partition`.
 pub(super) fn commit(
     keys: &Keys,
+    partition: Partition,
     commit: &Commit,
 ) -> Result<ScriptInvocation<'static>, StoreError> {
-    let partition = commit.partition();
     let entry = serde_json::to_string(&commit.audit).map_err(unexpected)?;
     let entry_sha256 = hex(&Sha256::digest(&entry));
     let digests = commit.idempotency.as_ref();
@@ -123,6 +123,7 @@ pub(super) fn read_commit_reply(reply: &[String]) -> Result<Committed, CommitErr
 pub(super) fn create(
     keys: &Keys,
     partition: Partition,
+    partitions: Partitions,
     epoch: &Epoch,
 ) -> ScriptInvocation<'static> {
     let mut invocation = CREATE.prepare_invoke();
@@ -131,7 +132,7 @@ pub(super) fn create(
         .key(keys.log(partition))
         .arg(epoch.as_str())
         .arg(FORMAT)
-        .arg(PARTITIONS)
+        .arg(partitions.count())
         .arg(Subject::Created.to_log())
         .arg(keys.channel(partition));
     invocation

@@ -22,20 +22,23 @@ use super::{
     check_format,
     connection::{connect, store_error},
     keys::Keys,
-    partitions,
 };
 use crate::domain::{Change, Epoch, Partition, Revision, Subject};
 
-/// Connects, makes sure that this is a master, and subscribes to every partition.
-pub(super) async fn open(client: &Client, keys: &Keys) -> Result<Session, StoreError> {
+/// Connects, makes sure that this is a master, and subscribes to `partitions`.
+pub(super) async fn open(
+    client: &Client,
+    keys: &Keys,
+    partitions: &[Partition],
+) -> Result<Session, StoreError> {
     let (sender, pushes) = mpsc::channel(PUSHES_HELD);
     let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)) };
     let hear = move |push| ear.hear(&push);
     let mut connection = connect(client, Some(Box::new(hear))).await?;
     let reader = Reader { connection: connection.clone(), keys: keys.clone() };
     reader.require_master().await?;
-    for partition in partitions() {
-        let subscribed = connection.subscribe(keys.channel(partition)).await;
+    for partition in partitions {
+        let subscribed = connection.subscribe(keys.channel(*partition)).await;
         subscribed.map_err(|error| store_error(&error))?;
     }
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
@@ -51,18 +54,26 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// See [`SessionReader::head`].
-    pub async fn head(&self, partition: Partition) -> Result<Option<Head>, StoreError> {
+    /// See [`SessionReader::heads`].
+    pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
         let mut connection = self.connection.clone();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        pipeline.cmd("HMGET").arg(self.keys.meta(partition)).arg(HEAD_FIELDS);
         pipeline.cmd("ROLE");
+        for partition in partitions {
+            pipeline.cmd("HMGET").arg(self.keys.meta(*partition)).arg(HEAD_FIELDS);
+        }
         let answered = pipeline.query_async(&mut connection).await;
-        let (fields, role): (Answered<Vec<Option<String>>>, Answered<redis::Value>) =
+        let answered: Vec<Answered<redis::Value>> =
             answered.map_err(|error| store_error(&error))?;
-        check_master(role)?;
-        read_head(fields.map_err(|error| store_error(&error))?)
+        let mut answered = answered.into_iter();
+        check_master(answered.next().unwrap_or(Ok(redis::Value::Nil)))?;
+        answered
+            .map(|fields| {
+                let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
+                read_head(fields.map_err(|error| store_error(&error))?)
+            })
+            .collect()
     }
 
     /// See [`SessionReader::restricted_page`].
@@ -207,7 +218,7 @@ fn check_master(role: Answered<redis::Value>) -> Result<(), StoreError> {
 
 fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let fields: Result<[Option<String>; HEAD_FIELDS.len()], _> = fields.try_into();
-    let [epoch, revision, log_id, count, digest, format] =
+    let [epoch, revision, log_id, count, digest, format, partitions] =
         fields.map_err(|_| unexpected("an incomplete meta"))?;
     let Some(epoch) = epoch else { return Ok(None) };
     let number = |field: Option<String>| -> Result<u64, StoreError> {
@@ -216,6 +227,7 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     check_format(number(format)?)?;
     let digest = u64::from_str_radix(&digest.unwrap_or_default(), 16).map_err(unexpected)?;
     Ok(Some(Head {
+        partitions: partitions.unwrap_or_default().parse().map_err(unexpected)?,
         epoch: Epoch::parse(&epoch).map_err(unexpected)?,
         revision: Revision(number(revision)?),
         log_id: log_id.unwrap_or_default(),
@@ -224,8 +236,8 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
 }
 
 static ROLE_UNKNOWN_TOLD: AtomicBool = AtomicBool::new(false);
-const HEAD_FIELDS: &[&str; 6] =
-    &["epoch", "rev", "sid", "restricted_count", "restricted_digest", "format"];
+const HEAD_FIELDS: &[&str; 7] =
+    &["epoch", "rev", "sid", "restricted_count", "restricted_digest", "format", "partitions"];
 /// Never one big reply: it would hold up everybody else's.
 const PAGE: usize = 1000;
 /// More than this waiting means that this instance does not keep up; it catches up from the log.
