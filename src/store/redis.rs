@@ -2,10 +2,11 @@
 
 mod connection;
 mod keys;
+mod lease;
 mod script;
 pub mod session;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 use redis::{Client, RedisError, aio::MultiplexedConnection};
@@ -15,7 +16,7 @@ use self::{
     keys::Keys,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction,
+    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Lease,
     PARTITIONS, Read, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
@@ -143,6 +144,21 @@ impl Redis {
             script::read_create_reply(&reply)?;
         }
         Ok(())
+    }
+
+    /// See [`super::Store::hold_lease`].
+    pub async fn hold_lease(
+        &self,
+        lease: Lease,
+        holder: &str,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        self.commands.ask(&lease::hold(self.keys.lease(lease), holder, ttl)).await
+    }
+
+    /// See [`super::Store::release_lease`].
+    pub async fn release_lease(&self, lease: Lease, holder: &str) -> Result<(), StoreError> {
+        self.commands.ask(&lease::release(self.keys.lease(lease), holder)).await
     }
 
     /// See [`super::Store::open_session`].
