@@ -8,7 +8,7 @@ pub mod embedded;
 pub mod format;
 pub mod redis;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -73,6 +73,32 @@ impl Store {
         }
     }
 
+    /// Takes `lease` for `holder`, or renews it, for `ttl` from now: whether it has it then. One
+    /// that is not renewed lapses, and whoever asks next gets it.
+    ///
+    /// It keeps two instances from doing the same work, and fences nothing: who was stopped for
+    /// longer than `ttl` has to look at its own clock before it goes on. A store in one process
+    /// grants every lease.
+    pub async fn hold_lease(
+        &self,
+        lease: Lease,
+        holder: &str,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(true),
+            Self::Redis(store) => store.hold_lease(lease, holder, ttl).await,
+        }
+    }
+
+    /// Gives `lease` back, if `holder` has it.
+    pub async fn release_lease(&self, lease: Lease, holder: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.release_lease(lease, holder).await,
+        }
+    }
+
     /// How many partitions it has: one until it is [laid out](Self::lay_out).
     #[must_use]
     pub fn partitions(&self) -> Partitions {
@@ -119,6 +145,15 @@ impl Store {
             Self::Redis(store) => store.open_session(partitions).await,
         }
     }
+}
+
+/// What only one instance at a time may do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Lease {
+    /// Apply what foreign writers say, and take away what has lapsed.
+    Ingest,
+    /// Write back what a partition forgot.
+    Recovery(Partition),
 }
 
 /// What a fill reads.

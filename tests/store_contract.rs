@@ -36,7 +36,7 @@ use tollgate::{
     },
     store::{
         Among, AuditPage, Census, Commit, CommitError, Committed, CreateError, CustomerPage,
-        CustomerWrite, Direction, Head, Idempotency, Push, RestrictedEntry, Session, Store,
+        CustomerWrite, Direction, Head, Idempotency, Lease, Push, RestrictedEntry, Session, Store,
         StoredRecord, Write, Writer, embedded::Embedded, format, redis::Redis,
     },
 };
@@ -90,6 +90,8 @@ promises! {
     creation_happens_once
     two_concurrent_writers_never_lose_an_update
     keys_are_stored_and_revoked_and_heard_by_sessions
+    a_lease_has_one_holder_who_renews_it_and_gives_it_back
+    a_lease_that_is_not_renewed_goes_to_who_asks_next
     any_sequence_of_commits_leaves_what_a_model_predicts
 }
 
@@ -573,6 +575,36 @@ async fn keys_are_stored_and_revoked_and_heard_by_sessions(adapter: Adapter) {
     assert_eq!(heard[2], Subject::Key { id: "k1".to_owned(), stored: carol });
 }
 
+async fn a_lease_has_one_holder_who_renews_it_and_gives_it_back(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let hold = |lease, holder| world.store.hold_lease(lease, holder, Duration::from_mins(1));
+    for lease in [Lease::Ingest, Lease::Recovery(Partition(0))] {
+        assert!(hold(lease, "a").await.unwrap());
+        assert!(hold(lease, "a").await.unwrap());
+        assert_eq!(hold(lease, "b").await.unwrap(), adapter.is_one_process());
+
+        // Who does not have it gives nothing back.
+        world.store.release_lease(lease, "b").await.unwrap();
+        assert_eq!(hold(lease, "b").await.unwrap(), adapter.is_one_process());
+        world.store.release_lease(lease, "a").await.unwrap();
+        assert!(hold(lease, "b").await.unwrap());
+    }
+}
+
+async fn a_lease_that_is_not_renewed_goes_to_who_asks_next(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let ttl = Duration::from_millis(200);
+    let hold = |holder| world.store.hold_lease(Lease::Ingest, holder, ttl);
+    assert!(hold("a").await.unwrap());
+    let taken = async {
+        while !hold("b").await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(5), taken).await.unwrap();
+    assert_eq!(hold("a").await.unwrap(), adapter.is_one_process());
+}
+
 async fn any_sequence_of_commits_leaves_what_a_model_predicts(adapter: Adapter) {
     let world = RefCell::new(World::of(adapter).await);
     let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
@@ -698,6 +730,16 @@ enum Adapter {
     RedisSocket,
     RedisTcp,
     Valkey,
+}
+
+impl Adapter {
+    /// Whether nobody else can have the store, so that every lease is granted.
+    fn is_one_process(self) -> bool {
+        match self {
+            Self::Memory | Self::File => true,
+            Self::RedisSocket | Self::RedisTcp | Self::Valkey => false,
+        }
+    }
 }
 
 /// Where a store lives as long as its test does.

@@ -2,12 +2,14 @@
 
 mod connection;
 mod keys;
+mod lease;
 mod script;
 pub mod session;
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -18,8 +20,8 @@ use self::{
     keys::Keys,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Read,
-    Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Lease,
+    Read, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -157,6 +159,21 @@ impl Redis {
             script::read_create_reply(&reply)?;
         }
         Ok(())
+    }
+
+    /// See [`super::Store::hold_lease`].
+    pub async fn hold_lease(
+        &self,
+        lease: Lease,
+        holder: &str,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        self.commands.ask(&lease::hold(self.keys.lease(lease), holder, ttl)).await
+    }
+
+    /// See [`super::Store::release_lease`].
+    pub async fn release_lease(&self, lease: Lease, holder: &str) -> Result<(), StoreError> {
+        self.commands.ask(&lease::release(self.keys.lease(lease), holder)).await
     }
 
     /// See [`super::Store::open_session`].

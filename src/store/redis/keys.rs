@@ -1,7 +1,10 @@
 //! The names of the keys. All keys of a partition share a hash tag, so that one script may touch
 //! them on a cluster too.
 
-use crate::domain::{CustomerKey, Partition};
+use crate::{
+    domain::{CustomerKey, Partition},
+    store::Lease,
+};
 
 /// Names keys under one prefix.
 #[derive(Clone, Debug)]
@@ -62,6 +65,14 @@ impl Keys {
     /// Operators' keys live in the first partition.
     pub(super) fn operators(&self) -> String {
         self.name(Partition(0), "keys")
+    }
+
+    /// The ingest lease lives in the first partition, a recovery lease in the one it is for.
+    pub(super) fn lease(&self, lease: Lease) -> String {
+        match lease {
+            Lease::Ingest => self.name(Partition(0), "ingest"),
+            Lease::Recovery(partition) => self.name(partition, "recovery"),
+        }
     }
 
     pub(super) fn channel(&self, partition: Partition) -> String {
