@@ -2,17 +2,22 @@
 
 mod connection;
 mod keys;
+mod role;
 mod script;
 pub mod session;
+mod settings;
+mod topology;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use redis::{Client, RedisError, aio::MultiplexedConnection};
+use redis::{RedisError, aio::MultiplexedConnection};
 
+pub use self::settings::{Login, Server, Servers, Settings};
 use self::{
     connection::{Lazy, store_error},
     keys::Keys,
+    topology::Topology,
 };
 use super::{
     Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction,
@@ -23,10 +28,10 @@ use crate::domain::{
     Customer, CustomerKey, Epoch, Partition, Private, Revision, audit::StoredAudit,
 };
 
-/// One Redis or Valkey server.
+/// A store in Redis or Valkey.
 #[derive(Clone, Debug)]
 pub struct Redis {
-    client: Arc<Client>,
+    topology: Arc<Topology>,
     keys: Keys,
     commands: Lazy,
     /// The connection of the newest session. Fills read on it, so that they ask the very server
@@ -35,14 +40,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Prepares the adapter for the server at `url`; nothing is sent yet. `password` stands in
-    /// for one that `url` does not carry.
-    pub fn open(url: &str, password: Option<&str>, key_prefix: &str) -> Result<Self, StoreError> {
-        let client = Arc::new(connection::client(url, password)?);
+    /// Prepares the adapter; nothing is sent yet.
+    pub fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let topology = Arc::new(Topology::new(settings)?);
         Ok(Self {
-            commands: Lazy::new(Arc::clone(&client)),
-            client,
-            keys: Keys::new(key_prefix),
+            commands: Lazy::new(Arc::clone(&topology), Partition(0)),
+            topology,
+            keys: Keys::new(&settings.key_prefix),
             session: Arc::default(),
         })
     }
@@ -147,7 +151,7 @@ impl Redis {
 
     /// See [`super::Store::open_session`].
     pub async fn open_session(&self) -> Result<Session, StoreError> {
-        let session = session::open(&self.client, &self.keys).await?;
+        let session = session::open(&self.topology, &self.keys).await?;
         if let super::SessionReader::Redis(reader) = &session.reader {
             self.session.store(Some(Arc::new(reader.connection())));
         }
