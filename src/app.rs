@@ -2,6 +2,7 @@
 
 mod first_key;
 mod ports;
+mod store;
 
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
 
@@ -14,17 +15,16 @@ use self::ports::Ports;
 use crate::{
     cache::{Cache, keyring::Keyring},
     clock::Clock,
-    config::{self, Config, ConfigError, StoreCreate, StoreUrl},
+    config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
-    domain::Partition,
-    feed::{Creation, Feed, FeedStatus, require_partitions},
+    feed::{Creation, Feed, FeedStatus},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
         serve::{Socket, serve as serve_http},
     },
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
-    store::{Store, StoreError, embedded::Embedded, redis::Redis},
+    store::{Store, StoreError},
     telemetry::{self, Metrics, TelemetryError},
 };
 
@@ -91,7 +91,7 @@ impl App {
     async fn build(config: &Config) -> Result<Self, ServeError> {
         let prometheus = telemetry::install_metrics()?;
         let (clock, metrics) = (Clock::system(), Metrics::new());
-        let store = open_store(config, &clock).await?;
+        let store = store::open(config, &clock).await?;
         let is_own = matches!(store, Store::Embedded(_));
         let capacity = config.cache_capacity.get();
         let cache = Cache::new(
@@ -161,41 +161,6 @@ impl App {
         };
         let makes_first_key = is_own && admin_token.is_none();
         Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key })
-    }
-}
-
-/// Opens the store. One that says no, and will go on saying it, is refused now; one that does not
-/// answer may do so later.
-async fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError> {
-    let store = match &config.store {
-        StoreUrl::File(path) => {
-            Store::Embedded(Embedded::open(&config.data_dir.join(path), clock.clone())?)
-        }
-        StoreUrl::Memory => Store::Embedded(Embedded::in_memory(clock.clone())?),
-        StoreUrl::Redis(url) => {
-            let password = config.store_password()?;
-            let password = password.as_ref().map(config::Secret::expose);
-            Store::Redis(Redis::open(url.expose(), password, &config.key_prefix)?)
-        }
-    };
-    let head = match store.open_session(&[Partition(0)]).await {
-        Ok(session) => session.reader.head(Partition(0)).await,
-        Err(error) => Err(error),
-    };
-    let asked = head.and_then(|head| match head {
-        Some(head) => require_partitions(config.partitions, head.partitions).map(drop),
-        None => Ok(()),
-    });
-    match asked {
-        Err(error @ StoreError::Refused(_)) => Err(ServeError::StoreRefuses(error)),
-        Err(error @ (StoreError::NewerFormat { .. } | StoreError::Partitions { .. })) => {
-            Err(error.into())
-        }
-        Err(error) => {
-            tracing::warn!(%error, "The store does not answer yet; it is asked again: {error}");
-            Ok(store)
-        }
-        Ok(()) => Ok(store),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod choice;
 mod duration;
+mod redis_url;
 mod rules;
 mod secret;
 mod show;
@@ -22,10 +23,11 @@ use clap::{Args, builder::BoolishValueParser};
 
 pub use choice::{DisabledBilling, OperatorPlaintext, StoreCreate};
 pub use duration::{InvalidDuration, parse_duration};
+pub use redis_url::{Host, RedisLogin, RedisServers, RedisUrl};
 pub use rules::ConfigError;
 pub use secret::Secret;
 pub use show::{Setting, Shown};
-pub use store_url::{InvalidStoreUrl, RedisUrl, StoreUrl};
+pub use store_url::{InvalidStoreUrl, StoreUrl};
 pub use value::{HeaderName, OrOff, SocketMode};
 
 use crate::{
@@ -243,10 +245,16 @@ impl Config {
         }
     }
 
-    /// The store's password, from its file.
+    /// The store's password, from its file, or from its URL.
     pub fn store_password(&self) -> Result<Option<Secret>, ConfigError> {
         let path = self.store_password_file.as_deref();
-        path.map(|path| Secret::from_file("--store-password-file", path)).transpose()
+        let file = path.map(|path| Secret::from_file("--store-password-file", path)).transpose()?;
+        let StoreUrl::Redis(RedisUrl { login, .. }) = &self.store else { return Ok(file) };
+        match (file, &login.password) {
+            (Some(_), Some(_)) => Err(ConfigError::StorePasswordTwice),
+            (None, None) if login.user.is_some() => Err(ConfigError::StorePasswordMissing),
+            (file, in_url) => Ok(file.or_else(|| in_url.clone())),
+        }
     }
 }
 

@@ -37,7 +37,10 @@ use tollgate::{
     store::{
         Among, AuditPage, Census, Commit, CommitError, Committed, CreateError, CustomerPage,
         CustomerWrite, Direction, Head, Idempotency, Lease, Push, RestrictedEntry, Session, Store,
-        StoredRecord, Write, Writer, embedded::Embedded, format, redis::Redis,
+        StoredRecord, Write, Writer,
+        embedded::Embedded,
+        format,
+        redis::{Redis, Settings},
     },
 };
 
@@ -747,19 +750,21 @@ impl Adapter {
 enum Place {
     Memory,
     Directory(TempDir),
-    Url(String, #[expect(dead_code, reason = "it is killed when it is dropped")] RedisServer),
+    Server(Settings, #[expect(dead_code, reason = "it is killed when it is dropped")] RedisServer),
 }
 
 impl Place {
     fn empty(adapter: Adapter) -> Self {
         let start = |flavor| RedisServer::start(flavor, Persistence::None);
-        let at = |url: fn(&RedisServer) -> String, server| Self::Url(url(&server), server);
+        let at = |settings: fn(&RedisServer) -> Settings, server| {
+            Self::Server(settings(&server), server)
+        };
         match adapter {
             Adapter::Memory => Self::Memory,
             Adapter::File => Self::Directory(tempfile::tempdir().unwrap()),
-            Adapter::RedisSocket => at(RedisServer::url, start(Flavor::Redis)),
-            Adapter::RedisTcp => at(RedisServer::tcp_url, start(Flavor::Redis)),
-            Adapter::Valkey => at(RedisServer::url, start(Flavor::Valkey)),
+            Adapter::RedisSocket => at(RedisServer::settings, start(Flavor::Redis)),
+            Adapter::RedisTcp => at(RedisServer::tcp_settings, start(Flavor::Redis)),
+            Adapter::Valkey => at(RedisServer::settings, start(Flavor::Valkey)),
         }
     }
 
@@ -771,7 +776,7 @@ impl Place {
                 let path = directory.path().join("tollgate.redb");
                 Store::Embedded(Embedded::open(&path, clock).unwrap())
             }
-            Self::Url(url, _) => Store::Redis(Redis::open(url, None, "tollgate").unwrap()),
+            Self::Server(settings, _) => Store::Redis(Redis::open(settings).unwrap()),
         }
     }
 }

@@ -121,6 +121,14 @@ pub enum ConfigError {
     /// A limit below the mark.
     #[error("--stale-limit must not be shorter than --max-staleness")]
     StaleLimit,
+    /// A user who cannot log in.
+    #[error(
+        "--store names a user and no password; put it into the URL or into --store-password-file"
+    )]
+    StorePasswordMissing,
+    /// Two passwords.
+    #[error("--store holds a password and --store-password-file another; give one of them")]
+    StorePasswordTwice,
     /// A duration of nothing.
     #[error("{0} must be longer than zero")]
     Zero(&'static str),

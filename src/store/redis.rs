@@ -3,8 +3,11 @@
 mod connection;
 mod keys;
 mod lease;
+mod role;
 mod script;
 pub mod session;
+mod settings;
+mod topology;
 
 use std::{
     collections::BTreeMap,
@@ -13,11 +16,13 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use redis::{Client, RedisError, aio::MultiplexedConnection};
+use redis::{RedisError, aio::MultiplexedConnection};
 
+pub use self::settings::{Login, Server, Servers, Settings};
 use self::{
     connection::{Lazy, store_error},
     keys::Keys,
+    topology::Topology,
 };
 use super::{
     Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Lease,
@@ -28,10 +33,10 @@ use crate::domain::{
     Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision, audit::StoredAudit,
 };
 
-/// One Redis or Valkey server.
+/// A store in Redis or Valkey.
 #[derive(Clone, Debug)]
 pub struct Redis {
-    client: Arc<Client>,
+    topology: Arc<Topology>,
     keys: Keys,
     commands: Lazy,
     partitions: Arc<OnceLock<Partitions>>,
@@ -41,14 +46,13 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Prepares the adapter for the server at `url`; nothing is sent yet. `password` stands in
-    /// for one that `url` does not carry.
-    pub fn open(url: &str, password: Option<&str>, key_prefix: &str) -> Result<Self, StoreError> {
-        let client = Arc::new(connection::client(url, password)?);
+    /// Prepares the adapter; nothing is sent yet.
+    pub fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let topology = Arc::new(Topology::new(settings)?);
         Ok(Self {
-            commands: Lazy::new(Arc::clone(&client)),
-            client,
-            keys: Keys::new(key_prefix),
+            commands: Lazy::new(Arc::clone(&topology), Partition(0)),
+            topology,
+            keys: Keys::new(&settings.key_prefix),
             partitions: Arc::default(),
             sessions: Arc::default(),
         })
@@ -178,7 +182,7 @@ impl Redis {
 
     /// See [`super::Store::open_session`].
     pub async fn open_session(&self, partitions: &[Partition]) -> Result<Session, StoreError> {
-        let session = session::open(&self.client, &self.keys, partitions).await?;
+        let session = session::open(&self.topology, &self.keys, partitions).await?;
         if let super::SessionReader::Redis(reader) = &session.reader {
             self.sessions.rcu(|sessions| {
                 let mut sessions = BTreeMap::clone(sessions);

@@ -15,6 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tollgate::store::redis::{Login, Server, Servers, Settings};
 
 /// Which server it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -68,6 +69,16 @@ impl RedisServer {
     /// Where it listens, on the port.
     pub(crate) fn tcp_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// What a store on it is opened with: at its unix socket, without a password.
+    pub(crate) fn settings(&self) -> Settings {
+        settings_at(Servers::Socket(socket_in(self.directory.path())))
+    }
+
+    /// The same, at its port.
+    pub(crate) fn tcp_settings(&self) -> Settings {
+        settings_at(Servers::Single(Server { host: "127.0.0.1".to_owned(), port: self.port }))
     }
 
     /// Ends it as a crash does.
@@ -194,6 +205,11 @@ fn answers(socket: &Path) -> bool {
         Ok::<_, std::io::Error>(answer == *b"+PONG")
     };
     ask().unwrap_or(false)
+}
+
+fn settings_at(servers: Servers) -> Settings {
+    let (login, key_prefix) = (Login::default(), "tollgate".to_owned());
+    Settings { servers, login, database: 0, key_prefix }
 }
 
 fn socket_in(directory: &Path) -> PathBuf {

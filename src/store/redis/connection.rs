@@ -4,23 +4,37 @@ use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, ErrorKind, FromRedisValue,
-    IntoConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError,
-    ScriptInvocation, ServerErrorKind,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
+    IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo,
+    RedisError, ScriptInvocation, ServerErrorKind,
     aio::{AsyncPushSender, MultiplexedConnection, SendError},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
-use crate::store::StoreError;
+use super::{
+    settings::{Server, Servers, Settings},
+    topology::Topology,
+};
+use crate::{domain::Partition, store::StoreError};
 
 /// Where the server is, and how to speak to it: RESP3, no delay, and a half-open socket noticed
 /// within seconds. Keepalive alone fails while a request is unacknowledged and the user timeout
 /// alone fails when idle; both together notice.
-pub(super) fn client(url: &str, password: Option<&str>) -> Result<Client, StoreError> {
-    let info = url.into_connection_info().map_err(|error| refused(&error))?;
-    let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    if let Some(password) = password {
-        settings = settings.set_password(password);
+pub(super) fn client(settings: &Settings) -> Result<Client, StoreError> {
+    let address = match &settings.servers {
+        Servers::Single(Server { host, port }) => ConnectionAddr::Tcp(host.clone(), *port),
+        Servers::Socket(path) => ConnectionAddr::Unix(path.clone()),
+    };
+    // The library's greeting beside `HELLO` is for nobody, and takes a right of its own.
+    let mut speech = RedisConnectionInfo::default()
+        .set_protocol(ProtocolVersion::RESP3)
+        .set_skip_set_lib_name()
+        .set_db(settings.database.into());
+    if let Some(user) = &settings.login.user {
+        speech = speech.set_username(user);
+    }
+    if let Some(password) = &settings.login.password {
+        speech = speech.set_password(password);
     }
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(1))
@@ -30,22 +44,21 @@ pub(super) fn client(url: &str, password: Option<&str>) -> Result<Client, StoreE
         .set_nodelay(true)
         .set_keepalive(keepalive)
         .set_user_timeout(Duration::from_secs(3));
-    let info: ConnectionInfo = info.set_redis_settings(settings).set_tcp_settings(tcp);
-    Client::open(info).map_err(|error| refused(&error))
+    let info = address.into_connection_info().map_err(|error| refused(&error))?;
+    Client::open(info.set_redis_settings(speech).set_tcp_settings(tcp))
+        .map_err(|error| refused(&error))
 }
 
 /// Connects once. `pushes` hears what the server sends unasked.
 pub(super) async fn connect(
     client: &Client,
-    pushes: Option<Box<dyn AsyncPushSender>>,
+    pushes: impl AsyncPushSender,
 ) -> Result<MultiplexedConnection, StoreError> {
-    let mut config = AsyncConnectionConfig::new()
+    let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
         .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_pipeline_buffer_size(1024);
-    if let Some(pushes) = pushes {
-        config = config.set_push_sender(move |push| pushes.send(push));
-    }
+        .set_pipeline_buffer_size(1024)
+        .set_push_sender(pushes);
     let connected = client.get_multiplexed_async_connection_with_config(&config);
     // A hung server accepts and never answers the greeting, which no timeout of the library's
     // covers as a whole.
@@ -58,7 +71,8 @@ pub(super) async fn connect(
 /// A connection that is made when it is needed, and forgotten as soon as it breaks.
 #[derive(Clone, Debug)]
 pub(super) struct Lazy {
-    client: Arc<Client>,
+    topology: Arc<Topology>,
+    partition: Partition,
     current: Arc<Mutex<Current>>,
 }
 
@@ -70,8 +84,9 @@ struct Current {
 }
 
 impl Lazy {
-    pub(super) fn new(client: Arc<Client>) -> Self {
-        Self { client, current: Arc::default() }
+    /// A connection to the master of `partition`.
+    pub(super) fn new(topology: Arc<Topology>, partition: Partition) -> Self {
+        Self { topology, partition, current: Arc::default() }
     }
 
     /// Asks `question` on the connection, once. One that did not answer in time is not asked
@@ -100,16 +115,18 @@ impl Lazy {
             current.number
         };
         // The server's end of it is heard of at once, and not when it is next used.
-        let held = Arc::downgrade(&self.current);
-        let hear = move |push: PushInfo| {
-            if push.kind == PushKind::Disconnection
-                && let Some(held) = held.upgrade()
-            {
-                held.lock().forget(number);
+        let connected = self.topology.connect(self.partition, || {
+            let held = Arc::downgrade(&self.current);
+            move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection
+                    && let Some(held) = held.upgrade()
+                {
+                    held.lock().forget(number);
+                }
+                Ok::<(), SendError>(())
             }
-            Ok::<(), SendError>(())
-        };
-        let connection = connect(&self.client, Some(Box::new(hear))).await?;
+        });
+        let connection = connected.await?;
         let mut current = self.current.lock();
         if current.number == number {
             current.connection = Some(connection.clone());

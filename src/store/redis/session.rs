@@ -5,11 +5,9 @@
 //! after 15 s of outage and re-attaches to a stale master over Sentinel, the second hangs for
 //! ever on a hung server (each was observed with redis-rs 1.8).
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::Mutex;
 use redis::{
-    Client, FromRedisValue as _, PushInfo, PushKind,
+    FromRedisValue as _, PushInfo, PushKind,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::sync::mpsc;
@@ -20,27 +18,34 @@ use super::{
         format::{self, unexpected},
     },
     check_format,
-    connection::{connect, store_error},
+    connection::store_error,
     keys::Keys,
+    role::check_master,
+    topology::Topology,
 };
 use crate::domain::{Change, Epoch, Partition, Revision, Subject};
 
-/// Connects, makes sure that this is a master, and subscribes to `partitions`.
+/// Connects to the master of `partitions`, and subscribes to them.
 pub(super) async fn open(
-    client: &Client,
+    topology: &Topology,
     keys: &Keys,
     partitions: &[Partition],
 ) -> Result<Session, StoreError> {
-    let (sender, pushes) = mpsc::channel(PUSHES_HELD);
-    let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)) };
-    let hear = move |push| ear.hear(&push);
-    let mut connection = connect(client, Some(Box::new(hear))).await?;
-    let reader = Reader { connection: connection.clone(), keys: keys.clone() };
-    reader.require_master().await?;
+    let mut heard = None;
+    let first = partitions.first().copied().unwrap_or_default();
+    let connected = topology.connect(first, || {
+        let (sender, pushes) = mpsc::channel(PUSHES_HELD);
+        heard = Some(pushes);
+        let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)) };
+        move |push| ear.hear(&push)
+    });
+    let mut connection = connected.await?;
+    let pushes = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
     for partition in partitions {
         let subscribed = connection.subscribe(keys.channel(*partition)).await;
         subscribed.map_err(|error| store_error(&error))?;
     }
+    let reader = Reader { connection, keys: keys.clone() };
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
@@ -136,11 +141,6 @@ impl Reader {
     pub(super) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
     }
-
-    async fn require_master(&self) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
-        check_master(redis::cmd("ROLE").query_async(&mut connection).await)
-    }
 }
 
 /// Turns what the server sends unasked into pushes. Ends the session when it cannot: a change
@@ -189,33 +189,6 @@ impl Ear {
     }
 }
 
-/// A replica is no store: it may be behind, and it takes no writes. A role that may not be asked
-/// for is not known.
-fn check_master(role: Answered<redis::Value>) -> Result<(), StoreError> {
-    let role = match role {
-        Ok(redis::Value::Array(parts)) => {
-            parts.first().and_then(|name| String::from_redis_value_ref(name).ok())
-        }
-        Ok(_) => None,
-        Err(error) if error.code() == Some("NOPERM") => None,
-        Err(error) => return Err(store_error(&error)),
-    };
-    match role.as_deref() {
-        Some("master") => Ok(()),
-        Some(other) => {
-            Err(StoreError::Unreachable(format!("the server is a {other}, not a master")))
-        }
-        None => {
-            if !ROLE_UNKNOWN_TOLD.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "The store's user may not ask for ROLE, so a replica would go unnoticed"
-                );
-            }
-            Ok(())
-        }
-    }
-}
-
 fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let fields: Result<[Option<String>; HEAD_FIELDS.len()], _> = fields.try_into();
     let [epoch, revision, log_id, count, digest, format, partitions] =
@@ -235,7 +208,6 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     }))
 }
 
-static ROLE_UNKNOWN_TOLD: AtomicBool = AtomicBool::new(false);
 const HEAD_FIELDS: &[&str; 7] =
     &["epoch", "rev", "sid", "restricted_count", "restricted_digest", "format", "partitions"];
 /// Never one big reply: it would hold up everybody else's.

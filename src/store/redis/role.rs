@@ -1,0 +1,44 @@
+//! Whether a server is a master. A replica is no store: it may be behind, and it takes no writes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::{FromRedisValue as _, RedisError, Value, aio::MultiplexedConnection};
+
+use super::connection::store_error;
+use crate::store::StoreError;
+
+/// Asks the server for its role, and refuses any but a master's.
+pub(super) async fn require_master(
+    connection: &mut MultiplexedConnection,
+) -> Result<(), StoreError> {
+    check_master(redis::cmd("ROLE").query_async(connection).await)
+}
+
+/// Refuses the answer to `ROLE` of any server but a master. A role that may not be asked for is
+/// not known.
+pub(super) fn check_master(role: Result<Value, RedisError>) -> Result<(), StoreError> {
+    let role = match role {
+        Ok(Value::Array(parts)) => {
+            parts.first().and_then(|name| String::from_redis_value_ref(name).ok())
+        }
+        Ok(_) => None,
+        Err(error) if error.code() == Some("NOPERM") => None,
+        Err(error) => return Err(store_error(&error)),
+    };
+    match role.as_deref() {
+        Some("master") => Ok(()),
+        Some(other) => {
+            Err(StoreError::Unreachable(format!("the server is a {other}, not a master")))
+        }
+        None => {
+            if !ROLE_UNKNOWN_TOLD.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "The store's user may not ask for ROLE, so a replica would go unnoticed"
+                );
+            }
+            Ok(())
+        }
+    }
+}
+
+static ROLE_UNKNOWN_TOLD: AtomicBool = AtomicBool::new(false);
