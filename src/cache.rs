@@ -333,7 +333,10 @@ impl Cache {
                     self.0.recent.forget(customer, position);
                 }
             }
-            Subject::Created | Subject::Key { .. } => floor(None),
+            Subject::Conflict { .. }
+            | Subject::Created
+            | Subject::Key { .. }
+            | Subject::Succeeded => floor(None),
         }
         if let Some(entry) = lifted {
             picture.offer(entry);

@@ -319,9 +319,10 @@ impl From<CommitError> for ActError {
             CommitError::Conflict => Self::Refused(Refusal::KeptChanging),
             CommitError::IdempotencyKeyReused => Self::Refused(Refusal::KeyReused),
             CommitError::Store(error) => Self::Store(error),
-            CommitError::Behind | CommitError::Epoch | CommitError::RestrictedLost => {
-                Self::StoreLost(error.to_string())
-            }
+            CommitError::Behind
+            | CommitError::Epoch
+            | CommitError::Lost(_)
+            | CommitError::RestrictedLost => Self::StoreLost(error.to_string()),
             CommitError::WrongType(_) => Self::Store(StoreError::Unexpected(error.to_string())),
         }
     }

@@ -175,7 +175,9 @@ async fn create(store: Store, metrics: Metrics, partitions: Partitions) -> Resul
         }
         Err(CreateError::Exists) => Ok(()),
         Err(CreateError::Store(error)) => Err(error),
-        Err(error @ CreateError::NotEmpty) => Err(StoreError::Unexpected(error.to_string())),
+        Err(error @ (CreateError::Lost(_) | CreateError::NotEmpty)) => {
+            Err(StoreError::Unexpected(error.to_string()))
+        }
     }
 }
 

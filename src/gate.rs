@@ -398,6 +398,8 @@ mod tests {
                 since: None,
                 until: None,
                 at: None,
+                exact: false,
+                recovers: None,
             },
         };
         let name = "alice".to_owned();

@@ -927,6 +927,8 @@ fn customer(id: &str, restrictions: &str) -> CustomerWrite {
             since: None,
             until: None,
             at: None,
+            exact: false,
+            recovers: None,
         },
     }
 }
@@ -947,6 +949,7 @@ fn commit(write: Write, writer: Writer, idempotency: Option<Idempotency>) -> Com
 fn audit_of(write: &Write) -> AuditEntry {
     let subject = match write {
         Write::Customer(write) => write.key.to_string(),
+        Write::Conflict { forgotten, .. } => forgotten.to_string(),
         Write::Key { id, .. } => id.clone(),
         Write::Nothing { customer } => {
             customer.as_ref().map_or_else(String::new, ToString::to_string)

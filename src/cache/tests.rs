@@ -49,6 +49,8 @@ fn change(revision: u64, entitlements_changed: bool) -> Change {
         since: None,
         until: None,
         at: None,
+        exact: false,
+        recovers: None,
     };
     let restrictions = restrictions(revision);
     let changed = CustomerChange { key: customer(), restrictions, entitlements_changed, act };

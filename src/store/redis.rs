@@ -7,6 +7,7 @@ mod role;
 mod script;
 pub mod session;
 mod settings;
+mod succession;
 mod topology;
 
 use std::{

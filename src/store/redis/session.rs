@@ -5,6 +5,8 @@
 //! after 15 s of outage and re-attaches to a stale master over Sentinel, the second hangs for
 //! ever on a hung server (each was observed with redis-rs 1.8).
 
+use std::collections::HashMap;
+
 use parking_lot::Mutex;
 use redis::{
     FromRedisValue as _, PushInfo, PushKind,
@@ -23,7 +25,7 @@ use super::{
     role::check_master,
     topology::Topology,
 };
-use crate::domain::{Change, Epoch, Partition, Revision, Subject};
+use crate::domain::{Change, Epoch, Lineage, Partition, Revision, Subject};
 
 /// Connects to the master of `partitions`, and subscribes to them.
 pub(super) async fn open(
@@ -113,21 +115,9 @@ impl Reader {
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let mut connection = self.connection.clone();
-        let found: Vec<(String, std::collections::HashMap<String, String>)> = redis::cmd("XRANGE")
-            .arg(self.keys.log(partition))
-            .arg(if from.is_empty() { "-" } else { from })
-            .arg("+")
-            .arg("COUNT")
-            .arg(count)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| store_error(&error))?;
-        // An entry without a revision is not ours; the revisions tell whether one of ours is gone.
-        let change = |(log_id, fields): (String, std::collections::HashMap<String, String>)| {
-            let revision = Revision(fields.get("rev")?.parse().ok()?);
-            Some(Change { revision, log_id, subject: Subject::from_log(fields.get("change")?) })
-        };
-        Ok(found.into_iter().filter_map(change).collect())
+        let page = log_page(&self.keys, partition, from, count);
+        let found = page.query_async(&mut connection).await;
+        Ok(read_log(found.map_err(|error| store_error(&error))?))
     }
 
     /// See [`SessionReader::keys`].
@@ -141,6 +131,25 @@ impl Reader {
     pub(super) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
     }
+}
+
+/// Asks for a page of the log; from the oldest entry on when `from` is empty.
+pub(super) fn log_page(keys: &Keys, partition: Partition, from: &str, count: usize) -> redis::Cmd {
+    let mut command = redis::cmd("XRANGE");
+    command.arg(keys.log(partition)).arg(if from.is_empty() { "-" } else { from }).arg("+");
+    command.arg("COUNT").arg(count);
+    command
+}
+
+pub(super) type LogPage = Vec<(String, HashMap<String, String>)>;
+
+/// An entry without a revision is not ours; the revisions tell whether one of ours is gone.
+pub(super) fn read_log(found: LogPage) -> Vec<Change> {
+    let change = |(log_id, fields): (String, HashMap<String, String>)| {
+        let revision = Revision(fields.get("rev")?.parse().ok()?);
+        Some(Change { revision, log_id, subject: Subject::from_log(fields.get("change")?) })
+    };
+    found.into_iter().filter_map(change).collect()
 }
 
 /// Turns what the server sends unasked into pushes. Ends the session when it cannot: a change
@@ -191,13 +200,14 @@ impl Ear {
 
 fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let fields: Result<[Option<String>; HEAD_FIELDS.len()], _> = fields.try_into();
-    let [epoch, revision, log_id, count, digest, format, partitions] =
+    let [epoch, revision, log_id, count, digest, format, partitions, created, previous, partial] =
         fields.map_err(|_| unexpected("an incomplete meta"))?;
     let Some(epoch) = epoch else { return Ok(None) };
     let number = |field: Option<String>| -> Result<u64, StoreError> {
         field.unwrap_or_default().parse().map_err(unexpected)
     };
     check_format(number(format)?)?;
+    let created = Epoch::parse(&created.unwrap_or_default()).map_err(unexpected)?;
     let digest = u64::from_str_radix(&digest.unwrap_or_default(), 16).map_err(unexpected)?;
     Ok(Some(Head {
         partitions: partitions.unwrap_or_default().parse().map_err(unexpected)?,
@@ -205,11 +215,23 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
         revision: Revision(number(revision)?),
         log_id: log_id.unwrap_or_default(),
         restricted: Census { count: number(count)?, digest },
+        lineage: Lineage::parse(created, &previous.unwrap_or_default()).map_err(unexpected)?,
+        partial: partial.as_deref() == Some("1"),
     }))
 }
 
-const HEAD_FIELDS: &[&str; 7] =
-    &["epoch", "rev", "sid", "restricted_count", "restricted_digest", "format", "partitions"];
+const HEAD_FIELDS: &[&str; 10] = &[
+    "epoch",
+    "rev",
+    "sid",
+    "restricted_count",
+    "restricted_digest",
+    "format",
+    "partitions",
+    "created",
+    "previous",
+    "partial",
+];
 /// Never one big reply: it would hold up everybody else's.
 const PAGE: usize = 1000;
 /// More than this waiting means that this instance does not keep up; it catches up from the log.
