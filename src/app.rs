@@ -17,13 +17,14 @@ use crate::{
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
-    feed::{Creation, Feed, FeedStatus},
+    feed::{Creation, Feed, FeedStatus, machine::OnLoss, random_epoch},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
         serve::{Socket, serve as serve_http},
     },
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
+    recovery::Recovery,
     store::{Store, StoreError},
     telemetry::{self, Metrics, TelemetryError},
 };
@@ -40,6 +41,9 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
 
     let (readiness, latch) = Readiness::new();
     tasks.spawn_endless("feed", app.feed.run(latch));
+    if let Some(recovery) = app.recovery {
+        tasks.spawn_endless("recovery", recovery.run());
+    }
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
     let admin_end = serve_admin(ports.admin, admin, drained.clone());
@@ -80,6 +84,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
 /// Everything that serves, before it does.
 struct App {
     feed: Feed,
+    recovery: Option<Recovery>,
     plane: DataPlane,
     operators: Operators,
     admin: Admin,
@@ -115,6 +120,11 @@ impl App {
                 StoreCreate::Auto if may_write => Creation::Auto,
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
+            may_write,
+            on_loss: match config.on_store_loss {
+                config::OnStoreLoss::Adopt => OnLoss::Adopt,
+                config::OnStoreLoss::Keep => OnLoss::Keep,
+            },
             partitions: config.partitions,
             status,
         };
@@ -126,15 +136,16 @@ impl App {
         };
         let gate = Gate::new(cache.clone(), clock.clone(), settings);
         let admin_token = config.admin_token()?;
+        let control = Control {
+            store,
+            cache: cache.clone(),
+            keyring,
+            feed: feed_status.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        };
         let operators = Operators {
-            control: Control {
-                store,
-                cache: cache.clone(),
-                keyring,
-                feed: feed_status.clone(),
-                clock: clock.clone(),
-                metrics: metrics.clone(),
-            },
+            control: control.clone(),
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
         let plane = DataPlane {
@@ -159,8 +170,13 @@ impl App {
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
         };
+        let recovers = may_write && !is_own && config.on_store_loss == config::OnStoreLoss::Keep;
+        let recovery = match recovers {
+            true => Some(Recovery { control, holder: random_epoch()?.to_string() }),
+            false => None,
+        };
         let makes_first_key = is_own && admin_token.is_none();
-        Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key })
+        Ok(Self { feed, recovery, plane, operators, admin, prometheus, makes_first_key })
     }
 }
 

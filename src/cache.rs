@@ -6,8 +6,10 @@ mod floor;
 pub mod keyring;
 mod recent;
 mod restricted;
+mod withheld;
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -27,12 +29,13 @@ use self::{
 pub use self::{
     recent::Held,
     restricted::{Entry, Picture},
+    withheld::{Forgotten, Withheld},
 };
 use crate::{
     clock::{Clock, Moment},
     domain::{
-        Change, CustomerKey, Missing, Partition, Partitions, Position, Restrictions, Staleness,
-        Subject, Token, Watermark,
+        Change, CustomerKey, Inherited, Missing, Partition, Partitions, Position, Record,
+        Restrictions, Staleness, Subject, Timestamp, Token, Watermark,
     },
     store::{Census, Read, RestrictedEntry, Store, StoredRecord},
     telemetry::{
@@ -112,6 +115,28 @@ pub struct Found {
     pub entry: Option<Arc<Entry>>,
     /// What the store said of it lately.
     pub held: Option<Arc<Held>>,
+    /// What it is restricted with by acts that the store forgot.
+    pub withheld: Option<Restrictions>,
+}
+
+impl Found {
+    /// `restrictions` together with those that the store forgot.
+    #[must_use]
+    pub fn with_withheld<'a>(
+        &self,
+        restrictions: Option<&'a Restrictions>,
+        now: Timestamp,
+    ) -> Cow<'a, Restrictions> {
+        let known = restrictions.map_or_else(Cow::default, Cow::Borrowed);
+        self.withheld.iter().flatten().fold(known, |known, withheld| {
+            let held = known.held_by(&withheld.source, withheld.kind);
+            // Never one that restricts less.
+            if held.is_some_and(|held| held.in_force_at(now) || !withheld.in_force_at(now)) {
+                return known;
+            }
+            Cow::Owned(known.with(withheld.clone()))
+        })
+    }
 }
 
 impl Cache {
@@ -148,8 +173,10 @@ impl Cache {
         let held = self.0.recent.find(customer);
         let part = self.partition(self.partition_of(customer));
         let picture = part.and_then(|part| part.picture.load_full());
+        // What is written back leaves the one after it is in the other.
+        let withheld = picture.as_ref().and_then(|it| it.withheld.restrictions(customer));
         let entry = picture.as_ref().and_then(|picture| picture.find(customer));
-        Found { picture, entry, held }
+        Found { picture, entry, held, withheld }
     }
 
     /// Reads `customer` from the store, together with everybody else who asks for it now, and
@@ -341,6 +368,7 @@ impl Cache {
         if let Some(entry) = lifted {
             picture.offer(entry);
         }
+        picture.withheld.hear(change);
     }
 
     /// Everything in memory of this partition was true at `moment`.
@@ -391,14 +419,37 @@ impl Cache {
     pub async fn reaches(&self, token: &Token, timeout: Duration) -> bool {
         let Some(part) = self.partition(token.partition) else { return false };
         let mut watermark = part.watermark.subscribe();
+        let inherited = || {
+            let picture = part.picture.load();
+            let inherited = picture.as_ref().and_then(|it| it.lineage.inherited(&token.epoch));
+            matches!(inherited, Some(Inherited::UpTo(common)) if token.revision <= common)
+        };
         let reached = |watermark: &Option<Watermark>| {
             watermark.as_ref().is_some_and(|reached| {
-                reached.epoch == token.epoch && reached.position.revision >= token.revision
+                if reached.epoch == token.epoch {
+                    reached.position.revision >= token.revision
+                } else {
+                    inherited()
+                }
             })
         };
         tokio::time::timeout(timeout, watermark.wait_for(reached))
             .await
             .is_ok_and(|told| told.is_ok())
+    }
+
+    /// The records of `partition` that are in memory and as new as its picture.
+    #[must_use]
+    pub fn records(&self, partition: Partition) -> Vec<Record> {
+        let Some(picture) = self.picture(partition) else { return Vec::new() };
+        let records = self.0.recent.records(picture.generation);
+        records.filter(|record| self.partition_of(&record.key) == partition).collect()
+    }
+
+    /// The picture of `partition`; nothing before the first bootstrap.
+    #[must_use]
+    pub fn picture(&self, partition: Partition) -> Option<Arc<Picture>> {
+        self.partition(partition)?.picture.load_full()
     }
 
     /// Count and digest of the restricted set that is held.

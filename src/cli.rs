@@ -15,6 +15,7 @@ mod operator;
 mod out;
 mod probe;
 mod serve;
+mod store;
 
 use clap::{ArgMatches, Parser, Subcommand};
 use serde_json::json;
@@ -69,6 +70,10 @@ enum Verb {
     #[command(subcommand)]
     Keys(keys::Keys),
 
+    /// Shows how the store stands, and decides about one that lost what it held
+    #[command(subcommand)]
+    Store(store::Store),
+
     /// Shows or checks the configuration of `tollgate serve`
     #[command(subcommand)]
     Config(serve::Settings),
@@ -114,6 +119,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Delete(one) => one.delete(out),
         Verb::Audit(audit) => audit.run(out),
         Verb::Keys(keys) => keys.run(out),
+        Verb::Store(store) => store.run(out),
         Verb::Config(settings) => {
             let of_verb = matches.subcommand_matches("config").unwrap_or(matches);
             settings.run(of_verb, out)

@@ -21,7 +21,7 @@ use std::{
 
 use clap::{Args, builder::BoolishValueParser};
 
-pub use choice::{DisabledBilling, OperatorPlaintext, StoreCreate};
+pub use choice::{DisabledBilling, OnStoreLoss, OperatorPlaintext, StoreCreate};
 pub use duration::{InvalidDuration, parse_duration};
 pub use redis_url::{Host, RedisLogin, RedisServers, RedisUrl};
 pub use rules::ConfigError;
@@ -61,6 +61,14 @@ pub struct Config {
     #[arg(long, env = "TOLLGATE_STORE_CREATE", value_name = "WHEN", default_value = "auto")]
     #[arg(value_parser = choice::STORE_CREATE.parser(), help_heading = "Store")]
     pub store_create: StoreCreate,
+
+    /// What is done about a store that lost what it held. `keep` keeps the picture in memory, goes on
+    /// refusing whom it names, and writes back acknowledged changes that a failover lost; a store
+    /// that came back empty is refilled or trusted by `tollgate store`. `adopt` believes the store
+    /// always, which suits one that is a cache of something else.
+    #[arg(long, env = "TOLLGATE_ON_STORE_LOSS", value_name = "ACTION", default_value = "keep")]
+    #[arg(value_parser = choice::ON_STORE_LOSS.parser(), help_heading = "Store")]
+    pub on_store_loss: OnStoreLoss,
 
     /// What every key in Redis begins with: one Redis can serve several fleets.
     #[arg(long, env = "TOLLGATE_KEY_PREFIX", value_name = "TEXT", default_value = "tollgate")]

@@ -163,8 +163,14 @@ impl Gate {
         let restrictions = match Known::of(&found) {
             // Not "none": what cannot be read must not look like a customer that may do all.
             Known::Unreadable => return Err(Missing::Unreachable),
-            Known::Restrictions(restrictions) => restrictions.cloned().unwrap_or_default(),
+            Known::Restrictions(restrictions) => {
+                found.with_withheld(restrictions, self.clock.now()).into_owned()
+            }
         };
+        let partial = found.picture.as_ref().is_some_and(|picture| picture.partial);
+        if partial && record.record == StoredRecord::Absent {
+            return Err(Missing::Unreachable);
+        }
         Ok(View {
             restrictions,
             revision: self.revision(customer, &found),
@@ -191,20 +197,23 @@ impl Gate {
         missing: Missing,
         revision_reached: bool,
     ) -> Answer {
-        let known = Known::of(&found);
-        let none = Restrictions::default();
-        let (restrictions, record) = match known {
-            Known::Unreadable => (&none, RecordEvidence::Unreadable),
+        let now = self.clock.now();
+        let partial = found.picture.as_ref().is_some_and(|picture| picture.partial);
+        let (restrictions, record) = match Known::of(&found) {
+            Known::Unreadable => (found.with_withheld(None, now), RecordEvidence::Unreadable),
             Known::Restrictions(restrictions) => {
                 let record = match found.held.as_ref().map(|held| &held.record) {
                     Some(StoredRecord::Known(Record { body, .. })) => RecordEvidence::Known(body),
+                    // A store that lacks records does not tell who is unknown.
+                    Some(StoredRecord::Absent) if partial => RecordEvidence::Missing(missing),
                     Some(StoredRecord::Absent) => RecordEvidence::Absent,
                     Some(StoredRecord::Unreadable(_)) => RecordEvidence::Unreadable,
                     None => RecordEvidence::Missing(missing),
                 };
-                (restrictions.unwrap_or(&none), record)
+                (found.with_withheld(restrictions, now), record)
             }
         };
+        let restrictions = restrictions.as_ref();
         let evidence = Evidence { restrictions, record, staleness, revision_reached };
         let revision = self.revision(customer, &found).or_else(|| self.reached(customer));
         self.answer(check, &evidence, revision, is_stale(&found, staleness))
@@ -325,7 +334,8 @@ impl<'a> Known<'a> {
 
 /// Whether a restriction, in force or not, makes the customer known without its record.
 fn is_listed(found: &Found) -> bool {
-    found.entry.as_ref().is_some_and(|entry| entry.restrictions.is_some())
+    let has_entry = found.entry.as_ref().is_some_and(|entry| entry.restrictions.is_some());
+    has_entry || found.withheld.is_some()
 }
 
 /// Whether the record is of an older picture than the restricted set.

@@ -14,6 +14,7 @@ mod operator;
 mod problem;
 mod resource;
 pub mod serve;
+mod store;
 
 use axum::{
     Router,
@@ -122,6 +123,11 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/audit", get(audit::of_all))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .route("/v1/store", get(store::stat))
+        .route("/v1/store/trust", post(store::trust))
+        .route("/v1/store/refill", post(store::refill))
+        .route("/v1/store/conflicts", get(store::conflicts))
+        .route("/v1/store/conflicts/settle", post(store::settle))
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))

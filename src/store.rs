@@ -166,6 +166,22 @@ impl Store {
         each!(self, store => store.log(partition, from, count).await)
     }
 
+    /// Writes those operators' keys that are missing: id and JSON.
+    pub async fn supply_keys(&self, keys: &[(String, String)]) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.supply_keys(keys).await,
+        }
+    }
+
+    /// Reads, from now on, the records of `partitions` on the connection of `session`: fills then
+    /// ask the very server that the feed follows.
+    pub fn read_on(&self, partitions: &[Partition], session: &Session) {
+        if let (Self::Redis(store), SessionReader::Redis(reader)) = (self, &session.reader) {
+            store.read_on(partitions, reader);
+        }
+    }
+
     /// The conflicts that stand in a partition: the forgotten change's token and the rest in JSON.
     pub async fn conflicts(
         &self,
@@ -349,12 +365,7 @@ impl Commit {
     /// Which of `partitions` it is committed in.
     #[must_use]
     pub fn partition(&self, partitions: Partitions) -> Partition {
-        match &self.write {
-            Write::Customer(write) => partitions.of(&write.key),
-            Write::Conflict { forgotten, .. } => forgotten.partition,
-            Write::Nothing { customer: Some(key) } => partitions.of(key),
-            Write::Key { .. } | Write::Nothing { customer: None } => Partition(0),
-        }
+        self.write.partition(partitions)
     }
 }
 
@@ -385,6 +396,17 @@ pub enum Write {
 }
 
 impl Write {
+    /// Which of `partitions` it is committed in.
+    #[must_use]
+    pub fn partition(&self, partitions: Partitions) -> Partition {
+        match self {
+            Write::Customer(write) => partitions.of(&write.key),
+            Write::Conflict { forgotten, .. } => forgotten.partition,
+            Write::Nothing { customer: Some(key) } => partitions.of(key),
+            Write::Key { .. } | Write::Nothing { customer: None } => Partition(0),
+        }
+    }
+
     /// What the log tells of it; nothing when nothing is written.
     #[must_use]
     pub fn subject(&self) -> Option<Subject> {

@@ -10,7 +10,7 @@ use moka::{
 };
 
 use crate::{
-    domain::{CustomerKey, Epoch, Position, change::CustomerChange},
+    domain::{CustomerKey, Epoch, Position, Record, change::CustomerChange},
     store::StoredRecord,
 };
 
@@ -127,6 +127,18 @@ impl Recent {
     pub(super) fn forget(&self, customer: &CustomerKey, position: Position) {
         drop_older_than(&self.known, customer, position);
         drop_older_than(&self.unknown, customer, position);
+    }
+
+    /// Every record of `generation`, in no order.
+    pub(super) fn records(&self, generation: u64) -> impl Iterator<Item = Record> {
+        self.known.iter().filter_map(move |(_, held)| match &held.record {
+            StoredRecord::Known(record)
+                if held.position.generation == generation && !held.outdated =>
+            {
+                Some(record.clone())
+            }
+            StoredRecord::Absent | StoredRecord::Known(_) | StoredRecord::Unreadable(_) => None,
+        })
     }
 
     /// How many records and how many unknown ids are held.

@@ -48,6 +48,7 @@ impl Config {
             store,
             store_password_file,
             store_create,
+            on_store_loss,
             key_prefix,
             partitions,
             heartbeat,
@@ -85,6 +86,7 @@ impl Config {
                 or_none(store_password_file.as_ref().map(|path| path.display())),
             ),
             ("store_create", choice::STORE_CREATE.word(*store_create).to_owned()),
+            ("on_store_loss", choice::ON_STORE_LOSS.word(*on_store_loss).to_owned()),
             ("key_prefix", key_prefix.clone()),
             (
                 "partitions",

@@ -43,10 +43,19 @@ impl Lineage {
     #[must_use]
     pub fn inherited(&self, epoch: &Epoch) -> Option<Inherited> {
         let at = self.previous.iter().position(|ended| ended.epoch == *epoch)?;
+        let (ended, later) = self.previous.get(..=at)?.split_last()?;
+        let Some(common) = ended.common else { return Some(Inherited::Instead) };
         // What a later history lost, the present one does not have either.
-        let passed_on = self.previous.iter().take(at + 1).map(|ended| ended.common);
-        let up_to = passed_on.min_by_key(|common| common.map_or(0, |revision| revision.0 + 1))?;
-        Some(up_to.map_or(Inherited::Instead, Inherited::UpTo))
+        let passed_on = later.iter().filter_map(|ended| ended.common);
+        Some(Inherited::UpTo(passed_on.fold(common, Ord::min)))
+    }
+
+    /// What another history notes that stands in the place of `ended`, whose lineage this is, and
+    /// holds nothing of it.
+    #[must_use]
+    pub fn replaced(&self, ended: Epoch) -> Vec<Ended> {
+        let before = self.previous.iter().map(|ended| ended.epoch.clone());
+        [ended].into_iter().chain(before).map(|epoch| Ended { epoch, common: None }).collect()
     }
 
     /// The lineage of a history that follows on `ended`, whose lineage this is.
@@ -134,11 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn of_what_came_before_a_store_that_was_declared_right_nothing_is_inherited() {
-        let lineage = lineage("e2@50,e1@none,e0@40");
-        assert_eq!(lineage.inherited(&epoch("e2")), Some(Inherited::UpTo(Revision(50))));
+    fn of_what_a_store_that_was_declared_right_replaced_nothing_is_inherited() {
+        let replaced = lineage("e0@40").replaced(epoch("e1"));
+        let lineage = lineage("x0@7").after(replaced);
+        assert_eq!(lineage.previous_to_text(), "e1@none,e0@none,x0@7");
         assert_eq!(lineage.inherited(&epoch("e1")), Some(Inherited::Instead));
         assert_eq!(lineage.inherited(&epoch("e0")), Some(Inherited::Instead));
+        assert_eq!(lineage.inherited(&epoch("x0")), Some(Inherited::UpTo(Revision(7))));
     }
 
     #[test]

@@ -90,7 +90,7 @@ pub struct Watermark {
 }
 
 /// A revision as a caller holds it: `<epoch>:<partition>.<revision>`, opaque to them.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Token {
     /// The history.
     pub epoch: Epoch,

@@ -188,6 +188,12 @@ impl Machine {
         }
     }
 
+    /// Why the store is not believed, if it is not.
+    #[must_use]
+    pub fn lost(&self) -> Option<Loss> {
+        self.lost.filter(|_| matches!(self.phase, Phase::Lost))
+    }
+
     /// Whether every change is heard as it happens.
     #[must_use]
     pub const fn is_following(&self) -> bool {

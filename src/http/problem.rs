@@ -140,13 +140,16 @@ impl From<ActError> for Problem {
         let message = error.to_string();
         match error {
             ActError::Refused(refusal) => Self::refused(refusal),
+            ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
+            ActError::NotThere(what) => Self::not_found(what),
             ActError::Store(error) => error.into(),
             ActError::StoreLost(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "STORE_LOST",
                 format!(
-                    "{message}; nothing is written to it. Restore the store, or restart every \
-                     instance to follow it as it is"
+                    "{message}; nothing is written to it. If the store is right, say so with \
+                     `tollgate store trust-redis`; if this instance is, fill it again with \
+                     `tollgate store refill-redis`"
                 ),
             ),
         }

@@ -155,6 +155,12 @@ impl Redis {
 
     /// See [`super::Store::create`].
     pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
+        for partition in partitions.all() {
+            let command = redis::Cmd::get(self.keys.lost(partition));
+            if let Some(epoch) = self.commands.ask::<Option<String>>(&command).await? {
+                return Err(CreateError::Lost(epoch));
+            }
+        }
         if self.holds_any_key().await? && !self.has_history().await? {
             return Err(CreateError::NotEmpty);
         }
@@ -183,15 +189,16 @@ impl Redis {
 
     /// See [`super::Store::open_session`].
     pub async fn open_session(&self, partitions: &[Partition]) -> Result<Session, StoreError> {
-        let session = session::open(&self.topology, &self.keys, partitions).await?;
-        if let super::SessionReader::Redis(reader) = &session.reader {
-            self.sessions.rcu(|sessions| {
-                let mut sessions = BTreeMap::clone(sessions);
-                sessions.extend(partitions.iter().map(|it| (*it, reader.connection())));
-                sessions
-            });
-        }
-        Ok(session)
+        session::open(&self.topology, &self.keys, partitions).await
+    }
+
+    /// See [`super::Store::read_on`].
+    pub fn read_on(&self, partitions: &[Partition], reader: &session::Reader) {
+        self.sessions.rcu(|sessions| {
+            let mut sessions = BTreeMap::clone(sessions);
+            sessions.extend(partitions.iter().map(|it| (*it, reader.connection())));
+            sessions
+        });
     }
 
     /// See [`super::Store::forget_session`].

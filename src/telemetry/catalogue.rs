@@ -124,6 +124,20 @@ catalogue! {
     /// 0 or 1.
     STORE_LOST = Metric::gauge("tollgate_store_lost", &[],
         "1 while the store has forgotten what this instance knows and is not believed, else 0.");
+    /// Without labels.
+    SUCCESSIONS = Metric::counter("tollgate_store_successions_total", &[],
+        "Times this instance ended a history of the store that had lost its end, and began the next.");
+    /// Without labels.
+    CHANGES_FORGOTTEN = Metric::counter("tollgate_changes_forgotten_total", &[],
+        "Changes that the store forgot and that cannot be written back: fields of records, keys, and \
+         what is older than this instance remembers.");
+    /// Without labels.
+    CHANGES_RECOVERED = Metric::counter("tollgate_changes_recovered_total", &[],
+        "Status changes that the store forgot and that this instance wrote back.");
+    /// Acts.
+    CHANGES_WITHHELD = Metric::gauge("tollgate_changes_withheld", &[],
+        "Status changes that the store forgot and that are not written back yet; whom they restrict \
+         is refused here.");
     /// By what.
     UNREADABLE = Metric::counter("tollgate_unreadable_total", &["what"],
         "Things in the store that this version could not read.");

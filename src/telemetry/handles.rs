@@ -95,6 +95,14 @@ pub struct Handles {
     pub feed_suspect: Flag,
     /// [`catalogue::STORE_LOST`].
     pub store_lost: Flag,
+    /// [`catalogue::SUCCESSIONS`].
+    pub successions: Counter,
+    /// [`catalogue::CHANGES_FORGOTTEN`].
+    pub changes_forgotten: Counter,
+    /// [`catalogue::CHANGES_RECOVERED`].
+    pub changes_recovered: Counter,
+    /// [`catalogue::CHANGES_WITHHELD`].
+    pub changes_withheld: Level,
     /// [`catalogue::UNREADABLE`].
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
@@ -111,6 +119,7 @@ pub struct Handles {
     pub(super) clock: Clock,
     pub(super) unreadable_lines: By<Unreadable, Pace>,
     pub(super) auth_lines: Pace,
+    pub(super) succession_lines: Pace,
 }
 
 impl Handles {
@@ -138,6 +147,10 @@ impl Handles {
             feed_disconnects: counter(catalogue::FEED_DISCONNECTS),
             feed_suspect: Flag(gauge(catalogue::FEED_SUSPECT)),
             store_lost: Flag(gauge(catalogue::STORE_LOST)),
+            successions: counter(catalogue::SUCCESSIONS),
+            changes_forgotten: counter(catalogue::CHANGES_FORGOTTEN),
+            changes_recovered: counter(catalogue::CHANGES_RECOVERED),
+            changes_withheld: Level(gauge(catalogue::CHANGES_WITHHELD)),
             unreadable: counters(catalogue::UNREADABLE),
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),
@@ -155,6 +168,7 @@ impl Handles {
             clock,
             unreadable_lines: By::each(|_| Pace::every(Duration::from_secs(1))),
             auth_lines: Pace::every(Duration::from_mins(1)),
+            succession_lines: Pace::every(Duration::from_mins(1)),
         }
     }
 
@@ -219,6 +233,11 @@ impl Flag {
     /// Makes it 0.
     pub fn lower(&self) {
         self.0.set(0);
+    }
+
+    /// Makes it 1 if `is_so`, else 0.
+    pub fn set(&self, is_so: bool) {
+        if is_so { self.raise() } else { self.lower() }
     }
 }
 

@@ -62,6 +62,19 @@ impl Redis {
         self.commands.ask(&pipeline).await
     }
 
+    /// See [`crate::store::Store::supply_keys`].
+    pub async fn supply_keys(&self, keys: &[(String, String)]) -> Result<(), StoreError> {
+        let mut pipeline = redis::pipe();
+        for (id, stored) in keys {
+            pipeline.cmd("HSETNX").arg(self.keys.operators()).arg(id).arg(stored).ignore();
+        }
+        if keys.is_empty() {
+            // An empty pipeline is an error.
+            return Ok(());
+        }
+        self.commands.ask(&pipeline).await
+    }
+
     /// See [`crate::store::Store::conflicts`].
     pub async fn conflicts(
         &self,
