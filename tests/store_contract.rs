@@ -795,6 +795,7 @@ impl World {
         let store = place.open();
         store.create(&epoch(), Partitions::ONE).await.unwrap();
         let session = store.open_session(&[Partition(0)]).await.unwrap();
+        store.read_on(&[Partition(0)], &session);
         Self { store, session, _place: place }
     }
 
