@@ -170,10 +170,11 @@ impl App {
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
         };
-        let recovers = may_write && !is_own && config.on_store_loss == config::OnStoreLoss::Keep;
-        let recovery = match recovers {
-            true => Some(Recovery { control, holder: random_epoch()?.to_string() }),
-            false => None,
+        let keeps = config.on_store_loss == config::OnStoreLoss::Keep;
+        let recovery = if may_write && !is_own && keeps {
+            Some(Recovery { control, holder: random_epoch()?.to_string() })
+        } else {
+            None
         };
         let makes_first_key = is_own && admin_token.is_none();
         Ok(Self { feed, recovery, plane, operators, admin, prometheus, makes_first_key })

@@ -92,7 +92,8 @@ impl Recovery {
                 return self.list(forgotten, &why).await;
             }
             let expected = at.and_then(|at| self.control.token(forgotten.token.partition, at));
-            let request = Request { expected, idempotency: once(&forgotten.token), ..request() };
+            let idempotency = Some(once(&forgotten.token));
+            let request = Request { expected, idempotency, ..request() };
             match self.control.act(&request, key, &again(forgotten)).await {
                 Ok(_) => {
                     let (customer, forgotten) = (key.clone(), forgotten.token.clone());
@@ -214,9 +215,9 @@ fn request() -> Request {
 }
 
 /// Whoever writes it back first does so for all.
-fn once(forgotten: &Token) -> Option<Idempotency> {
+fn once(forgotten: &Token) -> Idempotency {
     let digest = hex(&Sha256::digest(format!("recovery {forgotten}")));
-    Some(Idempotency { key_digest: digest.clone(), body_digest: digest })
+    Idempotency { key_digest: digest.clone(), body_digest: digest }
 }
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

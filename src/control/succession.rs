@@ -13,7 +13,7 @@ use super::{ActError, Control, Request};
 use crate::{
     cache::Picture,
     domain::{
-        Ended, Epoch, Partition, Record, Refusal, Restrictions, Revision, Role, Watermark,
+        Ended, Epoch, Lineage, Partition, Record, Refusal, Restrictions, Revision, Role, Watermark,
         customer::RecordBody,
     },
     feed::random_epoch,
@@ -179,15 +179,12 @@ impl Control {
     fn trusted(&self, affected: &Affected, epoch: &Epoch) -> Succession {
         let Affected { partition, picture, watermark, head, .. } = affected;
         let replaced = picture.lineage.replaced(watermark.epoch.clone());
-        let (lineage, revision) = match head {
-            Some(head) => {
-                let kept = Ended { epoch: head.epoch.clone(), common: Some(head.revision) };
-                (head.lineage.after([kept]).after(replaced), head.revision.next())
-            }
-            None => {
-                let none = crate::domain::Lineage::of(picture.lineage.created.clone());
-                (none.after(replaced), Revision(1))
-            }
+        let (lineage, revision) = if let Some(head) = head {
+            let kept = Ended { epoch: head.epoch.clone(), common: Some(head.revision) };
+            (head.lineage.after([kept]).after(replaced), head.revision.next())
+        } else {
+            let none = Lineage::of(picture.lineage.created.clone());
+            (none.after(replaced), Revision(1))
         };
         Succession {
             partition: *partition,

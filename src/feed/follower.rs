@@ -472,8 +472,8 @@ impl<'a> Follower<'a> {
         let Some(part) = self.part(partition).filter(|part| !part.amending) else { return };
         part.amending = true;
         let (applied, reader) = (Arc::clone(&part.applied), asked.reader.clone());
-        let lost = Lost { store, metrics, reader, partition, watermark, applied };
-        asked.answers.spawn(async move { Answer::Amended(partition, lost.amend(loss).await) });
+        let history = Lost { store, metrics, reader, partition, watermark, applied };
+        asked.answers.spawn(async move { Answer::Amended(partition, history.amend(loss).await) });
     }
 
     /// Lets traffic in once every partition's picture and the keys are in memory.
