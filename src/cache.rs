@@ -1,6 +1,7 @@
 //! What this instance holds in memory: the complete restricted set, recent records, and the rule
 //! that newer is never replaced by older.
 
+mod ahead;
 mod fill;
 mod floor;
 pub mod keyring;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::{
+    ahead::Ahead,
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
     recent::Recent,
@@ -62,6 +64,7 @@ struct HeldPartition {
     picture: ArcSwapOption<Picture>,
     watermark: watch::Sender<Option<Watermark>>,
     floors: Mutex<Floors>,
+    ahead: Mutex<Ahead>,
     /// Nanoseconds of the moment of the last confirmation; zero before the first.
     confirmed: AtomicU64,
     suspect: AtomicBool,
@@ -76,6 +79,7 @@ impl Default for HeldPartition {
             picture: ArcSwapOption::default(),
             watermark: watch::Sender::new(None),
             floors: Mutex::default(),
+            ahead: Mutex::default(),
             confirmed: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
             believed: AtomicBool::new(false),
@@ -88,11 +92,13 @@ impl Default for HeldPartition {
 struct Begun<'a> {
     part: &'a HeldPartition,
     ticket: Ticket,
+    session: u64,
 }
 
 impl<'a> Begun<'a> {
     fn of(part: &'a HeldPartition) -> Self {
-        Self { part, ticket: part.floors.lock().begin() }
+        let session = part.ahead.lock().session();
+        Self { part, ticket: part.floors.lock().begin(), session }
     }
 }
 
@@ -179,6 +185,28 @@ impl Cache {
         }
     }
 
+    /// Reads `customer` from the store, as [`Cache::fill`] does, as it is at `token` or later.
+    /// Nothing that the feed does not believe is taken.
+    pub async fn fill_at(
+        &self,
+        customer: &CustomerKey,
+        token: &Token,
+        timeout: Duration,
+    ) -> Result<Arc<Held>, Missing> {
+        let begun = self.0.clock.moment();
+        // The first fill may be somebody else's, which read the store before the token was given.
+        // The second one began after the first had read, and so after the token was given: when
+        // that does not reach it, the store does not.
+        for _ in 0..2 {
+            let waited = self.0.clock.moment().saturating_since(begun);
+            let held = self.fill(customer, timeout.saturating_sub(waited)).await?;
+            if token.is_reached_at(&held.epoch, held.position.revision) {
+                return Ok(held);
+            }
+        }
+        Err(Missing::Unreachable)
+    }
+
     /// Begins to read `customer` from the store if nobody does, without waiting for it.
     pub fn refresh(&self, customer: &CustomerKey) {
         if let Ok(Part::Leads(lead)) = self.0.fills.take_part(customer) {
@@ -196,7 +224,7 @@ impl Cache {
             // From here on whoever comes begins a fill of their own: this one has read already.
             inner.fills.leave(&customer);
             let (filled, result) = match answer {
-                Ok(read) => match cache.take(&customer, &begun.ticket, read) {
+                Ok(read) => match cache.take(&customer, &begun, read) {
                     filled @ Filled::Taken(_) => (filled, FillResult::Accepted),
                     filled @ (Filled::Failed | Filled::Overtaken) => (filled, FillResult::Rejected),
                 },
@@ -227,8 +255,8 @@ impl Cache {
 
     /// Takes what a fill read, if it belongs to the history that is followed here and nothing
     /// newer is known.
-    fn take(&self, customer: &CustomerKey, ticket: &Ticket, read: Read) -> Filled {
-        let partition = self.partition_of(customer);
+    fn take(&self, customer: &CustomerKey, begun: &Begun<'_>, read: Read) -> Filled {
+        let Begun { part: partition, ticket, session } = begun;
         let same_history =
             partition.picture.load().as_ref().is_some_and(|picture| picture.epoch == read.epoch);
         let believed = partition.believed.load(Ordering::Acquire);
@@ -242,7 +270,10 @@ impl Cache {
         let position = Position { generation, revision: read.revision };
         let (record, epoch) = (read.record, read.epoch);
         let held = Arc::new(Held { record, position, epoch, outdated: false });
-        let admitted = |position| partition.floors.lock().admits(customer, position);
+        let admitted = |position| {
+            partition.floors.lock().admits(customer, position)
+                && partition.ahead.lock().admits(customer, *session, position)
+        };
         if self.0.recent.offer(customer, &held, admitted) {
             Filled::Taken(held)
         } else {
@@ -255,6 +286,7 @@ impl Cache {
     pub fn install(&self, partition: Partition, picture: Arc<Picture>, watermark: Watermark) {
         let Some(part) = self.partition(partition) else { return };
         part.floors.lock().raise(None, watermark.position);
+        part.ahead.lock().reach(watermark.position);
         part.picture.store(Some(picture));
         part.suspect.store(false, Ordering::Release);
         part.believed.store(true, Ordering::Release);
@@ -265,6 +297,7 @@ impl Cache {
     pub fn apply(&self, partition: Partition, change: &Change, watermark: Watermark) {
         let Some(part) = self.partition(partition) else { return };
         self.apply_to_tiers(part, change, watermark.position, true);
+        part.ahead.lock().reach(watermark.position);
         part.watermark.send_replace(Some(watermark));
     }
 
@@ -328,10 +361,21 @@ impl Cache {
         part.confirmed.fetch_max(moment.as_nanos(), Ordering::AcqRel);
     }
 
-    /// Says whether what is read from the store may be taken.
+    /// Says whether what is read from the store may be taken. It may again when the watermark was
+    /// found in it; what was read ahead of that before is forgotten then, and not earlier: until
+    /// then it is the newest that is known.
     pub fn set_believed(&self, partition: Partition, believed: bool) {
         let Some(part) = self.partition(partition) else { return };
-        part.believed.store(believed, Ordering::Release);
+        if !believed {
+            part.believed.store(false, Ordering::Release);
+            part.ahead.lock().end_session();
+        } else if !part.believed.load(Ordering::Acquire) {
+            let (customers, applied) = part.ahead.lock().let_go();
+            for customer in &customers {
+                self.0.recent.forget_after(customer, applied);
+            }
+            part.believed.store(true, Ordering::Release);
+        }
     }
 
     /// Marks what is held of this partition as doubtful, until the next whole picture or until it
@@ -366,14 +410,15 @@ impl Cache {
         self.partition(partition)?.watermark.borrow().clone()
     }
 
-    /// Waits until `token` is reached, no longer than `timeout`. Says whether it is.
+    /// Waits until everything up to `token` is applied here, no longer than `timeout`. Says whether
+    /// it is.
     pub async fn reaches(&self, token: &Token, timeout: Duration) -> bool {
         let Some(part) = self.partition(token.partition) else { return false };
         let mut watermark = part.watermark.subscribe();
         let reached = |watermark: &Option<Watermark>| {
-            watermark.as_ref().is_some_and(|reached| {
-                reached.epoch == token.epoch && reached.position.revision >= token.revision
-            })
+            watermark
+                .as_ref()
+                .is_some_and(|it| token.is_reached_at(&it.epoch, it.position.revision))
         };
         tokio::time::timeout(timeout, watermark.wait_for(reached))
             .await

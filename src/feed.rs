@@ -96,10 +96,11 @@ impl Feed {
                 }
                 Err(error) => error,
             };
+            // First, so that a fill which begins after the end of the session does not ask there.
+            follower.lose_session(error);
             for number in 0..PARTITIONS {
                 follower.disconnect(Partition(number));
             }
-            follower.lose_session(error);
             tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
             pause = (pause * 2).min(LAST_PAUSE);
         }
