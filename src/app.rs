@@ -123,7 +123,7 @@ impl App {
             stale_limit: config.stale_limit,
             fill_timeout: config.fill_timeout,
         };
-        let gate = Gate::new(cache.clone(), clock.clone(), settings);
+        let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
         let admin_token = config.admin_token()?;
         let operators = Operators {
             control: Control {

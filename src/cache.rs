@@ -119,6 +119,15 @@ pub struct Found {
     pub held: Option<Arc<Held>>,
 }
 
+impl Found {
+    /// Takes `held` in place of a record that is older, or if there is none.
+    pub fn take_newer(&mut self, held: &Arc<Held>) {
+        if self.held.as_ref().is_none_or(|ours| ours.position < held.position) {
+            self.held = Some(Arc::clone(held));
+        }
+    }
+}
+
 impl Cache {
     /// An empty cache over `store`, with room for `capacity` recent records.
     #[must_use]
@@ -408,6 +417,14 @@ impl Cache {
     #[must_use]
     pub fn watermark(&self, partition: Partition) -> Option<Watermark> {
         self.partition(partition)?.watermark.borrow().clone()
+    }
+
+    /// The watermark of a token's partition, if everything up to the token is applied here.
+    #[must_use]
+    pub fn watermark_at(&self, token: &Token) -> Option<Watermark> {
+        let watermark = self.watermark(token.partition)?;
+        let is_reached = token.is_reached_at(&watermark.epoch, watermark.position.revision);
+        is_reached.then_some(watermark)
     }
 
     /// Waits until everything up to `token` is applied here, no longer than `timeout`. Says whether

@@ -131,7 +131,7 @@ fn anything() -> impl Strategy<Value = Happens> {
 }
 
 /// A store with one customer, a cache that follows it, and fills between them.
-struct Followed<'a> {
+struct Following<'a> {
     cache: &'a Cache,
     /// By revision: whether the change restricts, and whether it touches entitlements.
     history: Vec<(bool, bool)>,
@@ -139,11 +139,11 @@ struct Followed<'a> {
     /// The newest change that was heard out of order.
     ahead: usize,
     fills: Vec<(Begun<'a>, Option<Read>)>,
-    is_followed: bool,
+    is_believed: bool,
     breaks: usize,
 }
 
-impl<'a> Followed<'a> {
+impl<'a> Following<'a> {
     fn by(cache: &'a Cache) -> Self {
         Self {
             cache,
@@ -151,7 +151,7 @@ impl<'a> Followed<'a> {
             heard: 1,
             ahead: 1,
             fills: Vec::new(),
-            is_followed: true,
+            is_believed: true,
             breaks: 0,
         }
     }
@@ -175,7 +175,7 @@ impl<'a> Followed<'a> {
     }
 
     fn hear_up_to(&mut self, revision: usize) {
-        while self.is_followed && self.heard < revision.min(self.newest()) {
+        while self.is_believed && self.heard < revision.min(self.newest()) {
             self.heard += 1;
             let change = self.change(self.heard);
             self.cache.apply(Partition(0), &change, watermark(self.heard as u64));
@@ -186,7 +186,7 @@ impl<'a> Followed<'a> {
         match what {
             Happens::Begin => self.fills.push((self.cache.begin(), None)),
             Happens::Break { forgotten } => {
-                self.is_followed = false;
+                self.is_believed = false;
                 self.cache.set_believed(Partition(0), false);
                 // What the old session has answered may be on its way.
                 let answer = self.read();
@@ -208,7 +208,7 @@ impl<'a> Followed<'a> {
             Happens::HearAhead => {
                 // Only what restricts is applied before its time.
                 let newest = self.newest();
-                if self.is_followed && newest > self.heard + 1 && self.history[newest].0 {
+                if self.is_believed && newest > self.heard + 1 && self.history[newest].0 {
                     self.cache.apply_ahead(Partition(0), &self.change(newest));
                     self.ahead = newest;
                 }
@@ -226,7 +226,7 @@ impl<'a> Followed<'a> {
                 }
             }
             Happens::Return => {
-                self.is_followed = true;
+                self.is_believed = true;
                 self.cache.set_believed(Partition(0), true);
             }
         }
@@ -240,7 +240,7 @@ proptest! {
     ) {
         still(|| {
             let cache = cache();
-            let mut followed = Followed::by(&cache);
+            let mut followed = Following::by(&cache);
             for happens in history {
                 followed.happens(happens);
                 let (heard, known) = (followed.heard, followed.heard.max(followed.ahead));
@@ -251,7 +251,7 @@ proptest! {
                     // While nobody follows the store, what was read ahead of it may be forgotten
                     // there; it is never what a store is believed to say.
                     if let StoredRecord::Known(record) = &held.record
-                        && followed.is_followed
+                        && followed.is_believed
                     {
                         prop_assert_eq!(&record.body.restrictions, &followed.at(at));
                     }
@@ -421,6 +421,29 @@ async fn callers_for_the_same_customer_share_one_fill_and_a_dead_leader_does_not
     drop(lead);
     assert!(matches!(fill::wait(outcome, Duration::from_secs(1)).await, Filled::Failed));
     assert!(matches!(fills.take_part(&customer()), Ok(Part::Leads(_))));
+}
+
+#[tokio::test]
+async fn a_fill_that_read_before_the_revision_came_is_believed_by_one_other() {
+    let cache = cache();
+    cache.0.store.create(&epoch()).await.unwrap();
+    let Ok(Part::Leads(lead)) = cache.0.fills.take_part(&customer()) else { panic!("no lead") };
+    let token = |revision| Token { epoch: epoch(), partition: Partition(0), revision };
+    let earlier = async {
+        tokio::task::yield_now().await;
+        let position = Position { generation: 1, revision: Revision(0) };
+        let record = StoredRecord::Absent;
+        let held = Held { record, position, epoch: epoch(), outdated: false };
+        cache.0.fills.leave(&customer());
+        lead.tell(Filled::Taken(Arc::new(held)));
+    };
+    let hour = Duration::from_hours(1);
+    let (customer, one) = (customer(), token(Revision(1)));
+    let (held, ()) = tokio::join!(cache.fill_at(&customer, &one, hour), earlier);
+    assert_eq!(held.unwrap().position.revision, Revision(1));
+    // One that the store does not have is not asked for again and again.
+    let beyond = cache.fill_at(&customer, &token(Revision(99)), hour).await;
+    assert_eq!(beyond.err(), Some(Missing::Unreachable));
 }
 
 #[tokio::test]

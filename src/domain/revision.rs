@@ -101,12 +101,17 @@ pub struct Token {
 }
 
 impl Token {
-    /// Whether something that is true at `revision` of `epoch` is true at this token or later. The
-    /// one place that compares them: revisions of two histories cannot be compared, so what
-    /// belongs to another one does not reach it.
+    /// Whether the history `epoch` has this token's revision in it, or will have. The one place
+    /// that compares histories: revisions of two of them cannot be compared.
+    #[must_use]
+    pub fn is_of(&self, epoch: &Epoch) -> bool {
+        self.epoch == *epoch
+    }
+
+    /// Whether what is true at `revision` of `epoch` is true at this token or later.
     #[must_use]
     pub fn is_reached_at(&self, epoch: &Epoch, revision: Revision) -> bool {
-        self.epoch == *epoch && self.revision <= revision
+        self.is_of(epoch) && self.revision <= revision
     }
 }
 

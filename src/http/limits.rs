@@ -36,7 +36,7 @@ pub(super) async fn limits(
     customer: &CustomerKey,
     headers: &HeaderMap,
 ) -> Result<(Response, bool), Problem> {
-    let view = gate.view(customer).await.map_err(|missing| {
+    let view = gate.view(customer, None).await.map_err(|missing| {
         Problem::store_unreachable(format!("the record of {customer} cannot be had: {missing:?}"))
     })?;
     if view.is_absent() {
