@@ -207,7 +207,7 @@ fn while_redis_hangs_a_revision_is_not_reached_and_a_known_restriction_denies() 
         // What was reached before is answered as before.
         assert_eq!(pair.limits(customer, &revision).status, 200);
     }
-    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     pair.redis.resume();
 }
 
