@@ -134,7 +134,7 @@ impl App {
             stale_limit: config.stale_limit,
             fill_timeout: config.fill_timeout,
         };
-        let gate = Gate::new(cache.clone(), clock.clone(), settings);
+        let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
         let admin_token = config.admin_token()?;
         let control = Control {
             store,
@@ -153,6 +153,7 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             identity: identity_source(config)?,
+            min_revision_header: config.min_revision_header.on().map(header_name).transpose()?,
             disabled_billing: match config.disabled_billing {
                 config::DisabledBilling::Active => DisabledBilling::Active,
                 config::DisabledBilling::Paused => DisabledBilling::Paused,
@@ -182,15 +183,16 @@ impl App {
 }
 
 fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
-    let header = |name: &config::HeaderName| {
-        axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
-            .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
-    };
     Ok(IdentitySource {
-        customer_header: header(&config.customer_header)?,
-        tenant_header: config.tenant_header.on().map(header).transpose()?,
+        customer_header: header_name(&config.customer_header)?,
+        tenant_header: config.tenant_header.on().map(header_name).transpose()?,
         default_tenant: config.default_tenant.on().cloned(),
     })
+}
+
+fn header_name(name: &config::HeaderName) -> Result<axum::http::HeaderName, ServeError> {
+    axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
+        .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
 }
 
 fn make_data_dir(path: &Path) -> Result<(), ServeError> {

@@ -1,6 +1,7 @@
 //! What this instance holds in memory: the complete restricted set, recent records, and the rule
 //! that newer is never replaced by older.
 
+mod ahead;
 mod fill;
 mod floor;
 pub mod keyring;
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::{
+    ahead::Ahead,
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
     recent::Recent,
@@ -66,6 +68,7 @@ struct HeldPartition {
     picture: ArcSwapOption<Picture>,
     watermark: watch::Sender<Option<Watermark>>,
     floors: Mutex<Floors>,
+    ahead: Mutex<Ahead>,
     /// Nanoseconds of the moment of the last confirmation; zero before the first.
     confirmed: AtomicU64,
     suspect: AtomicBool,
@@ -74,12 +77,27 @@ struct HeldPartition {
     believed: AtomicBool,
 }
 
+impl HeldPartition {
+    /// Whether everything up to `token` is applied at `watermark`: in the same history, or in one
+    /// that inherited it.
+    fn has_reached(&self, watermark: &Watermark, token: &Token) -> bool {
+        if token.is_of(&watermark.epoch) {
+            return token.is_reached_at(&watermark.epoch, watermark.position.revision);
+        }
+        let picture = self.picture.load();
+        let picture = picture.as_ref().filter(|picture| picture.epoch == watermark.epoch);
+        let inherited = picture.and_then(|picture| picture.lineage.inherited(&token.epoch));
+        matches!(inherited, Some(Inherited::UpTo(common)) if token.revision <= common)
+    }
+}
+
 impl Default for HeldPartition {
     fn default() -> Self {
         Self {
             picture: ArcSwapOption::default(),
             watermark: watch::Sender::new(None),
             floors: Mutex::default(),
+            ahead: Mutex::default(),
             confirmed: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
             believed: AtomicBool::new(false),
@@ -92,11 +110,13 @@ impl Default for HeldPartition {
 struct Begun<'a> {
     part: &'a HeldPartition,
     ticket: Ticket,
+    session: u64,
 }
 
 impl<'a> Begun<'a> {
     fn of(part: &'a HeldPartition) -> Self {
-        Self { part, ticket: part.floors.lock().begin() }
+        let session = part.ahead.lock().session();
+        Self { part, ticket: part.floors.lock().begin(), session }
     }
 }
 
@@ -136,6 +156,15 @@ impl Found {
             }
             Cow::Owned(known.with(withheld.clone()))
         })
+    }
+}
+
+impl Found {
+    /// Takes `held` in place of a record that is older, or if there is none.
+    pub fn take_newer(&mut self, held: &Arc<Held>) {
+        if self.held.as_ref().is_none_or(|ours| ours.position < held.position) {
+            self.held = Some(Arc::clone(held));
+        }
     }
 }
 
@@ -214,6 +243,28 @@ impl Cache {
         }
     }
 
+    /// Reads `customer` from the store, as [`Cache::fill`] does, as it is at `token` or later.
+    /// Nothing that the feed does not believe is taken.
+    pub async fn fill_at(
+        &self,
+        customer: &CustomerKey,
+        token: &Token,
+        timeout: Duration,
+    ) -> Result<Arc<Held>, Missing> {
+        let begun = self.0.clock.moment();
+        // The first fill may be somebody else's, which read the store before the token was given.
+        // The second one began after the first had read, and so after the token was given: when
+        // that does not reach it, the store does not.
+        for _ in 0..2 {
+            let waited = self.0.clock.moment().saturating_since(begun);
+            let held = self.fill(customer, timeout.saturating_sub(waited)).await?;
+            if token.is_reached_at(&held.epoch, held.position.revision) {
+                return Ok(held);
+            }
+        }
+        Err(Missing::Unreachable)
+    }
+
     /// Begins to read `customer` from the store if nobody does, without waiting for it.
     pub fn refresh(&self, customer: &CustomerKey) {
         if let Ok(Part::Leads(lead)) = self.0.fills.take_part(customer) {
@@ -236,7 +287,7 @@ impl Cache {
             // From here on whoever comes begins a fill of their own: this one has read already.
             inner.fills.leave(&customer);
             let (filled, result) = match answer {
-                Ok(read) => match cache.take(part, &customer, &begun.ticket, read) {
+                Ok(read) => match cache.take(&customer, &begun, read) {
                     filled @ Filled::Taken(_) => (filled, FillResult::Accepted),
                     filled @ (Filled::Failed | Filled::Overtaken) => (filled, FillResult::Rejected),
                 },
@@ -267,13 +318,8 @@ impl Cache {
 
     /// Takes what a fill read, if it belongs to the history that is followed here and nothing
     /// newer is known.
-    fn take(
-        &self,
-        part: &HeldPartition,
-        customer: &CustomerKey,
-        ticket: &Ticket,
-        read: Read,
-    ) -> Filled {
+    fn take(&self, customer: &CustomerKey, begun: &Begun<'_>, read: Read) -> Filled {
+        let Begun { part, ticket, session } = begun;
         let picture = part.picture.load();
         let same_history = picture.as_ref().is_some_and(|picture| picture.epoch == read.epoch);
         let believed = part.believed.load(Ordering::Acquire);
@@ -287,7 +333,10 @@ impl Cache {
         let position = Position { generation, revision: read.revision };
         let (record, epoch) = (read.record, read.epoch);
         let held = Arc::new(Held { record, position, epoch, outdated: false });
-        let admitted = |position| part.floors.lock().admits(customer, position);
+        let admitted = |position| {
+            part.floors.lock().admits(customer, position)
+                && part.ahead.lock().admits(customer, *session, position)
+        };
         if self.0.recent.offer(customer, &held, admitted) {
             Filled::Taken(held)
         } else {
@@ -300,6 +349,7 @@ impl Cache {
     pub fn install(&self, partition: Partition, picture: Arc<Picture>, watermark: Watermark) {
         let Some(part) = self.partition(partition) else { return };
         part.floors.lock().raise(None, watermark.position);
+        part.ahead.lock().reach(watermark.position);
         part.picture.store(Some(picture));
         part.suspect.store(false, Ordering::Release);
         part.believed.store(true, Ordering::Release);
@@ -310,6 +360,7 @@ impl Cache {
     pub fn apply(&self, partition: Partition, change: &Change, watermark: Watermark) {
         let Some(part) = self.partition(partition) else { return };
         self.apply_to_tiers(part, change, watermark.position, true);
+        part.ahead.lock().reach(watermark.position);
         part.watermark.send_replace(Some(watermark));
     }
 
@@ -377,10 +428,21 @@ impl Cache {
         part.confirmed.fetch_max(moment.as_nanos(), Ordering::AcqRel);
     }
 
-    /// Says whether what is read from the store may be taken.
+    /// Says whether what is read from the store may be taken. It may again when the watermark was
+    /// found in it; what was read ahead of that before is forgotten then, and not earlier: until
+    /// then it is the newest that is known.
     pub fn set_believed(&self, partition: Partition, believed: bool) {
         let Some(part) = self.partition(partition) else { return };
-        part.believed.store(believed, Ordering::Release);
+        if !believed {
+            part.believed.store(false, Ordering::Release);
+            part.ahead.lock().end_session();
+        } else if !part.believed.load(Ordering::Acquire) {
+            let (customers, applied) = part.ahead.lock().let_go();
+            for customer in &customers {
+                self.0.recent.forget_after(customer, applied);
+            }
+            part.believed.store(true, Ordering::Release);
+        }
     }
 
     /// Marks what is held of this partition as doubtful, until the next whole picture or until it
@@ -415,23 +477,20 @@ impl Cache {
         self.partition(partition)?.watermark.borrow().clone()
     }
 
-    /// Waits until `token` is reached, no longer than `timeout`. Says whether it is.
+    /// The watermark of a token's partition, if everything up to the token is applied here.
+    #[must_use]
+    pub fn watermark_at(&self, token: &Token) -> Option<Watermark> {
+        let part = self.partition(token.partition)?;
+        part.watermark.borrow().clone().filter(|watermark| part.has_reached(watermark, token))
+    }
+
+    /// Waits until everything up to `token` is applied here, no longer than `timeout`. Says whether
+    /// it is.
     pub async fn reaches(&self, token: &Token, timeout: Duration) -> bool {
         let Some(part) = self.partition(token.partition) else { return false };
         let mut watermark = part.watermark.subscribe();
-        let inherited = || {
-            let picture = part.picture.load();
-            let inherited = picture.as_ref().and_then(|it| it.lineage.inherited(&token.epoch));
-            matches!(inherited, Some(Inherited::UpTo(common)) if token.revision <= common)
-        };
         let reached = |watermark: &Option<Watermark>| {
-            watermark.as_ref().is_some_and(|reached| {
-                if reached.epoch == token.epoch {
-                    reached.position.revision >= token.revision
-                } else {
-                    inherited()
-                }
-            })
+            watermark.as_ref().is_some_and(|watermark| part.has_reached(watermark, token))
         };
         tokio::time::timeout(timeout, watermark.wait_for(reached))
             .await

@@ -57,7 +57,7 @@ enum Verb {
     /// Lists customers
     List(customers::Many),
     /// Shows what a customer's applications are told: status, features and limits
-    Limits(customers::One),
+    Limits(customers::Limits),
     /// Asks whether a customer may do something, as a gateway would
     Check(check::Check),
     /// Writes a customer's record, or some fields of it; makes the customer when it is not known
@@ -113,7 +113,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Reactivate(lift) => lift.run(domain::Verb::Reactivate, out),
         Verb::Show(one) => one.show(out),
         Verb::List(many) => many.list(out),
-        Verb::Limits(one) => one.limits(out),
+        Verb::Limits(limits) => limits.run(out),
         Verb::Check(check) => check.run(out),
         Verb::Put(put) => put.run(out),
         Verb::Delete(one) => one.delete(out),

@@ -204,6 +204,13 @@ pub struct Config {
     #[arg(value_parser = value::tenant_or_off)]
     pub default_tenant: OrOff<TenantId>,
 
+    /// Request header in which the gateway asks for an answer that stands on a revision at least,
+    /// or `off`: none is then read. The gateway must overwrite what clients send.
+    #[arg(long, env = "TOLLGATE_MIN_REVISION_HEADER", value_name = "NAME|off")]
+    #[arg(default_value = "off", help_heading = "Customers")]
+    #[arg(value_parser = value::header_or_off)]
+    pub min_revision_header: OrOff<HeaderName>,
+
     /// How long requests in flight may take to finish once the process is asked to stop.
     #[arg(long, env = "TOLLGATE_GRACE", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Process")]

@@ -24,7 +24,7 @@ pub use action::{Action, Placement, Refusal, Verb};
 pub use actor::{Actor, Role};
 pub use audit::AuditEntry;
 pub use change::{Change, Subject};
-pub use check::{Access, Check, Identity, IdentityFault, LimitCheck, Operation};
+pub use check::{Access, Check, Identity, IdentityFault, LimitCheck, MinRevision, Operation};
 pub use customer::{Customer, Obligations, Private, Record, RestrictionNote};
 pub use decision::{Decision, Evidence, Missing, RecordEvidence, decide};
 pub use entitlement::{Code, Limit, Maximum};

@@ -144,13 +144,14 @@ impl Feed {
             Err(error) => error,
         };
         let mut parts = follower.leave();
+        // First, so that a fill which begins after the end of the session does not ask there.
+        self.tell_lost(&numbers, error);
         for part in &mut parts {
             self.cache.set_believed(part.number, false);
             if part.followed {
                 part.pause = FIRST_PAUSE;
             }
         }
-        self.tell_lost(&numbers, error);
         rest(parts).await
     }
 

@@ -74,7 +74,7 @@ impl Recent {
         into.entry_by_ref(customer).and_compute_with(|held| {
             let newer_held = held.is_some_and(|held| is_newer(held.value()))
                 || other.get(customer).is_some_and(|held| is_newer(&held));
-            taken = admitted(offered.position) && !newer_held;
+            taken = !newer_held && admitted(offered.position);
             if taken { Op::Put(Arc::clone(offered)) } else { Op::Nop }
         });
         if taken {
@@ -141,6 +141,13 @@ impl Recent {
         })
     }
 
+    /// Drops what is held of a customer that lies after `position`.
+    pub(super) fn forget_after(&self, customer: &CustomerKey, position: Position) {
+        for tier in [&self.known, &self.unknown] {
+            drop_if(tier, customer, |held| held.position > position);
+        }
+    }
+
     /// How many records and how many unknown ids are held.
     #[must_use]
     pub(super) fn sizes(&self) -> (u64, u64) {
@@ -153,8 +160,16 @@ fn drop_older_than(
     customer: &CustomerKey,
     position: Position,
 ) {
+    drop_if(tier, customer, |held| held.position < position);
+}
+
+fn drop_if(
+    tier: &Cache<CustomerKey, Arc<Held>>,
+    customer: &CustomerKey,
+    is_void: impl Fn(&Held) -> bool,
+) {
     tier.entry_by_ref(customer).and_compute_with(|held| match held {
-        Some(held) if held.value().position < position => Op::Remove,
+        Some(held) if is_void(held.value()) => Op::Remove,
         _ => Op::Nop,
     });
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{Config, OperatorPlaintext};
+use super::{Config, HeaderName, OperatorPlaintext};
 
 impl Config {
     /// Refuses what cannot work, with one sentence that names the setting and the rule. Reads the
@@ -10,11 +10,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.durations()?;
         self.listeners()?;
-        if let Some(tenant_header) = self.tenant_header.on()
-            && tenant_header.as_str().eq_ignore_ascii_case(self.customer_header.as_str())
-        {
-            return Err(ConfigError::SameHeader);
-        }
+        self.headers()?;
         self.admin_token()?;
         self.store_password()?;
         Ok(())
@@ -38,6 +34,25 @@ impl Config {
         }
         if self.heartbeat >= self.max_staleness {
             return Err(ConfigError::Heartbeat);
+        }
+        Ok(())
+    }
+
+    fn headers(&self) -> Result<(), ConfigError> {
+        let headers = [
+            ("--customer-header", Some(&self.customer_header)),
+            ("--tenant-header", self.tenant_header.on()),
+            ("--min-revision-header", self.min_revision_header.on()),
+        ];
+        let is_same = |one: &HeaderName, other: Option<&HeaderName>| {
+            other.is_some_and(|other| one.as_str().eq_ignore_ascii_case(other.as_str()))
+        };
+        for (place, (first, header)) in headers.iter().enumerate() {
+            let Some(header) = header else { continue };
+            let mut later = headers.iter().skip(place + 1);
+            if let Some((second, _)) = later.find(|(_, other)| is_same(header, *other)) {
+                return Err(ConfigError::SameHeader { first, second });
+            }
         }
         Ok(())
     }
@@ -98,8 +113,13 @@ pub enum ConfigError {
         second: &'static str,
     },
     /// One header for two things.
-    #[error("--tenant-header and --customer-header must be different headers")]
-    SameHeader,
+    #[error("{first} and {second} must be different headers")]
+    SameHeader {
+        /// One setting.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
     /// A file that cannot be read.
     #[error("{setting} cannot be read from {}", path.display())]
     SecretFile {

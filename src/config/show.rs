@@ -73,6 +73,7 @@ impl Config {
             customer_header,
             tenant_header,
             default_tenant,
+            min_revision_header,
             grace,
             workers,
             log_format,
@@ -114,6 +115,7 @@ impl Config {
             ("customer_header", customer_header.to_string()),
             ("tenant_header", tenant_header.to_string()),
             ("default_tenant", default_tenant.to_string()),
+            ("min_revision_header", min_revision_header.to_string()),
             ("grace", spell_duration(*grace)),
             (
                 "workers",

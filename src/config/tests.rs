@@ -120,7 +120,15 @@ fn values_that_are_impossible_together_are_refused_by_name() {
         (&["--operator-listen", loopback], "--check-listen and --operator-listen"),
         (&["--admin-listen", loopback], "--check-listen and --admin-listen"),
         (&["--check-listen", "off"], "--check-socket"),
-        (&["--tenant-header", "x-customer-id"], "--tenant-header"),
+        (&["--tenant-header", "x-customer-id"], "--customer-header and --tenant-header"),
+        (
+            &["--min-revision-header", "x-customer-id"],
+            "--customer-header and --min-revision-header",
+        ),
+        (
+            &["--tenant-header", "X-A", "--min-revision-header", "x-a"],
+            "--tenant-header and --min-revision-header",
+        ),
         (&["--store-password-file", "/nowhere"], "--store-password-file"),
         (&["--admin-token-file", "/nowhere"], "--admin-token-file"),
     ] {

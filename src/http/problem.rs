@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::{
     control::ActError,
-    domain::{Refusal, actor::RoleTooWeak},
+    domain::{Decision, Reason, Refusal, actor::RoleTooWeak},
     store::StoreError,
-    wire::complete_refusal,
+    wire::{complete_refusal, spelling},
 };
 
 /// A request that was not done, as its caller is told:
@@ -78,6 +78,13 @@ impl Problem {
         let message = "the store does not answer now; what was asked for may not have been done";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREACHABLE", message);
         Self { cause: Some(Cause(cause.to_string())), ..problem }
+    }
+
+    /// It cannot be known now, for the reason that a check would be given.
+    #[must_use]
+    pub(super) fn undecided(reason: Reason) -> Self {
+        let spelling = spelling(&Decision::about_nobody(reason));
+        Self::new(spelling.status, spelling.code, spelling.sentence)
     }
 }
 

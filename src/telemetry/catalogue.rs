@@ -3,7 +3,9 @@
 //! Units are in the names, and are base units: seconds, bytes, plain counts. Label values come
 //! from the closed sets of [`super::label`].
 
-pub use super::label::{AuthFailure, Dialect, FillResult, StoreCommand, Tier, Unreadable};
+pub use super::label::{
+    AuthFailure, Dialect, FillResult, ReachedBy, StoreCommand, Tier, Unreadable,
+};
 
 /// What is said of one metric.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +93,9 @@ catalogue! {
     /// Without labels.
     FILLS_COALESCED = Metric::counter("tollgate_fills_coalesced_total", &[],
         "Checks that waited for a fill begun by another check of the same customer.");
+    /// By what reached them.
+    MIN_REVISIONS = Metric::counter("tollgate_min_revisions_total", &["by"],
+        "Questions with a minimum revision, by what reached it: memory at once, the feed, a read of the store, or nothing in time.");
     /// By tier.
     CACHE_ENTRIES = Metric::gauge("tollgate_cache_entries", &["tier"],
         "Customers held in memory, by the part of the cache that holds them.");

@@ -12,7 +12,7 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::{
     catalogue::{self, Metric},
-    label::{AuthFailure, Dialect, FillResult, Label, StoreCommand, Tier, Unreadable},
+    label::{AuthFailure, Dialect, FillResult, Label, ReachedBy, StoreCommand, Tier, Unreadable},
     pace::Pace,
     process::Process,
 };
@@ -73,6 +73,8 @@ pub struct Handles {
     fills: By<FillResult, Counter>,
     /// [`catalogue::FILLS_COALESCED`].
     pub fills_coalesced: Counter,
+    /// [`catalogue::MIN_REVISIONS`].
+    pub min_revisions: By<ReachedBy, Counter>,
     /// [`catalogue::CACHE_ENTRIES`].
     pub cache_entries: By<Tier, Level>,
     /// [`catalogue::FEED_CONNECTED`].
@@ -133,6 +135,7 @@ impl Handles {
             stale_answers: counters(catalogue::STALE_ANSWERS),
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
+            min_revisions: counters(catalogue::MIN_REVISIONS),
             cache_entries: By::each(|tier: Tier| {
                 let labels = [(Tier::NAME, tier.as_str())];
                 Level(metrics::gauge!(catalogue::CACHE_ENTRIES.name, &labels))
