@@ -251,11 +251,8 @@ pub enum ServeError {
     #[error("the store (--store) cannot be used")]
     Store(#[from] StoreError),
     /// The store answers, and says no.
-    #[error(
-        "the store cannot be used; --store names it and its user, and the password is in that URL \
-         or in --store-password-file"
-    )]
-    StoreRefuses(#[source] StoreError),
+    #[error("the store cannot be used; {0}")]
+    StoreRefuses(&'static str, #[source] StoreError),
     /// The metrics recorder cannot be installed.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

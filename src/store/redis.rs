@@ -2,8 +2,10 @@
 
 mod connection;
 mod keys;
+mod refusal;
 mod role;
 mod script;
+mod sentinel;
 pub mod session;
 mod settings;
 mod topology;
@@ -13,10 +15,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use redis::{RedisError, aio::MultiplexedConnection};
 
-pub use self::settings::{Login, Server, Servers, Settings};
+pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
-    connection::{Lazy, store_error},
+    connection::Lazy,
     keys::Keys,
+    refusal::{key_error, store_error},
     topology::Topology,
 };
 use super::{
@@ -57,13 +60,21 @@ impl Redis {
         let no_session = || StoreError::Unreachable("there is no session".to_owned());
         let mut connection = (*session.ok_or_else(no_session)?).clone();
         let partition = key.partition(PARTITIONS);
-        let mut transaction = redis::pipe();
-        transaction.atomic().ignore_errors();
-        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
-        transaction.cmd("GET").arg(self.keys.record(partition, key));
-        let (head, record): (Answered<MetaHead>, Answered<Option<String>>) =
-            transaction.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = head.map_err(|error| store_error(&error))?;
+        let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
+        // No transaction, which would take a right that can do more. The record is read after the
+        // revision, so it is at least that new; and within one history, if that has not changed.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        pipeline.cmd("GET").arg(&name);
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch"]);
+        let (head, record, after): Filled =
+            pipeline.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
+        let (epoch, revision) = head.map_err(|error| key_error(&meta, &error))?;
+        let (after,) = after.map_err(|error| key_error(&meta, &error))?;
+        if epoch != after {
+            return Err(unexpected("another history than a moment ago"));
+        }
         let (Some(epoch), Some(revision)) = (epoch, revision) else {
             return Err(unexpected("a store without a history"));
         };
@@ -260,6 +271,7 @@ impl Redis {
 
 type MetaHead = (Option<String>, Option<u64>);
 type Answered<T> = Result<T, RedisError>;
+type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod nginx;
 mod redis_server;
+pub(crate) mod sentinels;
 pub(crate) mod tollgate;
 
 pub(crate) use redis_server::{Flavor, Persistence, RedisServer};

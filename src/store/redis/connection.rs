@@ -1,39 +1,41 @@
-//! Connections to one server, and what its errors mean.
+//! Connections to one server.
 
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, FromRedisValue,
     IntoConnectionInfo as _, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisConnectionInfo,
-    RedisError, ScriptInvocation, ServerErrorKind,
+    RedisError, ScriptInvocation, TlsCertificates,
     aio::{AsyncPushSender, MultiplexedConnection, SendError},
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 
 use super::{
-    settings::{Server, Servers, Settings},
+    refusal::store_error,
+    settings::{Identity, Login, Server, Tls},
     topology::Topology,
 };
 use crate::{domain::Partition, store::StoreError};
 
-/// Where the server is, and how to speak to it: RESP3, no delay, and a half-open socket noticed
-/// within seconds. Keepalive alone fails while a request is unacknowledged and the user timeout
-/// alone fails when idle; both together notice.
-pub(super) fn client(settings: &Settings) -> Result<Client, StoreError> {
-    let address = match &settings.servers {
-        Servers::Single(Server { host, port }) => ConnectionAddr::Tcp(host.clone(), *port),
-        Servers::Socket(path) => ConnectionAddr::Unix(path.clone()),
-    };
+/// How to speak to a server: RESP3, no delay, and a half-open socket noticed within seconds.
+/// Keepalive alone fails while a request is unacknowledged and the user timeout alone fails when
+/// idle; both together notice.
+pub(super) fn client(
+    address: ConnectionAddr,
+    login: &Login,
+    database: u32,
+    tls: Option<&Tls>,
+) -> Result<Client, StoreError> {
     // The library's greeting beside `HELLO` is for nobody, and takes a right of its own.
     let mut speech = RedisConnectionInfo::default()
         .set_protocol(ProtocolVersion::RESP3)
         .set_skip_set_lib_name()
-        .set_db(settings.database.into());
-    if let Some(user) = &settings.login.user {
+        .set_db(database.into());
+    if let Some(user) = &login.user {
         speech = speech.set_username(user);
     }
-    if let Some(password) = &settings.login.password {
+    if let Some(password) = &login.password {
         speech = speech.set_password(password);
     }
     let keepalive = TcpKeepalive::new()
@@ -44,9 +46,30 @@ pub(super) fn client(settings: &Settings) -> Result<Client, StoreError> {
         .set_nodelay(true)
         .set_keepalive(keepalive)
         .set_user_timeout(Duration::from_secs(3));
-    let info = address.into_connection_info().map_err(|error| refused(&error))?;
-    Client::open(info.set_redis_settings(speech).set_tcp_settings(tcp))
-        .map_err(|error| refused(&error))
+    let info = address.into_connection_info().map_err(|error| store_error(&error))?;
+    let info = info.set_redis_settings(speech).set_tcp_settings(tcp);
+    let client = match tls {
+        Some(tls) => Client::build_with_tls(info, certificates(tls)),
+        None => Client::open(info),
+    };
+    client.map_err(|error| store_error(&error))
+}
+
+/// The address of a server that is reached over the network.
+pub(super) fn address(server: &Server, tls: Option<&Tls>) -> ConnectionAddr {
+    let Server { host, port } = server.clone();
+    match tls {
+        Some(_) => ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None },
+        None => ConnectionAddr::Tcp(host, port),
+    }
+}
+
+fn certificates(tls: &Tls) -> TlsCertificates {
+    let client_tls = tls.identity.clone().map(|Identity { certificate, key }| ClientTlsConfig {
+        client_cert: certificate,
+        client_key: key,
+    });
+    TlsCertificates { client_tls, root_cert: tls.authorities.clone() }
 }
 
 /// Connects once. `pushes` hears what the server sends unasked.
@@ -176,23 +199,6 @@ impl Question for ScriptInvocation<'_> {
     ) -> Result<T, RedisError> {
         self.invoke_async(&mut connection).await
     }
-}
-
-/// What an error of the library means to Tollgate.
-pub(super) fn store_error(error: &RedisError) -> StoreError {
-    let is_refusal =
-        matches!(
-            error.kind(),
-            ErrorKind::AuthenticationFailed
-                | ErrorKind::InvalidClientConfig
-                | ErrorKind::RESP3NotSupported
-                | ErrorKind::Server(ServerErrorKind::NoPerm)
-        ) || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "NOPROTO"));
-    if is_refusal { refused(error) } else { StoreError::Unreachable(error.to_string()) }
-}
-
-fn refused(error: &RedisError) -> StoreError {
-    StoreError::Refused(error.to_string())
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

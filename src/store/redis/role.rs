@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{FromRedisValue as _, RedisError, Value, aio::MultiplexedConnection};
 
-use super::connection::store_error;
+use super::refusal::store_error;
 use crate::store::StoreError;
 
 /// Asks the server for its role, and refuses any but a master's.

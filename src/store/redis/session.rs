@@ -18,15 +18,16 @@ use super::{
         format::{self, unexpected},
     },
     check_format,
-    connection::store_error,
     keys::Keys,
     partitions,
+    refusal::{key_error, store_error},
     role::check_master,
     topology::Topology,
 };
 use crate::domain::{Change, Epoch, Partition, Revision, Subject};
 
-/// Connects to the master, and subscribes to every partition.
+/// Connects to the master, subscribes to every partition, and makes sure that their keys can be
+/// read: what cannot be followed is better told now, and once.
 pub(super) async fn open(topology: &Topology, keys: &Keys) -> Result<Session, StoreError> {
     let mut heard = None;
     let connected = topology.connect(Partition(0), || {
@@ -42,6 +43,9 @@ pub(super) async fn open(topology: &Topology, keys: &Keys) -> Result<Session, St
         subscribed.map_err(|error| store_error(&error))?;
     }
     let reader = Reader { connection, keys: keys.clone() };
+    for partition in partitions() {
+        reader.read_each_key(partition).await?;
+    }
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
@@ -66,7 +70,7 @@ impl Reader {
         let (fields, role): (Answered<Vec<Option<String>>>, Answered<redis::Value>) =
             answered.map_err(|error| store_error(&error))?;
         check_master(role)?;
-        read_head(fields.map_err(|error| store_error(&error))?)
+        read_head(fields.map_err(|error| key_error(&self.keys.meta(partition), &error))?)
     }
 
     /// See [`SessionReader::restricted_page`].
@@ -76,14 +80,15 @@ impl Reader {
         from: Option<&str>,
     ) -> Result<RestrictedPage, StoreError> {
         let mut connection = self.connection.clone();
+        let key = self.keys.restricted(partition);
         let (next, found): (String, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(self.keys.restricted(partition))
+            .arg(&key)
             .arg(from.unwrap_or("0"))
             .arg("COUNT")
             .arg(PAGE)
             .query_async(&mut connection)
             .await
-            .map_err(|error| store_error(&error))?;
+            .map_err(|error| key_error(&key, &error))?;
         // What is no entry of ours is left out; the census tells whether one of ours was lost.
         let entries = found.iter().filter_map(|(key, value)| {
             let entry = format::read_restricted(key, value);
@@ -101,15 +106,16 @@ impl Reader {
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let mut connection = self.connection.clone();
+        let key = self.keys.log(partition);
         let found: Vec<(String, std::collections::HashMap<String, String>)> = redis::cmd("XRANGE")
-            .arg(self.keys.log(partition))
+            .arg(&key)
             .arg(if from.is_empty() { "-" } else { from })
             .arg("+")
             .arg("COUNT")
             .arg(count)
             .query_async(&mut connection)
             .await
-            .map_err(|error| store_error(&error))?;
+            .map_err(|error| key_error(&key, &error))?;
         // An entry without a revision is not ours; the revisions tell whether one of ours is gone.
         let change = |(log_id, fields): (String, std::collections::HashMap<String, String>)| {
             let revision = Revision(fields.get("rev")?.parse().ok()?);
@@ -121,8 +127,31 @@ impl Reader {
     /// See [`SessionReader::keys`].
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut connection = self.connection.clone();
-        let command = redis::Cmd::hgetall(self.keys.operators());
-        command.query_async(&mut connection).await.map_err(|error| store_error(&error))
+        let key = self.keys.operators();
+        let command = redis::Cmd::hgetall(&key);
+        command.query_async(&mut connection).await.map_err(|error| key_error(&key, &error))
+    }
+
+    /// Reads a little of each of the partition's keys that a session needs.
+    async fn read_each_key(&self, partition: Partition) -> Result<(), StoreError> {
+        let log = self.keys.log(partition);
+        let mut hashes = vec![self.keys.meta(partition), self.keys.restricted(partition)];
+        if partition == Partition(0) {
+            hashes.push(self.keys.operators());
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("XRANGE").arg(&log).arg("-").arg("+").arg("COUNT").arg(1);
+        for hash in &hashes {
+            pipeline.cmd("HMGET").arg(hash).arg("epoch");
+        }
+        let mut connection = self.connection.clone();
+        let answered = pipeline.query_async(&mut connection).await;
+        let answers: Vec<Answered<redis::Value>> = answered.map_err(|error| store_error(&error))?;
+        for (key, answer) in std::iter::once(&log).chain(&hashes).zip(answers) {
+            answer.map_err(|error| key_error(key, &error))?;
+        }
+        Ok(())
     }
 
     /// The connection, for fills.

@@ -1,0 +1,28 @@
+//! Where the store may be, and how it is reached: sentinels that name its master, TLS, users with
+//! few rights, and what a wrong setting gets.
+
+#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
+mod support;
+
+mod sentinel;
+mod stand_in;
+
+use support::RedisServer;
+
+/// How many instances hear this server's changes.
+fn followers(server: &RedisServer) -> u64 {
+    let Ok(mut connection) = redis::Client::open(server.url()).unwrap().get_connection() else {
+        return 0;
+    };
+    let channel = "tollgate:{0}:changes";
+    let counted = redis::cmd("PUBSUB").arg("NUMSUB").arg(channel).query(&mut connection);
+    counted.map_or(0, |(_, count): (String, u64)| count)
+}
+
+/// As the server's default user.
+fn connect(server: &RedisServer) -> redis::Connection {
+    redis::Client::open(server.url()).unwrap().get_connection().unwrap()
+}
