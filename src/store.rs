@@ -349,6 +349,8 @@ pub enum Concern {
     Certificate,
     /// The number of the database.
     Database,
+    /// Whether connections are encrypted.
+    Encryption,
     /// This instance's certificate.
     Identity,
     /// Keys that are not Tollgate's.

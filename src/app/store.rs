@@ -59,6 +59,10 @@ pub(super) fn hint(about: Concern) -> &'static str {
              or, without that, one that the operating system trusts"
         }
         Concern::Database => "--store names the number of its database",
+        Concern::Encryption => {
+            "--store begins with rediss:// or rediss+sentinel:// where servers speak TLS, and with \
+             redis:// or redis+sentinel:// where they do not"
+        }
         Concern::Identity => "it asks for a certificate: see --store-cert and --store-key",
         Concern::Keys => {
             "--store or --key-prefix leads to where something else keeps its data, or somebody \

@@ -35,13 +35,13 @@ impl fmt::Debug for StoreIdentity {
 impl Config {
     /// The store's password, from its file or its URL.
     pub fn store_password(&self) -> Result<Option<Secret>, ConfigError> {
-        let login = self.redis().map(|url| &url.login);
+        let login = self.redis_url().map(|url| &url.login);
         password(PASSWORD_FILE, self.store_password_file.as_deref(), login)
     }
 
     /// The sentinels' password, from its file or the store's URL.
     pub fn sentinel_password(&self) -> Result<Option<Secret>, ConfigError> {
-        let login = match self.redis().map(|url| &url.servers) {
+        let login = match self.redis_url().map(|url| &url.servers) {
             Some(RedisServers::Sentinels { login, .. }) => Some(login),
             Some(RedisServers::Single(_) | RedisServers::Socket(_)) | None => None,
         };
@@ -51,7 +51,7 @@ impl Config {
     /// How connections to the store are encrypted, if its URL says that they are.
     pub fn store_tls(&self) -> Result<Option<StoreTls>, ConfigError> {
         let files = [(CA, &self.store_ca), (CERT, &self.store_cert), (KEY, &self.store_key)];
-        if self.redis().is_none_or(|url| url.encryption == Encryption::Plain) {
+        if self.redis_url().is_none_or(|url| url.encryption == Encryption::Plain) {
             let given = files.into_iter().find(|(_, path)| path.is_some());
             return given
                 .map_or(Ok(None), |(setting, _)| Err(ConfigError::StoreWithoutTls(setting)));
@@ -75,7 +75,7 @@ impl Config {
         Ok(Some(StoreTls { authorities, identity }))
     }
 
-    fn redis(&self) -> Option<&RedisUrl> {
+    fn redis_url(&self) -> Option<&RedisUrl> {
         match &self.store {
             StoreUrl::Redis(url) => Some(url),
             StoreUrl::File(_) | StoreUrl::Memory => None,

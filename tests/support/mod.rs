@@ -1,5 +1,6 @@
 //! What the integration tests share.
 
+pub(crate) mod authority;
 pub(crate) mod nginx;
 mod redis_server;
 pub(crate) mod sentinels;

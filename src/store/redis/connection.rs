@@ -85,10 +85,21 @@ pub(super) async fn connect(
     let connected = client.get_multiplexed_async_connection_with_config(&config);
     // A hung server accepts and never answers the greeting, which no timeout of the library's
     // covers as a whole.
-    match tokio::time::timeout(CONNECT_TIMEOUT + RESPONSE_TIMEOUT, connected).await {
+    let connected = match tokio::time::timeout(CONNECT_TIMEOUT + RESPONSE_TIMEOUT, connected).await
+    {
         Ok(connected) => connected.map_err(|error| store_error(&error)),
         Err(_) => Err(StoreError::Unreachable("the server does not answer".to_owned())),
-    }
+    };
+    // One side may speak TLS and the other not, which looks like silence or a broken connection.
+    connected.map_err(|error| match (error, client.get_connection_info().addr()) {
+        (StoreError::Unreachable(why), ConnectionAddr::TcpTls { .. }) => {
+            StoreError::Unreachable(format!("{why} (asked over TLS)"))
+        }
+        (StoreError::Unreachable(why), ConnectionAddr::Tcp(..)) => {
+            StoreError::Unreachable(format!("{why} (asked without TLS)"))
+        }
+        (error, _) => error,
+    })
 }
 
 /// A connection that is made when it is needed, and forgotten as soon as it breaks.

@@ -17,6 +17,7 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
         Concern::Protocol => format!("what answers is no Redis of version 6.2 or later ({error})"),
         Concern::Certificate
         | Concern::Database
+        | Concern::Encryption
         | Concern::Identity
         | Concern::Keys
         | Concern::Login
@@ -41,7 +42,12 @@ fn concern(error: &RedisError) -> Option<Concern> {
     if let Some(error) = tls_error(error) {
         let refused = |alert: &AlertDescription| is_about_our_certificate(*alert);
         let is_ours = matches!(error, rustls::Error::AlertReceived(alert) if refused(alert));
-        return Some(if is_ours { Concern::Identity } else { Concern::Certificate });
+        let is_theirs = matches!(error, rustls::Error::InvalidCertificate(_));
+        return Some(match (is_ours, is_theirs) {
+            (true, _) => Concern::Identity,
+            (_, true) => Concern::Certificate,
+            _ => Concern::Encryption,
+        });
     }
     match (error.kind(), error.code()) {
         (_, Some("NOAUTH" | "WRONGPASS")) | (ErrorKind::AuthenticationFailed, _) => {
@@ -87,6 +93,7 @@ fn is_about_our_certificate(alert: AlertDescription) -> bool {
             | AlertDescription::CertificateRequired
             | AlertDescription::CertificateRevoked
             | AlertDescription::CertificateUnknown
+            | AlertDescription::DecryptError
             | AlertDescription::HandshakeFailure
             | AlertDescription::NoCertificate
             | AlertDescription::UnknownCA
