@@ -39,6 +39,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
+    if app.watches_eviction {
+        let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
+        tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
+    }
     tasks.spawn_endless("feed", app.feed.run(latch));
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
@@ -85,6 +89,7 @@ struct App {
     admin: Admin,
     prometheus: PrometheusHandle,
     makes_first_key: bool,
+    watches_eviction: bool,
 }
 
 impl App {
@@ -159,7 +164,8 @@ impl App {
             store: config.store.to_string(),
         };
         let makes_first_key = is_own && admin_token.is_none();
-        Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key })
+        let watches_eviction = may_write && !is_own;
+        Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key, watches_eviction })
     }
 }
 

@@ -71,6 +71,15 @@ impl Store {
         each!(self, store => store.create(epoch).await)
     }
 
+    /// What the store forgets first when its memory is full; nothing when it refuses changes
+    /// instead, or may not be asked.
+    pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(None),
+            Self::Redis(store) => store.eviction_policy().await,
+        }
+    }
+
     /// Forgets the newest session, so that nobody waits for its connection any more.
     pub fn forget_session(&self) {
         match self {

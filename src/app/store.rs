@@ -1,5 +1,7 @@
 //! The store that the configuration names.
 
+use std::{convert::Infallible, time::Duration};
+
 use super::ServeError;
 use crate::{
     clock::Clock,
@@ -12,6 +14,10 @@ use crate::{
         Concern, Store, StoreError,
         embedded::Embedded,
         redis::{Identity, Login, Redis, Server, Servers, Settings, Tls},
+    },
+    telemetry::{
+        Metrics,
+        event::{StoreEvicts, StoreKeepsAll},
     },
 };
 
@@ -48,6 +54,33 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Store, ServeE
             Ok(store)
         }
         Ok(()) => Ok(store),
+    }
+}
+
+/// Tells when the store forgets something, for ever. The user of a pure sidecar may not ask; one
+/// instance that writes is enough.
+pub(super) async fn watch_eviction(store: Store, metrics: Metrics) -> Infallible {
+    let mut told = None;
+    loop {
+        let pause = match store.eviction_policy().await {
+            Ok(policy) => {
+                match (&told, &policy) {
+                    (before, Some(policy)) if before.as_ref() != Some(policy) => {
+                        StoreEvicts { policy: policy.clone() }.emit(&metrics);
+                    }
+                    (Some(_), None) => StoreKeepsAll.emit(&metrics),
+                    (_, Some(_)) | (None, None) => {}
+                }
+                told = policy;
+                Duration::from_mins(1)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "The store does not tell its maxmemory-policy: {error}");
+                Duration::from_secs(5)
+            }
+        };
+        // Never all instances at once.
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
     }
 }
 

@@ -23,8 +23,8 @@ use self::{
     topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction,
-    PARTITIONS, Read, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, Concern, CreateError, CustomerPage,
+    Direction, PARTITIONS, Read, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -158,6 +158,19 @@ impl Redis {
             script::read_create_reply(&reply)?;
         }
         Ok(())
+    }
+
+    /// See [`super::Store::eviction_policy`].
+    pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
+        let mut command = redis::cmd("INFO");
+        command.arg("memory");
+        let told: String = match self.commands.ask(&command).await {
+            Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => return Ok(None),
+            told => told?,
+        };
+        let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
+        Ok(Some(policy.to_owned()).filter(|policy| policy != "noeviction"))
     }
 
     /// See [`super::Store::open_session`].

@@ -124,6 +124,9 @@ catalogue! {
     /// 0 or 1.
     STORE_LOST = Metric::gauge("tollgate_store_lost", &[],
         "1 while the store has forgotten what this instance knows and is not believed, else 0.");
+    /// 0 or 1.
+    STORE_EVICTS = Metric::gauge("tollgate_store_evicts", &[],
+        "1 while the store would rather forget customers than refuse changes when its memory is full, else 0.");
     /// By what.
     UNREADABLE = Metric::counter("tollgate_unreadable_total", &["what"],
         "Things in the store that this version could not read.");

@@ -95,6 +95,8 @@ pub struct Handles {
     pub feed_suspect: Flag,
     /// [`catalogue::STORE_LOST`].
     pub store_lost: Flag,
+    /// [`catalogue::STORE_EVICTS`].
+    pub store_evicts: Flag,
     /// [`catalogue::UNREADABLE`].
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
@@ -138,6 +140,7 @@ impl Handles {
             feed_disconnects: counter(catalogue::FEED_DISCONNECTS),
             feed_suspect: Flag(gauge(catalogue::FEED_SUSPECT)),
             store_lost: Flag(gauge(catalogue::STORE_LOST)),
+            store_evicts: Flag(gauge(catalogue::STORE_EVICTS)),
             unreadable: counters(catalogue::UNREADABLE),
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),

@@ -57,8 +57,8 @@ impl Sentinels {
                 let mut arguments: Vec<String> =
                     ["--repl-diskless-sync-delay", "0"].map(str::to_owned).into();
                 if let Some(master) = master {
-                    arguments.push("--replicaof".to_owned());
-                    arguments.push(format!("127.0.0.1 {master}"));
+                    arguments.extend(["--replicaof", "127.0.0.1"].map(str::to_owned));
+                    arguments.push(master.to_string());
                 }
                 if manner.encrypted {
                     let encrypted = ["--port", "0", "--tls-port", &port.to_string()];

@@ -10,9 +10,11 @@ mod raw;
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
+mod bad_stores;
 mod sentinel;
 mod stand_in;
 mod tls;
+mod users;
 
 use std::path::Path;
 

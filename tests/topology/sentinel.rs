@@ -12,6 +12,7 @@ use crate::{
         sentinels::{Manner, Sentinels},
         tollgate::Tollgate,
     },
+    users::user_line,
 };
 
 #[test]
@@ -52,12 +53,11 @@ fn after_a_crash_of_the_master_every_instance_follows_the_one_that_the_sentinels
 
 #[test]
 fn sentinels_that_ask_for_a_user_are_told_one() {
-    let lines = [
-        "user tollgate on >sesame &+switch-master +subscribe +sentinel|get-master-addr-by-name +sentinel|master",
-    ];
-    let manner = Manner { sentinel_lines: lines.map(str::to_owned).into(), ..Manner::default() };
+    // As the README says, in the words of a configuration file.
+    let line = user_line("tollgate").replace("ACL SETUSER", "user").replace(" reset ", " ");
+    let manner = Manner { sentinel_lines: vec![line], ..Manner::default() };
     let sentinels = Sentinels::start_with(Flavor::Redis, &manner);
-    let login = "sentinelUser=tollgate&sentinelPassword=sesame";
+    let login = "sentinelUser=tollgate&sentinelPassword=change-me";
     let tollgate = Tollgate::start(&["--store", &format!("{}?{login}", sentinels.url())]);
     sentinels.order_switch();
     let before = sentinels.master().unwrap();

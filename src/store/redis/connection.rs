@@ -1,6 +1,12 @@
 //! Connections to one server.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use redis::{
@@ -108,6 +114,8 @@ pub(super) struct Lazy {
     topology: Arc<Topology>,
     partition: Partition,
     current: Arc<Mutex<Current>>,
+    /// Held by who connects: the others wait for that connection.
+    connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -115,12 +123,15 @@ struct Current {
     /// Counts connections, so that the end of an older one does not take the newest away.
     number: u64,
     connection: Option<MultiplexedConnection>,
+    /// How many attempts to connect have ended, and why the last one failed if it did.
+    attempts: u64,
+    failure: Option<String>,
 }
 
 impl Lazy {
     /// A connection to the master of `partition`.
     pub(super) fn new(topology: Arc<Topology>, partition: Partition) -> Self {
-        Self { topology, partition, current: Arc::default() }
+        Self { topology, partition, current: Arc::default(), connecting: Arc::default() }
     }
 
     /// Asks `question` on the connection, once. One that did not answer in time is not asked
@@ -140,31 +151,64 @@ impl Lazy {
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), StoreError> {
-        let number = {
-            let mut current = self.current.lock();
+        let seen = {
+            let current = self.current.lock();
             if let Some(connection) = &current.connection {
                 return Ok((current.number, connection.clone()));
             }
+            current.attempts
+        };
+        let _turn = self.connecting.lock().await;
+        {
+            let current = self.current.lock();
+            if let Some(connection) = &current.connection {
+                return Ok((current.number, connection.clone()));
+            }
+            // Somebody has just tried, on behalf of everybody who waited.
+            if let Some(why) = current.failure.clone().filter(|_| current.attempts > seen) {
+                return Err(StoreError::Unreachable(why));
+            }
+        }
+        let connected = self.connect().await;
+        let mut current = self.current.lock();
+        current.attempts += 1;
+        current.failure = connected.as_ref().err().map(|error| match error {
+            StoreError::Unreachable(why) => why.clone(),
+            StoreError::Locked(_)
+            | StoreError::NewerFormat { .. }
+            | StoreError::Refused(_)
+            | StoreError::Unexpected(_) => error.to_string(),
+        });
+        connected
+    }
+
+    async fn connect(&self) -> Result<(u64, MultiplexedConnection), StoreError> {
+        let number = {
+            let mut current = self.current.lock();
             current.number += 1;
             current.number
         };
-        // The server's end of it is heard of at once, and not when it is next used.
+        let mut ended = Arc::new(AtomicBool::new(false));
+        // The end of it is heard of at once, and not when it is next used.
         let connected = self.topology.connect(self.partition, || {
-            let held = Arc::downgrade(&self.current);
+            ended = Arc::default();
+            let (held, ended) = (Arc::downgrade(&self.current), Arc::clone(&ended));
             move |push: PushInfo| {
-                if push.kind == PushKind::Disconnection
-                    && let Some(held) = held.upgrade()
-                {
-                    held.lock().forget(number);
+                if push.kind == PushKind::Disconnection {
+                    ended.store(true, Ordering::SeqCst);
+                    if let Some(held) = held.upgrade() {
+                        held.lock().forget(number);
+                    }
                 }
                 Ok::<(), SendError>(())
             }
         });
         let connection = connected.await?;
         let mut current = self.current.lock();
-        if current.number == number {
-            current.connection = Some(connection.clone());
+        if ended.load(Ordering::SeqCst) {
+            return Err(StoreError::Unreachable("the connection ended at once".to_owned()));
         }
+        current.connection = Some(connection.clone());
         Ok((number, connection))
     }
 }

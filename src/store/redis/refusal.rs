@@ -14,7 +14,12 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
     };
     let why = match about {
         Concern::Topology => "it is a node of a cluster".to_owned(),
-        Concern::Protocol => format!("what answers is no Redis of version 6.2 or later ({error})"),
+        Concern::Protocol => {
+            // What a parser says goes over many lines.
+            let said = error.to_string();
+            let said = said.lines().next().unwrap_or_default();
+            format!("what answers is no Redis of version 6.2 or later ({said})")
+        }
         Concern::Certificate
         | Concern::Database
         | Concern::Encryption
