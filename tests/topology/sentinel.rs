@@ -38,9 +38,18 @@ fn switches_by_order(flavor: Flavor) {
 
 #[test]
 fn after_a_crash_of_the_master_every_instance_follows_the_one_that_the_sentinels_elect() {
+    loses_its_master(RedisServer::kill9);
+}
+
+#[test]
+fn a_master_that_hangs_is_left_for_the_one_that_the_sentinels_elect() {
+    loses_its_master(|master| master.pause());
+}
+
+fn loses_its_master(end: fn(&mut RedisServer)) {
     let mut fleet = Fleet::start(Flavor::Redis);
     let before = fleet.sentinels.master().unwrap();
-    fleet.sentinels.servers[before].kill9();
+    end(&mut fleet.sentinels.servers[before]);
     let begun = Instant::now();
     let [one, _] = &fleet.tollgates;
     one.wait_until("a switch", || fleet.sentinels.master().is_some_and(|now| now != before));
@@ -94,9 +103,7 @@ fn a_sentinel_that_has_not_heard_of_the_switch_is_not_believed() {
 
     // Now only the slow one can be asked, and its master answers and calls itself one.
     quick.go_away();
-    let kill = ["KILL", "TYPE", "pubsub"];
-    let killed: u64 = redis::cmd("CLIENT").arg(&kill).query(&mut connect(&masters.new)).unwrap();
-    assert_eq!(killed, 1);
+    disconnect_feeds(&masters.new);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
         assert_eq!(followers(&masters.old), 0, "it believed the slow sentinel");
@@ -108,6 +115,23 @@ fn a_sentinel_that_has_not_heard_of_the_switch_is_not_believed() {
 }
 
 #[test]
+fn when_the_feed_moves_the_commands_move_with_it() {
+    let masters = Masters::start();
+    let sentinel = StandIn::start(4, masters.old.port());
+    let tollgate = Tollgate::start(&["--store", &url(&[&sentinel])]);
+    assert_eq!(tollgate.operate("PUT", "/v1/customers/c1", Some(&json!({}))).status, 201);
+    masters.part();
+    // Nobody says that there is another master, until the feed has to ask.
+    sentinel.be_mute();
+    sentinel.switch_to(5, masters.new.port());
+    disconnect_feeds(&masters.old);
+    tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
+    let disabled = tollgate.operate("POST", "/v1/customers/c1/disable", Some(&json!({})));
+    assert_eq!(disabled.status, 200, "{disabled:?}");
+    assert_eq!((revision(&masters.old), revision(&masters.new)), (2, 3));
+}
+
+#[test]
 fn sentinels_that_were_set_up_anew_and_count_from_the_beginning_are_believed() {
     let masters = Masters::start();
     let sentinels = [(); 3].map(|()| StandIn::start(9, masters.old.port()));
@@ -116,8 +140,7 @@ fn sentinels_that_were_set_up_anew_and_count_from_the_beginning_are_believed() {
     for sentinel in &sentinels {
         sentinel.switch_to(0, masters.new.port());
     }
-    let kill = ["KILL", "TYPE", "pubsub"];
-    let _: u64 = redis::cmd("CLIENT").arg(&kill).query(&mut connect(&masters.old)).unwrap();
+    disconnect_feeds(&masters.old);
     tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
 }
 
@@ -139,8 +162,7 @@ impl Masters {
 
     /// From now on both call themselves master.
     fn part(&self) {
-        let heard = redis::cmd("WAIT").arg(1).arg(10_000).query(&mut connect(&self.old));
-        assert_eq!(heard, Ok(1));
+        replicate(&self.old, 1);
         redis::cmd("REPLICAOF").arg(&["NO", "ONE"]).exec(&mut connect(&self.new)).unwrap();
     }
 }
@@ -169,11 +191,7 @@ impl Fleet {
             assert_eq!(made.status, 201, "{made:?}");
         }
         fleet.decides("active", "customer_disabled");
-        // A switch must not lose what no replica has heard of yet.
-        let master = &fleet.sentinels.servers[fleet.sentinels.master().unwrap()];
-        let mut master = connect(master);
-        let heard: u32 = redis::cmd("WAIT").arg(2).arg(5000).query(&mut master).unwrap();
-        assert_eq!(heard, 2);
+        replicate(&fleet.sentinels.servers[fleet.sentinels.master().unwrap()], 2);
         fleet
     }
 
@@ -217,6 +235,23 @@ impl Fleet {
             });
         }
     }
+}
+
+/// Waits until so many replicas have what this master has: a switch must not lose what the test
+/// counts on.
+fn replicate(master: &RedisServer, replicas: u32) {
+    let mut master = connect(master);
+    // Only what this connection wrote is waited for, and everything before it.
+    redis::cmd("SET").arg("marker").arg(1).exec(&mut master).unwrap();
+    let heard = redis::cmd("WAIT").arg(replicas).arg(10_000).query(&mut master);
+    assert_eq!(heard, Ok(replicas));
+}
+
+/// Ends the one session on this server.
+fn disconnect_feeds(server: &RedisServer) {
+    let kill = ["KILL", "TYPE", "pubsub"];
+    let killed = redis::cmd("CLIENT").arg(&kill).query(&mut connect(server));
+    assert_eq!(killed, Ok(1));
 }
 
 fn revision(server: &RedisServer) -> u64 {

@@ -21,6 +21,8 @@ pub(crate) struct StandIn {
 struct Said {
     /// The configuration's number and the master's port; it hangs up on everybody without.
     word: Option<(u64, u16)>,
+    /// Whether nobody may listen for announcements.
+    is_mute: bool,
     listening: Vec<TcpStream>,
     everybody: Vec<TcpStream>,
 }
@@ -43,6 +45,12 @@ impl StandIn {
         Self { port: at, said }
     }
 
+    /// Announces nothing to anybody from now on.
+    pub(crate) fn be_mute(&self) {
+        self.said.lock().unwrap().is_mute = true;
+        self.hang_up();
+    }
+
     /// Names another master from now on, and announces it.
     pub(crate) fn switch_to(&self, number: u64, port: u16) {
         let mut said = self.said.lock().unwrap();
@@ -60,8 +68,12 @@ impl StandIn {
 
     /// Hangs up on everybody, and on whoever comes.
     pub(crate) fn go_away(&self) {
+        self.said.lock().unwrap().word = None;
+        self.hang_up();
+    }
+
+    fn hang_up(&self) {
         let mut said = self.said.lock().unwrap();
-        said.word = None;
         for client in said.everybody.drain(..) {
             let _ = client.shutdown(std::net::Shutdown::Both);
         }
@@ -79,7 +91,7 @@ fn serve(client: TcpStream, said: &Mutex<Said>) -> Option<()> {
         let port = port.to_string();
         let answer = match words[..].iter().map(String::as_str).collect::<Vec<_>>()[..] {
             ["HELLO", ..] => "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned(),
-            ["SUBSCRIBE", channel] => {
+            ["SUBSCRIBE", channel] if !said.is_mute => {
                 said.listening.push(writer.try_clone().ok()?);
                 format!(">3\r\n$9\r\nsubscribe\r\n${}\r\n{channel}\r\n:1\r\n", channel.len())
             }

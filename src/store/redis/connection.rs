@@ -142,9 +142,11 @@ impl Lazy {
     ) -> Result<T, StoreError> {
         let (number, connection) = self.connection().await?;
         let answer = question.ask(connection).await;
-        if let Err(error) = &answer
-            && (error.is_unrecoverable_error() || error.is_timeout())
-        {
+        // A server that takes no writes any more was a master when it was connected to.
+        let is_over = |error: &RedisError| {
+            error.is_unrecoverable_error() || error.is_timeout() || error.code() == Some("READONLY")
+        };
+        if answer.as_ref().is_err_and(is_over) {
             self.current.lock().forget(number);
         }
         answer.map_err(|error| store_error(&error))

@@ -36,6 +36,8 @@ pub(super) struct Sentinels {
     /// How the master is spoken to.
     settings: Settings,
     known: Mutex<Known>,
+    /// Rung when a newer word was heard.
+    news: Notify,
     /// One for each sentinel, from the first connect on. Ended with this.
     watchers: Mutex<JoinSet<()>>,
 }
@@ -52,6 +54,12 @@ struct Word {
     /// The number of the configuration that it is from.
     number: u64,
     master: Server,
+}
+
+impl Word {
+    fn replaces(&self, older: &Self) -> bool {
+        self.number > older.number && self.master != older.master
+    }
 }
 
 /// The newest word that was heard, and who is connected to which master.
@@ -77,6 +85,7 @@ impl Sentinels {
             name: master.clone(),
             settings: settings.clone(),
             known: Mutex::default(),
+            news: Notify::new(),
             watchers: Mutex::default(),
         })
     }
@@ -134,23 +143,37 @@ impl Sentinels {
         let client = client(address(&word.master, tls), login, *database, tls)?;
         let ear: Arc<dyn AsyncPushSender> = Arc::new(pushes);
         let told = Arc::downgrade(&ear);
-        let connected = connect(&client, move |push| ear.send(push)).await;
+        let connecting = connect(&client, move |push| ear.send(push));
+        // One that hangs is not waited for when there is another.
+        let connected = tokio::select! {
+            connected = connecting => connected,
+            () = self.hears_of_another_than(word) => {
+                Err(StoreError::Unreachable("it was replaced meanwhile".to_owned()))
+            }
+        };
         let mut connection = connected.map_err(at_master)?;
         role::require_master(&mut connection).await.map_err(at_master)?;
         self.register(word, told)?;
         Ok(connection)
     }
 
+    async fn hears_of_another_than(&self, word: &Word) {
+        loop {
+            let news = self.news.notified();
+            if self.known.lock().word.as_ref().is_some_and(|newest| newest.replaces(word)) {
+                return;
+            }
+            news.await;
+        }
+    }
+
     /// Remembers who is to be told when the master is another one, unless it is already.
     fn register(&self, word: &Word, ear: Weak<dyn AsyncPushSender>) -> Result<(), StoreError> {
+        self.hear(word.clone());
         let mut known = self.known.lock();
-        match &known.word {
-            Some(newest) if newest.number > word.number && newest.master != word.master => {
-                let why = format!("the master {} was replaced meanwhile", word.master);
-                return Err(StoreError::Unreachable(why));
-            }
-            Some(newest) if newest.number >= word.number => {}
-            Some(_) | None => known.word = Some(word.clone()),
+        if known.word.as_ref().is_some_and(|newest| newest.replaces(word)) {
+            let why = format!("the master {} was replaced meanwhile", word.master);
+            return Err(StoreError::Unreachable(why));
         }
         known.connected.retain(|(_, ear)| ear.strong_count() > 0);
         known.connected.push((word.master.clone(), ear));
@@ -169,6 +192,7 @@ impl Sentinels {
             known.word = Some(word.clone());
             leaving
         };
+        self.news.notify_waiters();
         if !leaving.is_empty() {
             let master = &word.master;
             tracing::info!(
