@@ -40,6 +40,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
+    if app.watches_eviction {
+        let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
+        tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
+    }
     tasks.spawn_endless("feed", app.feed.run(latch));
     if let Some(recovery) = app.recovery {
         tasks.spawn_endless("recovery", recovery.run());
@@ -90,6 +94,7 @@ struct App {
     admin: Admin,
     prometheus: PrometheusHandle,
     makes_first_key: bool,
+    watches_eviction: bool,
 }
 
 impl App {
@@ -178,7 +183,17 @@ impl App {
             None
         };
         let makes_first_key = is_own && admin_token.is_none();
-        Ok(Self { feed, recovery, plane, operators, admin, prometheus, makes_first_key })
+        let watches_eviction = may_write && !is_own;
+        Ok(Self {
+            feed,
+            recovery,
+            plane,
+            operators,
+            admin,
+            prometheus,
+            makes_first_key,
+            watches_eviction,
+        })
     }
 }
 
@@ -271,11 +286,8 @@ pub enum ServeError {
     #[error("the store (--store) cannot be used")]
     Store(#[from] StoreError),
     /// The store answers, and says no.
-    #[error(
-        "the store cannot be used; --store names it and its user, and the password is in that URL \
-         or in --store-password-file"
-    )]
-    StoreRefuses(#[source] StoreError),
+    #[error("the store cannot be used; {0}")]
+    StoreRefuses(&'static str, #[source] StoreError),
     /// The metrics recorder cannot be installed.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

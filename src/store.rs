@@ -65,6 +65,15 @@ impl Store {
         each!(self, store => store.commit(commit).await)
     }
 
+    /// What the store forgets first when its memory is full; nothing when it refuses changes
+    /// instead, or may not be asked.
+    pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(None),
+            Self::Redis(store) => store.eviction_policy().await,
+        }
+    }
+
     /// Begins the first history of an empty store, cut into `partitions`.
     pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
         match self {
@@ -547,13 +556,50 @@ pub enum StoreError {
     },
     /// An answer that says no, and will go on saying it until somebody changes a setting.
     #[error("the store refuses this instance: {0}")]
-    Refused(String),
+    Refused(#[from] Refusal),
     /// No answer, or one that says "not now".
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),
     /// An answer that makes no sense.
     #[error("the store holds something unexpected: {0}")]
     Unexpected(String),
+}
+
+/// Why a store cannot be used until somebody changes a setting.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{why}")]
+pub struct Refusal {
+    /// What the setting is about.
+    pub about: Concern,
+    /// What the store said, or what is wrong with it.
+    pub why: String,
+}
+
+/// What a refused setting is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Concern {
+    /// The server's certificate.
+    Certificate,
+    /// The number of the database.
+    Database,
+    /// Whether connections are encrypted.
+    Encryption,
+    /// This instance's certificate.
+    Identity,
+    /// Keys that are not Tollgate's.
+    Keys,
+    /// The user or its password.
+    Login,
+    /// The name of the master.
+    Master,
+    /// What speaks there.
+    Protocol,
+    /// What the user may do.
+    Rights,
+    /// The sentinels' user or its password.
+    SentinelLogin,
+    /// How many servers there are, and how they are found.
+    Topology,
 }
 
 /// A partition's newest state, as its meta tells it.

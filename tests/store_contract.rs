@@ -750,21 +750,18 @@ impl Adapter {
 enum Place {
     Memory,
     Directory(TempDir),
-    Server(Settings, #[expect(dead_code, reason = "it is killed when it is dropped")] RedisServer),
+    Server(RedisServer, fn(&RedisServer) -> Settings),
 }
 
 impl Place {
     fn empty(adapter: Adapter) -> Self {
         let start = |flavor| RedisServer::start(flavor, Persistence::None);
-        let at = |settings: fn(&RedisServer) -> Settings, server| {
-            Self::Server(settings(&server), server)
-        };
         match adapter {
             Adapter::Memory => Self::Memory,
             Adapter::File => Self::Directory(tempfile::tempdir().unwrap()),
-            Adapter::RedisSocket => at(RedisServer::settings, start(Flavor::Redis)),
-            Adapter::RedisTcp => at(RedisServer::tcp_settings, start(Flavor::Redis)),
-            Adapter::Valkey => at(RedisServer::settings, start(Flavor::Valkey)),
+            Adapter::RedisSocket => Self::Server(start(Flavor::Redis), RedisServer::settings),
+            Adapter::RedisTcp => Self::Server(start(Flavor::Redis), RedisServer::tcp_settings),
+            Adapter::Valkey => Self::Server(start(Flavor::Valkey), RedisServer::settings),
         }
     }
 
@@ -776,7 +773,7 @@ impl Place {
                 let path = directory.path().join("tollgate.redb");
                 Store::Embedded(Embedded::open(&path, clock).unwrap())
             }
-            Self::Server(settings, _) => Store::Redis(Redis::open(settings).unwrap()),
+            Self::Server(server, settings) => Store::Redis(Redis::open(&settings(server)).unwrap()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{Config, HeaderName, OperatorPlaintext};
+use super::{Config, HeaderName, OperatorPlaintext, store_access::SENTINEL_PASSWORD_FILE};
 
 impl Config {
     /// Refuses what cannot work, with one sentence that names the setting and the rule. Reads the
@@ -13,6 +13,8 @@ impl Config {
         self.headers()?;
         self.admin_token()?;
         self.store_password()?;
+        self.sentinel_password()?;
+        self.store_tls()?;
         Ok(())
     }
 
@@ -141,14 +143,34 @@ pub enum ConfigError {
     /// A limit below the mark.
     #[error("--stale-limit must not be shorter than --max-staleness")]
     StaleLimit,
-    /// A user who cannot log in.
+    /// A file that holds something else than it should.
+    #[error("{setting} names {}, which holds no {holds} in PEM", path.display())]
+    NotPem {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        holds: &'static str,
+    },
+    /// A password for nobody.
     #[error(
-        "--store names a user and no password; put it into the URL or into --store-password-file"
+        "{0} is for a store of another kind; --store names none that has {kind}",
+        kind = if *.0 == SENTINEL_PASSWORD_FILE { "sentinels" } else { "a password" }
     )]
-    StorePasswordMissing,
+    PasswordForNobody(&'static str),
+    /// A user who cannot log in.
+    #[error("--store names a user and no password; put it into the URL or into {0}")]
+    PasswordMissing(&'static str),
     /// Two passwords.
-    #[error("--store holds a password and --store-password-file another; give one of them")]
-    StorePasswordTwice,
+    #[error("--store holds a password and {0} another; give one of them")]
+    PasswordTwice(&'static str),
+    /// Half of a certificate.
+    #[error("--store-cert and --store-key need each other")]
+    StoreIdentityHalf,
+    /// Encryption that would not happen.
+    #[error("{0} is for a store over TLS: --store must begin with rediss:// or rediss+sentinel://")]
+    StoreWithoutTls(&'static str),
     /// A duration of nothing.
     #[error("{0} must be longer than zero")]
     Zero(&'static str),

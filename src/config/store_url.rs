@@ -4,7 +4,7 @@ use std::{ffi::OsStr, fmt, path::PathBuf, str::FromStr};
 
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 
-use super::redis_url::RedisUrl;
+use super::redis_url::{Encryption, RedisUrl};
 
 /// Where records live.
 #[derive(Clone, Debug)]
@@ -26,11 +26,13 @@ impl FromStr for StoreUrl {
             "file" if rest.is_empty() => Err(InvalidStoreUrl::Form),
             "file" => Ok(Self::File(rest.strip_prefix("//").unwrap_or(rest).into())),
             "memory" if rest.is_empty() => Ok(Self::Memory),
-            "redis" => RedisUrl::server(rest).map(Self::Redis),
+            "redis" => RedisUrl::server(rest, Encryption::Plain).map(Self::Redis),
+            "rediss" => RedisUrl::server(rest, Encryption::Tls).map(Self::Redis),
+            "redis+sentinel" => RedisUrl::sentinels(rest, Encryption::Plain).map(Self::Redis),
+            "rediss+sentinel" => RedisUrl::sentinels(rest, Encryption::Tls).map(Self::Redis),
             "redis+unix" => RedisUrl::socket(rest).map(Self::Redis),
-            "rediss" => Err(InvalidStoreUrl::NotYet("rediss://")),
-            "redis+sentinel" => Err(InvalidStoreUrl::NotYet("redis+sentinel://")),
             "redis+cluster" => Err(InvalidStoreUrl::NotYet("redis+cluster://")),
+            "rediss+cluster" => Err(InvalidStoreUrl::NotYet("rediss+cluster://")),
             _ => Err(InvalidStoreUrl::Form),
         }
     }
@@ -73,13 +75,15 @@ impl TypedValueParser for Parser {
 pub enum InvalidStoreUrl {
     /// Not one of the forms.
     #[error(
-        "a store must be file:PATH, memory:, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] or \
+        "a store must be file:PATH, memory:, redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB], \
+         redis[s]+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N] or \
          redis+unix:///PATH[?db=N]"
     )]
     Form,
     /// A form that this version does not know yet.
     #[error(
-        "this version does not support {0} stores; use file:, memory:, redis:// or redis+unix://"
+        "this version does not support {0} stores yet; use file:, memory:, redis://, rediss://, \
+         redis+sentinel://, rediss+sentinel:// or redis+unix://"
     )]
     NotYet(&'static str),
 }
@@ -104,6 +108,9 @@ mod tests {
             "redis://alice@redis",
             "redis+unix:///run/redis.sock",
             "redis+unix:///run/redis.sock?db=2",
+            "rediss://redis.example:6380/1",
+            "redis+sentinel://a,b:26380,[::1]:26379/main",
+            "rediss+sentinel://alice@a/main.1?db=2&sentinelUser=bob",
         ] {
             assert_eq!(shown(raw), Ok(raw.to_owned()));
         }
@@ -117,6 +124,8 @@ mod tests {
             "redis://alice:hun@ter2@redis/1",
             "redis://alice:hun%40ter2@redis/1",
             "redis+unix:///run/redis.sock?db=1&pass=hunter2&user=alice",
+            "redis+sentinel://:hunter2@a,b/main",
+            "rediss+sentinel://a,b/main?sentinelPassword=hunter2",
         ] {
             let url: StoreUrl = raw.parse().unwrap();
             for shown in [format!("{url}"), format!("{url:?}")] {
@@ -128,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_this_version_does_not_support_is_told_from_what_nobody_does() {
-        for raw in ["rediss://redis", "redis+sentinel://a,b/main", "redis+cluster://a,b"] {
+        for raw in ["redis+cluster://a,b", "rediss+cluster://a,b"] {
             assert!(matches!(shown(raw), Err(InvalidStoreUrl::NotYet(_))), "{raw}");
         }
         for raw in [
@@ -145,6 +154,11 @@ mod tests {
             "redis://redis/db",
             "redis://redis/1?token=hunter2",
             "redis://%ff@redis",
+            "redis://a,b",
+            "redis+sentinel://a,b",
+            "redis+sentinel://a,,b/main",
+            "redis+sentinel://a,b/main?sentinelpassword=hunter2",
+            "redis+sentinel://a,b/my main",
             "redis+unix:///run/redis.sock?passwd=hunter2",
             "redis+unix://run/redis.sock",
             "redis+unix:///run/redis.sock?db=x",

@@ -86,9 +86,10 @@ fn no_way_of_printing_a_configuration_shows_a_secret() {
 
 #[test]
 fn a_refused_store_is_not_repeated() {
-    let error = read(&["--store", "rediss://alice:hunter2@redis"]).unwrap_err().to_string();
+    let url = "redis+cluster://alice:hunter2@redis";
+    let error = read(&["--store", url]).unwrap_err().to_string();
     assert!(!error.contains("hunter2"), "{error}");
-    assert!(error.contains("--store <URL>") && error.contains("rediss://"), "{error}");
+    assert!(error.contains("--store <URL>") && error.contains("redis+cluster://"), "{error}");
 }
 
 #[test]

@@ -3,8 +3,10 @@
 mod connection;
 mod keys;
 mod lease;
+mod refusal;
 mod role;
 mod script;
+mod sentinel;
 pub mod session;
 mod settings;
 mod succession;
@@ -19,15 +21,16 @@ use std::{
 use arc_swap::ArcSwap;
 use redis::{RedisError, aio::MultiplexedConnection};
 
-pub use self::settings::{Login, Server, Servers, Settings};
+pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
-    connection::{Lazy, store_error},
+    connection::Lazy,
     keys::Keys,
+    refusal::{key_error, store_error},
     topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Lease,
-    Read, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, Concern, CreateError, CustomerPage,
+    Direction, Lease, Read, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -65,13 +68,21 @@ impl Redis {
         let session = self.sessions.load().get(&partition).cloned();
         let no_session = || StoreError::Unreachable("there is no session".to_owned());
         let mut connection = session.ok_or_else(no_session)?;
-        let mut transaction = redis::pipe();
-        transaction.atomic().ignore_errors();
-        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
-        transaction.cmd("GET").arg(self.keys.record(partition, key));
-        let (head, record): (Answered<MetaHead>, Answered<Option<String>>) =
-            transaction.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = head.map_err(|error| store_error(&error))?;
+        let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
+        // No transaction, which would take a right that can do more. The record is read after the
+        // revision, so it is at least that new; and within one history, if that has not changed.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        pipeline.cmd("GET").arg(&name);
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch"]);
+        let (head, record, after): Filled =
+            pipeline.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
+        let (epoch, revision) = head.map_err(|error| key_error(&meta, &error))?;
+        let (after,) = after.map_err(|error| key_error(&meta, &error))?;
+        if epoch != after {
+            return Err(unexpected("another history than a moment ago"));
+        }
         let (Some(epoch), Some(revision)) = (epoch, revision) else {
             return Err(unexpected("a store without a history"));
         };
@@ -185,6 +196,19 @@ impl Redis {
     /// See [`super::Store::release_lease`].
     pub async fn release_lease(&self, lease: Lease, holder: &str) -> Result<(), StoreError> {
         self.commands.ask(&lease::release(self.keys.lease(lease), holder)).await
+    }
+
+    /// See [`super::Store::eviction_policy`].
+    pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
+        let mut command = redis::cmd("INFO");
+        command.arg("memory");
+        let told: String = match self.commands.ask(&command).await {
+            Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => return Ok(None),
+            told => told?,
+        };
+        let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
+        Ok(Some(policy.to_owned()).filter(|policy| policy != "noeviction"))
     }
 
     /// See [`super::Store::open_session`].
@@ -327,6 +351,7 @@ impl Redis {
 
 type MetaHead = (Option<String>, Option<u64>);
 type Answered<T> = Result<T, RedisError>;
+type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
 

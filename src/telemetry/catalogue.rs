@@ -143,6 +143,9 @@ catalogue! {
     CHANGES_WITHHELD = Metric::gauge("tollgate_changes_withheld", &[],
         "Status changes that the store forgot and that are not written back yet; whom they restrict \
          is refused here.");
+    /// 0 or 1.
+    STORE_EVICTS = Metric::gauge("tollgate_store_evicts", &[],
+        "1 while the store would rather forget customers than refuse changes when its memory is full, else 0.");
     /// By what.
     UNREADABLE = Metric::counter("tollgate_unreadable_total", &["what"],
         "Things in the store that this version could not read.");

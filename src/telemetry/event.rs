@@ -249,6 +249,38 @@ impl StoreTrusted {
     }
 }
 
+/// The store forgets something when its memory is full.
+#[derive(Clone, Debug)]
+pub struct StoreEvicts {
+    /// Its `maxmemory-policy`.
+    pub policy: String,
+}
+
+impl StoreEvicts {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.store_evicts.raise();
+        let policy = self.policy;
+        warn!(
+            store.policy = %policy,
+            "The store's maxmemory-policy is {policy}: when its memory is full it forgets \
+             customers; set it to noeviction",
+        );
+    }
+}
+
+/// It no longer does.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreKeepsAll;
+
+impl StoreKeepsAll {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.store_evicts.lower();
+        info!("The store's maxmemory-policy is noeviction");
+    }
+}
+
 /// The store was never used, and this instance may not begin its history.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreUninitialised;

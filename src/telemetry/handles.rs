@@ -105,6 +105,8 @@ pub struct Handles {
     pub changes_recovered: Counter,
     /// [`catalogue::CHANGES_WITHHELD`].
     pub changes_withheld: Level,
+    /// [`catalogue::STORE_EVICTS`].
+    pub store_evicts: Flag,
     /// [`catalogue::UNREADABLE`].
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
@@ -154,6 +156,7 @@ impl Handles {
             changes_forgotten: counter(catalogue::CHANGES_FORGOTTEN),
             changes_recovered: counter(catalogue::CHANGES_RECOVERED),
             changes_withheld: Level(gauge(catalogue::CHANGES_WITHHELD)),
+            store_evicts: Flag(gauge(catalogue::STORE_EVICTS)),
             unreadable: counters(catalogue::UNREADABLE),
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),

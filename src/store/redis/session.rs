@@ -20,14 +20,15 @@ use super::{
         format::{self, unexpected},
     },
     check_format,
-    connection::store_error,
     keys::Keys,
+    refusal::{key_error, store_error},
     role::check_master,
     topology::Topology,
 };
 use crate::domain::{Change, Epoch, Lineage, Partition, Revision, Subject};
 
-/// Connects to the master of `partitions`, and subscribes to them.
+/// Connects to the master of `partitions`, subscribes to them, and makes sure that their keys can be
+/// read: what cannot be followed is better told now, and once.
 pub(super) async fn open(
     topology: &Topology,
     keys: &Keys,
@@ -48,6 +49,9 @@ pub(super) async fn open(
         subscribed.map_err(|error| store_error(&error))?;
     }
     let reader = Reader { connection, keys: keys.clone() };
+    for partition in partitions {
+        reader.read_each_key(*partition).await?;
+    }
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
@@ -75,10 +79,12 @@ impl Reader {
             answered.map_err(|error| store_error(&error))?;
         let mut answered = answered.into_iter();
         check_master(answered.next().unwrap_or(Ok(redis::Value::Nil)))?;
-        answered
-            .map(|fields| {
+        let fields = partitions.iter().zip(answered);
+        fields
+            .map(|(partition, fields)| {
                 let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
-                read_head(fields.map_err(|error| store_error(&error))?)
+                let meta = self.keys.meta(*partition);
+                read_head(fields.map_err(|error| key_error(&meta, &error))?)
             })
             .collect()
     }
@@ -90,14 +96,15 @@ impl Reader {
         from: Option<&str>,
     ) -> Result<RestrictedPage, StoreError> {
         let mut connection = self.connection.clone();
+        let key = self.keys.restricted(partition);
         let (next, found): (String, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(self.keys.restricted(partition))
+            .arg(&key)
             .arg(from.unwrap_or("0"))
             .arg("COUNT")
             .arg(PAGE)
             .query_async(&mut connection)
             .await
-            .map_err(|error| store_error(&error))?;
+            .map_err(|error| key_error(&key, &error))?;
         // What is no entry of ours is left out; the census tells whether one of ours was lost.
         let entries = found.iter().filter_map(|(key, value)| {
             let entry = format::read_restricted(key, value);
@@ -117,14 +124,37 @@ impl Reader {
         let mut connection = self.connection.clone();
         let page = log_page(&self.keys, partition, from, count);
         let found = page.query_async(&mut connection).await;
-        Ok(read_log(found.map_err(|error| store_error(&error))?))
+        Ok(read_log(found.map_err(|error| key_error(&self.keys.log(partition), &error))?))
     }
 
     /// See [`SessionReader::keys`].
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut connection = self.connection.clone();
-        let command = redis::Cmd::hgetall(self.keys.operators());
-        command.query_async(&mut connection).await.map_err(|error| store_error(&error))
+        let key = self.keys.operators();
+        let command = redis::Cmd::hgetall(&key);
+        command.query_async(&mut connection).await.map_err(|error| key_error(&key, &error))
+    }
+
+    /// Reads a little of each of the partition's keys that a session needs.
+    async fn read_each_key(&self, partition: Partition) -> Result<(), StoreError> {
+        let log = self.keys.log(partition);
+        let mut hashes = vec![self.keys.meta(partition), self.keys.restricted(partition)];
+        if partition == Partition(0) {
+            hashes.push(self.keys.operators());
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("XRANGE").arg(&log).arg("-").arg("+").arg("COUNT").arg(1);
+        for hash in &hashes {
+            pipeline.cmd("HMGET").arg(hash).arg("epoch");
+        }
+        let mut connection = self.connection.clone();
+        let answered = pipeline.query_async(&mut connection).await;
+        let answers: Vec<Answered<redis::Value>> = answered.map_err(|error| store_error(&error))?;
+        for (key, answer) in std::iter::once(&log).chain(&hashes).zip(answers) {
+            answer.map_err(|error| key_error(key, &error))?;
+        }
+        Ok(())
     }
 
     /// The connection, for fills.
