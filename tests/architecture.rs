@@ -57,6 +57,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("moka", &["cache"]),
     // In `store.rs` the name means the adapter of that name.
     ("redis", &["store.rs", "store/redis"]),
+    ("rustls", &["config", "main", "store/redis"]),
 ];
 
 /// Calls that one part of the program makes for the others.

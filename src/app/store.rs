@@ -138,7 +138,10 @@ fn settings(config: &Config, url: &RedisUrl) -> Result<Settings, ConfigError> {
         RedisServers::Single(host) => Servers::Single(server(host, REDIS_PORT)),
         RedisServers::Socket(path) => Servers::Socket(path.clone()),
     };
-    let identity = |StoreIdentity { certificate, key }| Identity { certificate, key };
+    let identity = |StoreIdentity { certificate, key }| {
+        let key = Secret::expose(&key).as_bytes().to_vec();
+        Identity { certificate, key }
+    };
     let tls = config
         .store_tls()?
         .map(|tls| Tls { authorities: tls.authorities, identity: tls.identity.map(identity) });

@@ -1,6 +1,6 @@
 //! The passwords and certificates that a store asks for, read from where the settings say.
 
-use std::{fmt, fs, path::Path};
+use std::{fs, path::Path};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
@@ -17,19 +17,13 @@ pub struct StoreTls {
     pub identity: Option<StoreIdentity>,
 }
 
-/// A certificate and its private key, in PEM. The key is not shown.
-#[derive(Clone)]
+/// A certificate and its private key, in PEM.
+#[derive(Clone, Debug)]
 pub struct StoreIdentity {
     /// The certificate, and those that lead to its authority.
     pub certificate: Vec<u8>,
     /// Its key.
-    pub key: Vec<u8>,
-}
-
-impl fmt::Debug for StoreIdentity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreIdentity").finish_non_exhaustive()
-    }
+    pub key: Secret,
 }
 
 impl Config {
@@ -67,7 +61,7 @@ impl Config {
         let identity = match (&self.store_cert, &self.store_key) {
             (Some(certificate), Some(key)) => Some(StoreIdentity {
                 certificate: pem(CERT, certificate, "certificate", certificates)?,
-                key: pem(KEY, key, "private key", a_key)?,
+                key: Secret::new(String::from_utf8_lossy(&pem(KEY, key, "private key", a_key)?)),
             }),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(ConfigError::StoreIdentityHalf),
