@@ -3,6 +3,7 @@
 mod boot;
 mod first_key;
 mod ports;
+mod store;
 
 use std::{
     fs::DirBuilder, future::pending, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration,
@@ -20,11 +21,13 @@ use self::{
 use crate::{
     cache::{Cache, keyring::Keyring},
     clock::Clock,
-    config::{self, Config, ConfigError, StoreCreate, StoreUrl},
+    config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
-    domain::{Epoch, Partition},
+    domain::Epoch,
     feed::{
         Creation, Feed, FeedStatus,
+        machine::OnLoss,
+        random_epoch,
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
     gate::{self, Gate},
@@ -33,7 +36,8 @@ use crate::{
         serve::{Socket, serve as serve_http},
     },
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
-    store::{Head, Store, StoreError, embedded::Embedded, redis::Redis},
+    recovery::Recovery,
+    store::{Store, StoreError},
     telemetry::{self, Metrics, TelemetryError},
 };
 
@@ -53,9 +57,16 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
         boot.run(ready, app.first_answer).await;
         pending().await
     });
-    tasks.spawn_endless("feed", app.feed.run(latch));
     if let Some(keeper) = app.keeper {
         tasks.spawn("snapshot", keeper.run(draining.clone()));
+    }
+    if app.watches_eviction {
+        let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
+        tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
+    }
+    tasks.spawn_endless("feed", app.feed.run(latch));
+    if let Some(recovery) = app.recovery {
+        tasks.spawn_endless("recovery", recovery.run());
     }
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
@@ -100,18 +111,20 @@ struct App {
     boot: Boot,
     first_answer: FirstAnswer,
     keeper: Option<Keeper>,
+    recovery: Option<Recovery>,
     plane: DataPlane,
     operators: Operators,
     admin: Admin,
     prometheus: PrometheusHandle,
     makes_first_key: bool,
+    watches_eviction: bool,
 }
 
 impl App {
     async fn build(config: &Config) -> Result<Self, ServeError> {
         let prometheus = telemetry::install_metrics()?;
         let (clock, metrics) = (Clock::system(), Metrics::new());
-        let store = open_store(config, &clock)?;
+        let store = store::open(config, &clock)?;
         let is_own = matches!(store, Store::Embedded(_));
         let capacity = config.cache_capacity.get();
         let cache = Cache::new(
@@ -126,10 +139,14 @@ impl App {
             Source { cache: cache.clone(), keyring: keyring.clone(), clock: clock.clone() };
         let boot = Boot::new(config, source.clone(), metrics.clone());
         boot.take_file().await;
-        let first_answer = ask_store(&store, config, &boot).await?;
+        let first_answer = store::ask(&store, config, &boot).await?;
         let (keeper, journal, snapshot) = keep_snapshot(config, source, &metrics);
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let may_write = is_own || config.operator_listen.on().is_some();
+        let on_loss = match config.on_store_loss {
+            config::OnStoreLoss::Adopt => OnLoss::Adopt,
+            config::OnStoreLoss::Keep => OnLoss::Keep,
+        };
         let feed = Feed {
             store: store.clone(),
             cache: cache.clone(),
@@ -137,31 +154,26 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             heartbeat: config.heartbeat,
-            creation: match config.store_create {
-                StoreCreate::Auto if may_write && config.expect_epoch.is_none() => Creation::Auto,
-                StoreCreate::Auto | StoreCreate::Never => Creation::Never,
-            },
+            creation: creation(config, may_write),
             expect_epoch: config.expect_epoch.clone(),
             journal,
+            may_write,
+            on_loss,
+            partitions: config.partitions,
             status,
         };
-        let settings = gate::Settings {
-            policy: config.policy(),
-            max_staleness: config.max_staleness,
-            stale_limit: config.stale_limit,
-            fill_timeout: config.fill_timeout,
-        };
-        let gate = Gate::new(cache.clone(), clock.clone(), settings);
+        let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings(config));
         let admin_token = config.admin_token()?;
+        let control = Control {
+            store,
+            cache: cache.clone(),
+            keyring,
+            feed: feed_status.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        };
         let operators = Operators {
-            control: Control {
-                store,
-                cache: cache.clone(),
-                keyring,
-                feed: feed_status.clone(),
-                clock: clock.clone(),
-                metrics: metrics.clone(),
-            },
+            control: control.clone(),
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
         let plane = DataPlane {
@@ -169,6 +181,7 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             identity: identity_source(config)?,
+            min_revision_header: config.min_revision_header.on().map(header_name).transpose()?,
             disabled_billing: match config.disabled_billing {
                 config::DisabledBilling::Active => DisabledBilling::Active,
                 config::DisabledBilling::Paused => DisabledBilling::Paused,
@@ -188,66 +201,43 @@ impl App {
             snapshot,
             booted_from: boot.booted_from(),
         };
+        let recovery = if may_write && !is_own && on_loss == OnLoss::Keep {
+            Some(Recovery { control, holder: random_epoch()?.to_string() })
+        } else {
+            None
+        };
         let makes_first_key = is_own && admin_token.is_none();
+        let watches_eviction = may_write && !is_own;
         Ok(Self {
             feed,
             boot,
             first_answer,
             keeper,
+            recovery,
             plane,
             operators,
             admin,
             prometheus,
             makes_first_key,
+            watches_eviction,
         })
     }
 }
 
-/// Opens the store, without asking anything of one that is elsewhere.
-fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError> {
-    Ok(match &config.store {
-        StoreUrl::File(path) => {
-            Store::Embedded(Embedded::open(&config.data_dir.join(path), clock.clone())?)
-        }
-        StoreUrl::Memory => Store::Embedded(Embedded::in_memory(clock.clone())?),
-        StoreUrl::Redis(url) => {
-            let password = config.store_password()?;
-            let password = password.as_ref().map(config::Secret::expose);
-            Store::Redis(Redis::open(url.expose(), password, &config.key_prefix)?)
-        }
-    })
+/// Whether an empty store may be begun: never where only one that exists will do.
+fn creation(config: &Config, may_write: bool) -> Creation {
+    match config.store_create {
+        StoreCreate::Auto if may_write && config.expect_epoch.is_none() => Creation::Auto,
+        StoreCreate::Auto | StoreCreate::Never => Creation::Never,
+    }
 }
 
-/// Asks the store for the first time. One that says no, and will go on saying it, is refused now,
-/// and so is one that nobody expects; one that does not answer may do so later, and is not waited
-/// for if there is something else to begin with.
-async fn ask_store(store: &Store, config: &Config, boot: &Boot) -> Result<FirstAnswer, ServeError> {
-    let ask = async { store.open_session().await?.reader.head(Partition(0)).await };
-    let asked = if boot.does_without_store() {
-        let too_late = |_| Err(StoreError::Unreachable("it takes its time".to_owned()));
-        tokio::time::timeout(PATIENCE, ask).await.unwrap_or_else(too_late)
-    } else {
-        ask.await
-    };
-    match asked {
-        Ok(Some(Head { created, .. }))
-            if config.expect_epoch.is_some()
-                && created != config.expect_epoch
-                && !boot.has_picture() =>
-        {
-            let or_none = |epoch: Option<&Epoch>| epoch.map_or_else(String::new, Epoch::to_string);
-            Err(ServeError::AnotherStore {
-                found: or_none(created.as_ref()),
-                expected: or_none(config.expect_epoch.as_ref()),
-            })
-        }
-        Err(error @ StoreError::Refused(_)) => Err(ServeError::StoreRefuses(error)),
-        Err(error @ StoreError::NewerFormat { .. }) => Err(error.into()),
-        Err(error) => {
-            tracing::warn!(%error, "The store does not answer yet; it is asked again: {error}");
-            Ok(FirstAnswer::None)
-        }
-        Ok(_) => Ok(FirstAnswer::Given),
+fn settings(config: &Config) -> gate::Settings {
+    gate::Settings {
+        policy: config.policy(),
+        max_staleness: config.max_staleness,
+        stale_limit: config.stale_limit,
+        fill_timeout: config.fill_timeout,
     }
 }
 
@@ -264,15 +254,16 @@ fn keep_snapshot(
 }
 
 fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
-    let header = |name: &config::HeaderName| {
-        axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
-            .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
-    };
     Ok(IdentitySource {
-        customer_header: header(&config.customer_header)?,
-        tenant_header: config.tenant_header.on().map(header).transpose()?,
+        customer_header: header_name(&config.customer_header)?,
+        tenant_header: config.tenant_header.on().map(header_name).transpose()?,
         default_tenant: config.default_tenant.on().cloned(),
     })
+}
+
+fn header_name(name: &config::HeaderName) -> Result<axum::http::HeaderName, ServeError> {
+    axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
+        .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
 }
 
 fn make_data_dir(path: &Path) -> Result<(), ServeError> {
@@ -317,9 +308,6 @@ async fn upkeep(prometheus: PrometheusHandle, draining: CancellationToken) {
     }
 }
 
-/// How long the store is waited for by a process that has something else to begin with.
-const PATIENCE: Duration = Duration::from_millis(300);
-
 /// Why the service did not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -327,9 +315,9 @@ pub enum ServeError {
     #[error("the store began with the epoch {found}, and --expect-epoch says {expected}")]
     AnotherStore {
         /// The epoch it began with.
-        found: String,
+        found: Epoch,
         /// The epoch it should have begun with.
-        expected: String,
+        expected: Epoch,
     },
     /// A setting is impossible.
     #[error(transparent)]
@@ -362,11 +350,8 @@ pub enum ServeError {
     #[error("the store (--store) cannot be used")]
     Store(#[from] StoreError),
     /// The store answers, and says no.
-    #[error(
-        "the store cannot be used; --store names it and its user, and the password is in that URL \
-         or in --store-password-file"
-    )]
-    StoreRefuses(#[source] StoreError),
+    #[error("the store cannot be used; {0}")]
+    StoreRefuses(&'static str, #[source] StoreError),
     /// The metrics recorder cannot be installed.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

@@ -1,7 +1,9 @@
 //! Performs one action: authorise, work out what it makes of the customer, commit that with its
 //! audit entry. Nothing else writes.
 
+pub mod conflicts;
 pub mod keys;
+pub mod succession;
 
 use std::time::Duration;
 
@@ -18,8 +20,8 @@ use crate::{
     },
     feed::FeedStatus,
     store::{
-        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
-        PARTITIONS, Store, StoreError, Write, Writer,
+        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency, Store,
+        StoreError, Write, Writer,
     },
     telemetry::{Metrics, StoreCommand},
 };
@@ -73,6 +75,12 @@ pub enum ActError {
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The store is not in the state that this is for.
+    #[error("{0}")]
+    NotNow(&'static str),
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotThere(&'static str),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -90,7 +98,7 @@ impl Control {
         key: &CustomerKey,
         action: &Action,
     ) -> Result<Acted, ActError> {
-        let partition = key.partition(PARTITIONS);
+        let partition = self.store.partitions().of(key);
         let mut tries = 0..TRIES;
         loop {
             let writer = self.writer(partition)?;
@@ -145,7 +153,7 @@ impl Control {
 
     /// What this instance knows of the store, or why it writes nothing now.
     fn writer(&self, partition: Partition) -> Result<Writer, ActError> {
-        if let Some(why) = self.feed.borrow().lost {
+        if let Some(why) = self.feed.borrow().of(partition).lost {
             return Err(ActError::StoreLost(why.to_owned()));
         }
         let watermark = self.cache.watermark(partition).ok_or_else(|| {
@@ -189,7 +197,7 @@ impl Control {
 
     async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
         let Attempt { key, current, writer, action, .. } = attempt;
-        let partition = key.partition(PARTITIONS);
+        let partition = self.store.partitions().of(key);
         let epoch = writer.epoch.clone();
         // Whoever acts here and asks here next is answered by what they did.
         let token = Token { epoch, partition, revision: committed.revision };
@@ -228,6 +236,40 @@ impl Control {
             audit: self.audit_entry(attempt, planned),
             idempotency: request.idempotency.clone(),
         }
+    }
+
+    /// Commits what is not about a customer's record, with its audit entry. When this returns, it
+    /// has taken effect here.
+    async fn commit_apart(
+        &self,
+        request: &Request,
+        subject: String,
+        action: &str,
+        write: Write,
+    ) -> Result<(), ActError> {
+        let audit = AuditEntry {
+            subject,
+            action: action.to_owned(),
+            outcome: AuditOutcome::Changed,
+            refusal: None,
+            actor: AuditActor::from(&request.actor),
+            dialect: request.dialect.to_owned(),
+            source: None,
+            reason: None,
+            notes: None,
+            informed_at: None,
+            before: Restrictions::default(),
+            after: Restrictions::default(),
+            request_id: request.request_id.clone(),
+            at: self.clock.now(),
+        };
+        let partition = write.partition(self.store.partitions());
+        let writer = self.writer(partition)?;
+        let epoch = writer.epoch.clone();
+        let committed = self.commit(Commit { write, writer, audit, idempotency: None }).await?;
+        let token = Token { epoch, partition, revision: committed.revision };
+        self.cache.reaches(&token, EFFECT_AWAITED).await;
+        Ok(())
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
@@ -319,9 +361,10 @@ impl From<CommitError> for ActError {
             CommitError::Conflict => Self::Refused(Refusal::KeptChanging),
             CommitError::IdempotencyKeyReused => Self::Refused(Refusal::KeyReused),
             CommitError::Store(error) => Self::Store(error),
-            CommitError::Behind | CommitError::Epoch | CommitError::RestrictedLost => {
-                Self::StoreLost(error.to_string())
-            }
+            CommitError::Behind
+            | CommitError::Epoch
+            | CommitError::Lost(_)
+            | CommitError::RestrictedLost => Self::StoreLost(error.to_string()),
             CommitError::WrongType(_) => Self::Store(StoreError::Unexpected(error.to_string())),
         }
     }

@@ -136,7 +136,7 @@ mod from_the_file {
         let refused = tollgate.operate("PUT", "/v1/customers/new", Some(&json!({})));
         assert_eq!((refused.status, refused.code().as_str()), (503, "STORE_LOST"));
         let left: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
-        assert_eq!(left, [""; 0], "somebody wrote into the empty store");
+        assert_eq!(left, ["tollgate:{0}:lost"], "somebody wrote more than that it is lost");
     }
 
     #[test]
@@ -238,7 +238,8 @@ mod that_cannot_be_used {
             (
                 "2 partitions, and this one has 1",
                 summed(&format!(
-                    "{}partition 1 e 1 1-0 1\nend 0 0000000000000000\n",
+                    "{}partition 1 e 1 1-0 1\nlineage e - whole\nwithheld 0\n\
+                     end 0 0000000000000000\n",
                     body.replacen("partitions 1", "partitions 2", 1)
                 )),
             ),
@@ -251,7 +252,8 @@ mod that_cannot_be_used {
         site.redis.kill9();
         for (sentence, text) in &cases {
             fs::write(&file, text).unwrap();
-            let tollgate = Tollgate::start_in(Arc::clone(&left), &site.flags(&[]));
+            let flags = site.flags(&["--partitions", "1"]);
+            let tollgate = Tollgate::start_in(Arc::clone(&left), &flags);
             let line = tollgate.wait_for_log("is not used to begin with");
             assert!(line.contains(sentence), "{sentence}: {line}");
             assert_eq!(tollgate.admin("/readyz").status, 503, "{sentence}");

@@ -12,7 +12,6 @@ use crate::{
     config::Config,
     feed::snapshot_file::{Expected, Loaded, Snapshot, Source, load},
     lifecycle::Latch,
-    store::PARTITIONS,
     telemetry::{
         BootSource, Metrics,
         event::{BootRefused, Booted, NoPicture},
@@ -51,7 +50,7 @@ impl Boot {
             max_age: config.max_boot_age,
             timeout: config.boot_timeout,
             ready_without_picture: config.ready_without_picture,
-            expected: Expected { partitions: Some(PARTITIONS), created },
+            expected: Expected { partitions: config.partitions, created },
             booted_from: watch::Sender::new(BootSource::None),
         }
     }
@@ -68,8 +67,7 @@ impl Boot {
 
     /// Whether there is a picture of any age.
     pub(super) fn has_picture(&self) -> bool {
-        let cache = &self.source.cache;
-        self.source.partitions().any(|partition| cache.watermark(partition).is_some())
+        self.source.cache.has_picture()
     }
 
     /// Takes what an earlier process left, if that can be used.
@@ -163,7 +161,7 @@ impl Boot {
 
     /// Whether every partition has a picture that may let somebody in.
     fn decides(&self) -> bool {
-        self.source.partitions().all(|partition| self.source.cache.decides(partition))
+        self.source.cache.decides()
     }
 
     fn release_if_whole(&self, latch: &Latch) {

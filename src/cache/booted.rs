@@ -16,7 +16,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{Cache, HeldPartition, Picture};
-use crate::domain::{Epoch, Partition, Watermark};
+use crate::domain::{Epoch, Partition, Partitions, Watermark};
 
 /// One partition as it was left.
 #[derive(Clone, Debug)]
@@ -55,6 +55,14 @@ pub enum Refused {
     /// There is no such partition.
     #[error("the store has no partition of that number")]
     NoSuchPartition,
+    /// The store is cut in another way.
+    #[error("it is of a store with {found} partitions, and this one has {expected}")]
+    Partitions {
+        /// How many it has.
+        found: Partitions,
+        /// How many there are.
+        expected: Partitions,
+    },
 }
 
 /// Where a partition's picture comes from, until the store confirms it.
@@ -103,6 +111,7 @@ impl Cache {
         // Nobody is let in before all of it is in its place.
         origin.only_refuses.store(true, Ordering::Release);
         part.floors.lock().raise(None, watermark.position);
+        part.ahead.lock().reach(watermark.position);
         part.picture.store(Some(picture));
         origin.age_before.store(nanos.unwrap_or(UNTOLD), Ordering::Release);
         part.confirmed.store(self.0.clock.moment().as_nanos(), Ordering::Release);
@@ -128,10 +137,28 @@ impl Cache {
         }
     }
 
-    /// Whether what is held of `partition` may let somebody in.
+    /// What is held here says nothing of the store that is asked: whom it names is refused, and
+    /// nobody is let in by it.
+    pub fn let_nobody_in(&self) {
+        for part in self.0.partitions.get().into_iter().flatten() {
+            // As in a session: another one of its kind is not to take its place.
+            *part.origin.session.lock() = true;
+            part.origin.only_refuses.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether what is held of every partition may let somebody in.
     #[must_use]
-    pub fn decides(&self, partition: Partition) -> bool {
-        self.partition(partition).is_some_and(HeldPartition::decides)
+    pub fn decides(&self) -> bool {
+        let decides = |part: &HeldPartition| part.decides();
+        self.0.partitions.get().is_some_and(|parts| parts.iter().all(decides))
+    }
+
+    /// Whether there is a picture of any partition, of any age.
+    #[must_use]
+    pub fn has_picture(&self) -> bool {
+        let is_held = |part: &HeldPartition| part.watermark.borrow().is_some();
+        self.0.partitions.get().is_some_and(|parts| parts.iter().any(is_held))
     }
 
     /// A partition's restricted set and the place in the log that it stands for at least: it may
@@ -163,14 +190,7 @@ impl Cache {
     /// The first epoch of the store that is followed here, once that is known.
     #[must_use]
     pub fn created(&self) -> Option<Epoch> {
-        self.0.created.load().as_deref().cloned()
-    }
-
-    /// Keeps the first epoch of the store that is followed here.
-    pub fn set_created(&self, created: &Epoch) {
-        if self.0.created.load().as_deref() != Some(created) {
-            self.0.created.store(Some(Arc::new(created.clone())));
-        }
+        Some(self.picture(Partition(0))?.lineage.created.clone())
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every setting with its value and where it came from, for `tollgate config show`.
 
+use std::path::Path;
+
 use clap::{ArgMatches, parser::ValueSource};
 use serde::Serialize;
 
@@ -47,9 +49,15 @@ impl Config {
             data_dir,
             store,
             store_password_file,
+            store_sentinel_password_file,
+            store_ca,
+            store_cert,
+            store_key,
             store_create,
             expect_epoch,
+            on_store_loss,
             key_prefix,
+            partitions,
             heartbeat,
             cache_capacity,
             snapshot_file: _,
@@ -78,6 +86,7 @@ impl Config {
             customer_header,
             tenant_header,
             default_tenant,
+            min_revision_header,
             grace,
             workers,
             log_format,
@@ -86,33 +95,32 @@ impl Config {
         vec![
             ("data_dir", data_dir.display().to_string()),
             ("store", store.to_string()),
-            (
-                "store_password_file",
-                or_none(store_password_file.as_ref().map(|path| path.display())),
-            ),
+            ("store_password_file", path_or_none(store_password_file.as_deref())),
+            ("store_sentinel_password_file", path_or_none(store_sentinel_password_file.as_deref())),
+            ("store_ca", path_or_none(store_ca.as_deref())),
+            ("store_cert", path_or_none(store_cert.as_deref())),
+            ("store_key", path_or_none(store_key.as_deref())),
             ("store_create", choice::STORE_CREATE.word(*store_create).to_owned()),
             ("expect_epoch", or_none(expect_epoch.as_ref())),
+            ("on_store_loss", choice::ON_STORE_LOSS.word(*on_store_loss).to_owned()),
             ("key_prefix", key_prefix.clone()),
+            ("partitions", or(partitions.as_ref(), "what the store says, else 1")),
             ("heartbeat", spell_duration(*heartbeat)),
             ("cache_capacity", cache_capacity.to_string()),
-            (
-                "snapshot_file",
-                self.snapshot_file()
-                    .map_or_else(|| "off".to_owned(), |it| it.display().to_string()),
-            ),
+            ("snapshot_file", or(self.snapshot_file().as_deref().map(Path::display), "off")),
             ("max_boot_age", spell_duration(*max_boot_age)),
             ("boot_from", or_none(boot_from.as_ref())),
-            ("boot_token_file", or_none(boot_token_file.as_ref().map(|path| path.display()))),
+            ("boot_token_file", path_or_none(boot_token_file.as_deref())),
             ("boot_timeout", spell_duration(*boot_timeout)),
             ("ready_without_picture", ready_without_picture.to_string()),
             ("check_listen", check_listen.to_string()),
-            ("check_socket", or_none(check_socket.as_ref().map(|path| path.display()))),
+            ("check_socket", path_or_none(check_socket.as_deref())),
             ("check_socket_mode", check_socket_mode.to_string()),
             ("check_open", check_open.to_string()),
             ("operator_listen", operator_listen.to_string()),
             ("operator_plaintext", choice::OPERATOR_PLAINTEXT.word(*operator_plaintext).to_owned()),
             ("admin_listen", admin_listen.to_string()),
-            ("admin_token_file", or_none(admin_token_file.as_ref().map(|path| path.display()))),
+            ("admin_token_file", path_or_none(admin_token_file.as_deref())),
             ("unknown_customers", choice::UNKNOWN_CUSTOMERS.word(*unknown_customers).to_owned()),
             ("when_unlisted", choice::WHEN_UNLISTED.word(*when_unlisted).to_owned()),
             ("when_undecided", choice::WHEN_UNDECIDED.word(*when_undecided).to_owned()),
@@ -124,6 +132,7 @@ impl Config {
             ("customer_header", customer_header.to_string()),
             ("tenant_header", tenant_header.to_string()),
             ("default_tenant", default_tenant.to_string()),
+            ("min_revision_header", min_revision_header.to_string()),
             ("grace", spell_duration(*grace)),
             (
                 "workers",
@@ -136,7 +145,15 @@ impl Config {
 }
 
 fn or_none(value: Option<impl ToString>) -> String {
-    value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+    or(value, "none")
+}
+
+fn or(value: Option<impl ToString>, nothing: &str) -> String {
+    value.map_or_else(|| nothing.to_owned(), |value| value.to_string())
+}
+
+fn path_or_none(path: Option<&Path>) -> String {
+    or_none(path.map(Path::display))
 }
 
 fn source_of(matches: &ArgMatches, id: &str) -> &'static str {

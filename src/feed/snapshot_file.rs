@@ -15,6 +15,7 @@ mod tests;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,10 +25,9 @@ pub use self::{
     load::{Expected, Loaded, load},
 };
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, Forgotten, Picture, keyring::Keyring},
     clock::Clock,
-    domain::{Epoch, Partition, Timestamp, Watermark},
-    store::PARTITIONS,
+    domain::{Partition, Timestamp, Watermark},
 };
 
 /// What a snapshot is taken of, and put in the place of.
@@ -68,15 +68,17 @@ pub struct Cut {
     id: Id,
     /// The snapshot whose journal may be replayed on this one too.
     continues: Option<Id>,
-    created: Option<Epoch>,
     keys: Vec<(String, String)>,
     partitions: Vec<CutPartition>,
 }
 
 #[derive(Debug)]
 struct CutPartition {
-    picture: std::sync::Arc<crate::cache::Picture>,
+    picture: Arc<Picture>,
     watermark: Watermark,
+    /// What it withholds, as of the watermark or later, and before any of its entries is looked
+    /// at: what is written back meanwhile is in one of the two.
+    withheld: Vec<Arc<Forgotten>>,
     confirmed: Timestamp,
 }
 
@@ -97,7 +99,7 @@ pub enum NotWhole {
 impl Source {
     /// Every partition of the store.
     pub fn partitions(&self) -> impl Iterator<Item = Partition> + use<> {
-        (0..PARTITIONS).map(Partition)
+        self.cache.partitions().all()
     }
 
     /// What there is to write now.
@@ -112,21 +114,22 @@ impl Source {
         let mut partitions = Vec::new();
         for (partition, confirmed) in confirmed {
             let (picture, watermark) = self.cache.cut(partition).ok_or(NotWhole::Picture)?;
-            partitions.push(CutPartition { picture, watermark, confirmed });
+            let withheld = picture.withheld.list();
+            partitions.push(CutPartition { picture, watermark, withheld, confirmed });
         }
-        let created = self.cache.created();
-        Ok(Cut { id: Id::new(), continues, created, keys, partitions })
+        Ok(Cut { id: Id::new(), continues, keys, partitions })
     }
 
     /// When each partition was last confirmed, by the time of day.
     fn confirmed(&self) -> Result<Vec<(Partition, Timestamp)>, NotWhole> {
         let now = self.clock.now();
+        let decides = self.cache.decides();
         let confirmed = |partition| {
             let age = self.cache.staleness(partition, Duration::MAX, Duration::MAX).age;
             if self.cache.is_suspect(partition) {
                 return Err(NotWhole::Suspect);
             }
-            let age = age.filter(|_| self.cache.decides(partition)).ok_or(NotWhole::Picture)?;
+            let age = age.filter(|_| decides).ok_or(NotWhole::Picture)?;
             Ok((partition, now.saturating_sub(age)))
         };
         self.partitions().map(confirmed).collect()

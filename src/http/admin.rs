@@ -17,11 +17,10 @@ use tokio::sync::watch;
 use crate::{
     cache::Cache,
     clock::{Clock, Moment},
-    domain::{Freshness, Partition},
+    domain::Freshness,
     feed::{FeedStatus, snapshot_file::Kept},
     gate::Gate,
     lifecycle::Readiness,
-    store::PARTITIONS,
     telemetry::{BootSource, Metrics, Tier},
 };
 
@@ -79,12 +78,16 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Status> {
-    let feed = *admin.feed.borrow();
+    let feed = admin.feed.borrow().clone();
     let settings = admin.gate.settings();
-    let staleness =
-        admin.cache.staleness(Partition(0), settings.max_staleness, settings.stale_limit);
+    let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
+    let partitions = admin.cache.partitions();
+    let each = partitions.all().map(|it| admin.cache.staleness(it, max_staleness, stale_limit));
+    // None at all is the oldest.
+    let oldest = each.max_by_key(|it| it.age.unwrap_or(Duration::MAX));
+    let staleness = oldest.unwrap_or_else(|| admin.gate.no_staleness());
     let (restricted, recent, unknown) = admin.cache.sizes();
-    let partitions = (0..PARTITIONS).map(Partition).map(|partition| {
+    let partitions = partitions.all().map(|partition| {
         let watermark = admin.cache.watermark(partition);
         PartitionStatus {
             partition: partition.0,
@@ -99,12 +102,12 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
         store: StoreStatus {
             url: admin.store.clone(),
             created: admin.cache.created().map(|epoch| epoch.to_string()),
-            lost: feed.lost,
+            lost: feed.lost(),
         },
         feed: FeedShown {
-            connected: feed.connected,
-            phase: feed.phase,
-            suspect: feed.suspect,
+            connected: feed.is_connected(),
+            phase: feed.phase(),
+            suspect: feed.is_suspect(),
             partitions: partitions.collect(),
         },
         staleness: StalenessShown {
@@ -117,7 +120,7 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
             file: admin.snapshot.as_ref().map(|kept| kept.path().display().to_string()),
             age_seconds: admin.snapshot_age().map(|age| age.as_secs_f64()),
             booted_from: admin.booted_from().as_str(),
-            only_refuses: admin.has_picture() && !admin.decides(),
+            only_refuses: admin.cache.has_picture() && !admin.cache.decides(),
         },
     })
 }
@@ -129,8 +132,8 @@ impl Admin {
         let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
         // Before the first picture, what there is is as old as the process.
         let uptime = self.clock.moment().saturating_since(self.started);
-        let age = |number| self.cache.staleness(Partition(number), max_staleness, stale_limit).age;
-        let oldest = (0..PARTITIONS).map(|number| age(number).unwrap_or(uptime)).max();
+        let age = |it| self.cache.staleness(it, max_staleness, stale_limit).age.unwrap_or(uptime);
+        let oldest = self.cache.partitions().all().map(age).max();
         self.metrics.feed_staleness.set(oldest.unwrap_or(uptime));
         let (restricted, recent, unknown) = self.cache.sizes();
         self.metrics.cache_entries[Tier::Restricted].set(restricted);
@@ -138,6 +141,13 @@ impl Admin {
         self.metrics.cache_entries[Tier::Unknown].set(unknown);
         self.metrics.snapshot_age.set(self.snapshot_age().unwrap_or_default());
         self.metrics.booted_from(self.booted_from());
+        let feed = self.feed.borrow().clone();
+        self.metrics.feed_connected.set(feed.is_connected());
+        self.metrics.feed_suspect.set(feed.is_suspect());
+        self.metrics.store_lost.set(feed.lost().is_some());
+        let pictures = self.cache.partitions().all().filter_map(|it| self.cache.picture(it));
+        let withheld: usize = pictures.map(|picture| picture.withheld.list().len()).sum();
+        self.metrics.changes_withheld.set(u64::try_from(withheld).unwrap_or(u64::MAX));
         self.metrics.observe_process();
     }
 
@@ -148,15 +158,7 @@ impl Admin {
 
     fn booted_from(&self) -> BootSource {
         let told = *self.booted_from.borrow();
-        if told == BootSource::None && self.has_picture() { BootSource::Store } else { told }
-    }
-
-    fn has_picture(&self) -> bool {
-        (0..PARTITIONS).any(|number| self.cache.watermark(Partition(number)).is_some())
-    }
-
-    fn decides(&self) -> bool {
-        (0..PARTITIONS).all(|number| self.cache.decides(Partition(number)))
+        if told == BootSource::None && self.cache.has_picture() { BootSource::Store } else { told }
     }
 }
 

@@ -53,6 +53,10 @@ impl Source {
     /// Puts `snapshot` in the place of the pictures. Its keys are good only if it decides: one
     /// that was revoked since then would be accepted.
     pub fn boot(&self, snapshot: &Snapshot, max_age: Duration) -> Result<Boot, Refused> {
+        let found = snapshot.count;
+        if !self.cache.lay_out_as(found) {
+            return Err(Refused::Partitions { found, expected: self.cache.partitions() });
+        }
         let now = self.clock.now();
         let good_for = snapshot.good_for(now, max_age);
         let (mut taken, mut refused) = (0, None);
@@ -73,9 +77,6 @@ impl Source {
         if let Some(refused) = refused.or((taken == 0).then_some(Refused::Held)) {
             return Err(refused);
         }
-        if let Some(created) = &snapshot.created {
-            self.cache.set_created(created);
-        }
         if good_for == Use::Deciding {
             let keys = snapshot.keys.iter().map(|(id, key)| (id.clone(), key.clone()));
             self.keyring.boot(&keys.collect::<Vec<_>>());
@@ -86,7 +87,7 @@ impl Source {
     /// Whether every partition has a picture that may let somebody in, and the keys are read.
     #[must_use]
     pub fn decides(&self) -> bool {
-        self.keyring.is_read() && self.partitions().all(|partition| self.cache.decides(partition))
+        self.keyring.is_read() && self.cache.decides()
     }
 }
 

@@ -4,19 +4,24 @@
 //! tollgate-snapshot 1
 //! id 5f0c93a1d2b7e846
 //! continues -
-//! created 9c3e5a1b00d4f276
 //! keys 1
 //! ["a1b2c3","{\"name\":\"alice\",...}"]
 //! partitions 1
 //! partition 0 9c3e5a1b00d4f276 42 1795255200000-0 1795255201500
+//! lineage 9c3e5a1b00d4f276 - whole
+//! withheld 0
 //! default:c1 42|disabled,operator,non_payment,1795255200000,
 //! end 1 8f3a0e6d5c4b2a19
 //! checksum 0123456789abcdef
 //! ```
 //!
 //! A partition tells its epoch, revision, log entry and when it was last confirmed (milliseconds
-//! since 1970), then its entries as the store spells them, `?` for restrictions that this version
-//! cannot read, then their count and digest. Of keys there are the digests only.
+//! since 1970), the first epoch and the earlier ones as the store spells them, and whether records
+//! are missing (`partial`); then the acts that the store forgot and that are not written back, each
+//! with its token, the last revision in common, the log entry of that, whether it is `open` or in
+//! `conflict`, and itself as the log spells it; then its entries as the store spells them, `?` for
+//! restrictions that this version cannot read, then their count and digest. Of keys there are the
+//! digests only.
 
 use std::{
     collections::BTreeMap,
@@ -29,8 +34,11 @@ use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::{Cut, CutPartition, Id, sixteen_digits};
 use crate::{
-    cache::{Entry, Picture},
-    domain::{Epoch, Partition, Position, Restrictions, Revision, Timestamp, Watermark},
+    cache::{Entry, Forgotten, Picture},
+    domain::{
+        Epoch, Lineage, Partition, Partitions, Position, Restrictions, Revision, Subject,
+        Timestamp, Watermark,
+    },
     store::{Census, RestrictedEntry, format as spelling},
 };
 
@@ -39,8 +47,7 @@ use crate::{
 pub struct Snapshot {
     pub(super) id: Id,
     pub(super) continues: Option<Id>,
-    /// The first epoch of its store, if that was known.
-    pub created: Option<Epoch>,
+    pub(super) count: Partitions,
     pub(super) keys: BTreeMap<String, String>,
     pub(super) partitions: Vec<Left>,
 }
@@ -81,9 +88,9 @@ pub enum Unusable {
     #[error("it is of a store with {found} partitions, and this one has {expected}")]
     Partitions {
         /// How many it has.
-        found: usize,
+        found: Partitions,
         /// How many there are.
-        expected: u16,
+        expected: Partitions,
     },
     /// It ends too early.
     #[error("it is torn: its end is missing")]
@@ -98,7 +105,6 @@ impl Cut {
         writeln!(out, "{MAGIC} {FORMAT}")?;
         writeln!(out, "id {}", self.id)?;
         writeln!(out, "continues {}", or_none(self.continues.map(|id| id.to_string())))?;
-        writeln!(out, "created {}", or_none(self.created.as_ref().map(Epoch::to_string)))?;
         writeln!(out, "keys {}", self.keys.len())?;
         for key in &self.keys {
             writeln!(out, "{}", serde_json::to_string(key)?)?;
@@ -123,6 +129,15 @@ fn write_partition(
     let log_id = if log_id.is_empty() { NONE } else { log_id };
     let (revision, confirmed) = (position.revision, part.confirmed.as_millis());
     writeln!(out, "partition {number} {epoch} {revision} {log_id} {confirmed}")?;
+    let Lineage { created, previous } = &part.picture.lineage;
+    let previous =
+        if previous.is_empty() { NONE } else { &part.picture.lineage.previous_to_text() };
+    let extent = if part.picture.partial { PARTIAL } else { WHOLE };
+    writeln!(out, "lineage {created} {previous} {extent}")?;
+    writeln!(out, "withheld {}", part.withheld.len())?;
+    for forgotten in &part.withheld {
+        writeln!(out, "{}", spell_forgotten(forgotten))?;
+    }
     let mut census = Census::default();
     let mut lines = String::new();
     for entries in part.picture.parts() {
@@ -164,10 +179,6 @@ impl Snapshot {
             Some(id) => Some(Id::parse(id).ok_or_else(|| malformed(&lines))?),
             None => None,
         };
-        let created = match or_none(lines.named("created")?) {
-            Some(epoch) => Some(Epoch::parse(epoch).map_err(|_| malformed(&lines))?),
-            None => None,
-        };
         let mut keys = BTreeMap::new();
         for _ in 0..lines.count("keys")? {
             let key = serde_json::from_str(lines.next()?);
@@ -175,13 +186,20 @@ impl Snapshot {
             keys.insert(id, stored);
         }
         let mut partitions = Vec::new();
-        for number in 0..lines.count("partitions")? {
+        let count = lines.named("partitions")?.parse();
+        let count: Partitions = count.map_err(|_| malformed(&lines))?;
+        for number in count.all() {
             partitions.push(read_partition(&mut lines, number)?);
         }
         if !lines.rest.is_empty() {
             return Err(Unusable::Malformed(lines.number + 1));
         }
-        Ok(Self { id, continues, created, keys, partitions })
+        Ok(Self { id, continues, count, keys, partitions })
+    }
+
+    /// The first epoch of each of its partitions.
+    pub(super) fn created(&self) -> impl Iterator<Item = &Epoch> {
+        self.partitions.iter().map(|part| &part.picture.lineage.created)
     }
 
     /// How many customers are in it.
@@ -191,16 +209,25 @@ impl Snapshot {
     }
 }
 
-fn read_partition(lines: &mut Lines<'_>, number: usize) -> Result<Left, Unusable> {
+fn read_partition(lines: &mut Lines<'_>, number: Partition) -> Result<Left, Unusable> {
     let head = lines.named("partition")?;
     let malformed = Unusable::Malformed(lines.number);
     let Some(Head { partition, epoch, revision, log_id, confirmed }) = Head::read(head) else {
         return Err(malformed);
     };
-    if usize::from(partition.0) != number {
+    if partition != number {
         return Err(malformed);
     }
-    let picture = Picture::new(GENERATION, epoch.clone());
+    let lineage = read_lineage(lines.named("lineage")?);
+    let (lineage, partial) = lineage.ok_or(Unusable::Malformed(lines.number))?;
+    let mut forgotten = Vec::new();
+    for _ in 0..lines.count("withheld")? {
+        let read = read_forgotten(lines.next()?);
+        forgotten.push(Arc::new(read.ok_or(Unusable::Malformed(lines.number))?));
+    }
+    let mut picture = Picture::new(GENERATION, epoch.clone());
+    (picture.lineage, picture.partial) = (lineage, partial);
+    picture.withheld.set(forgotten);
     let (before, entries) = (lines.number, lines.up_to("end ")?);
     read_entries(entries, &picture).map_err(|line| Unusable::Malformed(before + line))?;
     let said = read_census(lines.named("end")?).ok_or(Unusable::Malformed(lines.number))?;
@@ -273,6 +300,47 @@ impl<'a> Head<'a> {
             confirmed: Timestamp::from_millis(parts.next()?.parse().ok()?),
         };
         parts.next().is_none().then_some(head)
+    }
+}
+
+fn read_lineage(raw: &str) -> Option<(Lineage, bool)> {
+    let mut parts = raw.split(' ');
+    let created = Epoch::parse(parts.next()?).ok()?;
+    let previous = parts.next().map(|text| if text == NONE { "" } else { text })?;
+    let partial = match parts.next()? {
+        PARTIAL => true,
+        WHOLE => false,
+        _ => return None,
+    };
+    let lineage = Lineage::parse(created, previous).ok()?;
+    parts.next().is_none().then_some((lineage, partial))
+}
+
+fn spell_forgotten(forgotten: &Forgotten) -> String {
+    let Forgotten { token, change, common, since, in_conflict } = forgotten;
+    let since = if since.is_empty() { NONE } else { since };
+    let stand = if *in_conflict { CONFLICT } else { OPEN };
+    let change = Subject::Customer(change.clone()).to_log();
+    format!("{token} {common} {since} {stand} {change}")
+}
+
+fn read_forgotten(raw: &str) -> Option<Forgotten> {
+    let mut parts = raw.splitn(5, ' ');
+    let token = parts.next()?.parse().ok()?;
+    let common = Revision(parts.next()?.parse().ok()?);
+    let since = parts.next().map(|text| if text == NONE { "" } else { text })?.to_owned();
+    let in_conflict = match parts.next()? {
+        CONFLICT => true,
+        OPEN => false,
+        _ => return None,
+    };
+    match Subject::from_log(parts.next()?) {
+        Subject::Customer(change) => Some(Forgotten { token, change, common, since, in_conflict }),
+        Subject::Conflict { .. }
+        | Subject::Created
+        | Subject::Key { .. }
+        | Subject::Succeeded
+        | Subject::Unreadable(_) => None,
     }
 }
 
@@ -368,6 +436,10 @@ const FORMAT: u32 = 1;
 const SHARE_AT_LEAST: usize = 1 << 20;
 const THREADS_AT_MOST: usize = 8;
 const NONE: &str = "-";
+const PARTIAL: &str = "partial";
+const WHOLE: &str = "whole";
+const CONFLICT: &str = "conflict";
+const OPEN: &str = "open";
 /// Restrictions that nobody here can read. No restriction is spelled so.
 const UNREADABLE: &str = "?";
 /// The first picture of a process.

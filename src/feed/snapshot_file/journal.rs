@@ -8,6 +8,8 @@
 //! c6a9031e7f5d2b84 n 0 45 1795255205000-0
 //! 3e8d7a6c5b4f1902 = 0 1795255206500
 //! ```
+//!
+//! `t` stands for a change as the log spells it, where it may end what the snapshot withholds.
 
 use std::fmt::Write as _;
 
@@ -44,9 +46,22 @@ pub(super) enum Left {
     Key(String, Option<String>),
     /// Nothing that is held.
     Nothing,
+    /// The change itself, as the log spells it, where it may end what is withheld.
+    Told(String),
 }
 
 impl Left {
+    /// What `change` left where something is withheld that it may end.
+    pub(super) fn told_by(change: &Change) -> Self {
+        match &change.subject {
+            Subject::Conflict { .. } | Subject::Customer(_) => Self::Told(change.subject.to_log()),
+            Subject::Created
+            | Subject::Key { .. }
+            | Subject::Succeeded
+            | Subject::Unreadable(_) => Self::by(change),
+        }
+    }
+
     /// What `change` left.
     pub(super) fn by(change: &Change) -> Self {
         if let Some(entry) = RestrictedEntry::left_by(change) {
@@ -54,7 +69,11 @@ impl Left {
         }
         match &change.subject {
             Subject::Key { id, stored } => Self::Key(id.clone(), stored.clone()),
-            Subject::Created | Subject::Customer(_) | Subject::Unreadable(_) => Self::Nothing,
+            Subject::Conflict { .. }
+            | Subject::Created
+            | Subject::Customer(_)
+            | Subject::Succeeded
+            | Subject::Unreadable(_) => Self::Nothing,
         }
     }
 }
@@ -103,6 +122,7 @@ impl Line {
                 Left::Key(id, stored)
             }
             "n" => Left::Nothing,
+            "t" => Left::Told(rest.to_owned()),
             _ => return None,
         };
         Some(if kind.starts_with(char::is_lowercase) {
@@ -119,6 +139,7 @@ impl Left {
             Self::Customer(_) => "c",
             Self::Key(..) => "k",
             Self::Nothing => "n",
+            Self::Told(_) => "t",
         }
     }
 
@@ -135,6 +156,7 @@ impl Left {
                 format!(" {}", serde_json::to_string(&(id, key)).unwrap_or_default())
             }
             Self::Nothing => String::new(),
+            Self::Told(text) => format!(" {text}"),
         }
     }
 }
@@ -191,11 +213,20 @@ impl Snapshot {
             }
             Line::Applied { revision, .. } if revision != at.next() => return None,
             Line::Applied { revision, log_id, ref left, .. } => {
+                match left {
+                    Left::Customer(entry) => part.picture.offer(entry.clone()),
+                    Left::Told(text) => {
+                        let (log_id, subject) = (log_id.clone(), Subject::from_log(text));
+                        let change = Change { revision, log_id, subject };
+                        if let Some(entry) = RestrictedEntry::left_by(&change) {
+                            part.picture.offer(entry);
+                        }
+                        part.picture.withheld.hear(&change);
+                    }
+                    Left::Key(..) | Left::Nothing => {}
+                }
                 part.watermark.position.revision = revision;
                 part.watermark.log_id = log_id;
-                if let Left::Customer(entry) = left {
-                    part.picture.offer(entry.clone());
-                }
                 self.take_key(left);
             }
             // As it was done: what restricts bites, and the rest waits for its turn.
@@ -217,7 +248,7 @@ impl Snapshot {
         match left {
             Left::Key(id, Some(stored)) => _ = self.keys.insert(id.clone(), stored.clone()),
             Left::Key(id, None) => _ = self.keys.remove(id),
-            Left::Customer(_) | Left::Nothing => {}
+            Left::Customer(_) | Left::Nothing | Left::Told(_) => {}
         }
     }
 }

@@ -70,11 +70,12 @@ enum Note {
 }
 
 impl Journal {
-    /// Notes a change that was applied in order.
-    pub(in crate::feed) fn applied(&self, partition: Partition, change: &Change) {
+    /// Notes a change that was applied in order; `withholds` says whether anything was withheld
+    /// that it may have ended.
+    pub(in crate::feed) fn applied(&self, partition: Partition, change: &Change, withholds: bool) {
         if let Self(Some(ear)) = self {
             let Change { revision, ref log_id, .. } = *change;
-            let left = Left::by(change);
+            let left = if withholds { Left::told_by(change) } else { Left::by(change) };
             let log_id = log_id.clone();
             ear.note(Note::Line(Line::Applied { partition, log_id, revision, left }));
         }

@@ -10,13 +10,13 @@ use super::{
     format::{MAGIC, Snapshot, Unusable},
     journal_of,
 };
-use crate::domain::Epoch;
+use crate::domain::{Epoch, Partitions};
 
 /// What a snapshot must be of.
 #[derive(Clone, Debug, Default)]
 pub struct Expected {
     /// How many partitions the store has, if that is known.
-    pub partitions: Option<u16>,
+    pub partitions: Option<Partitions>,
     /// With which epoch the store began, if only one will do.
     pub created: Option<Epoch>,
 }
@@ -24,11 +24,12 @@ pub struct Expected {
 impl Expected {
     /// Refuses a snapshot of something else.
     pub fn check(&self, snapshot: Snapshot) -> Result<Snapshot, Unusable> {
-        let found = snapshot.partitions.len();
-        if let Some(expected) = self.partitions.filter(|count| usize::from(*count) != found) {
+        let found = snapshot.count;
+        if let Some(expected) = self.partitions.filter(|expected| *expected != found) {
             return Err(Unusable::Partitions { found, expected });
         }
-        if self.created.is_some() && self.created != snapshot.created {
+        let is_it = |created: &Epoch| snapshot.created().all(|epoch| epoch == created);
+        if !self.created.as_ref().is_none_or(is_it) {
             return Err(Unusable::NotExpected);
         }
         Ok(snapshot)

@@ -15,8 +15,8 @@ use crate::{
     cache::{Picture, Refused, Use},
     clock::Clock,
     domain::{
-        Change, CustomerKey, Freshness, Position, Restrictions, Revision, Role, Source as Origin,
-        Subject, Verb,
+        Change, CustomerKey, Epoch, Freshness, Partitions, Position, Restrictions, Revision, Role,
+        Source as Origin, Subject, Verb,
         change::{Act, CustomerChange},
         restriction::tests::any_restrictions,
     },
@@ -29,6 +29,7 @@ fn source() -> Source {
     let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
     let second = Duration::from_secs(1);
     let cache = Cache::new(store, 100, second, clock.clone(), Metrics::new());
+    cache.lay_out();
     Source { cache, keyring: Keyring::default(), clock }
 }
 
@@ -72,7 +73,6 @@ fn holding(entries: &[RestrictedEntry], revision: u64) -> Source {
     let picture = picture_of(entries);
     source.cache.install(Partition(0), picture, watermark(revision));
     source.cache.confirm(Partition(0), source.clock.moment());
-    source.cache.set_created(&epoch());
     source.keyring.replace(&[("k1".to_owned(), key("alice"))]);
     source
 }
@@ -81,10 +81,11 @@ fn holding(entries: &[RestrictedEntry], revision: u64) -> Source {
 fn text_of(entries: &[RestrictedEntry], revision: u64) -> Vec<u8> {
     let picture = picture_of(entries);
     let (watermark, confirmed) = (watermark(revision), Timestamp::from_millis(1));
-    let partitions = vec![CutPartition { picture, watermark, confirmed }];
+    let withheld = picture.withheld.list();
+    let partitions = vec![CutPartition { picture, watermark, withheld, confirmed }];
     let keys = vec![("k1".to_owned(), key("alice"))];
     let mut bytes = Vec::new();
-    let cut = Cut { id: Id::new(), continues: None, created: Some(epoch()), keys, partitions };
+    let cut = Cut { id: Id::new(), continues: None, keys, partitions };
     cut.write(&mut bytes).unwrap();
     bytes
 }
@@ -123,6 +124,8 @@ fn change(revision: u64, number: u64, compact: &str) -> Change {
         since: None,
         until: None,
         at: None,
+        exact: false,
+        recovers: None,
     };
     let restrictions = Restrictions::parse_compact(compact).unwrap();
     let key = customer(number);
@@ -196,7 +199,7 @@ proptest! {
     fn any_set_reads_back_as_it_was_written(entries in any_entries(), revision in 1..999_u64) {
         let held = picture_of(&entries);
         let snapshot = Snapshot::parse(&text_of(&entries, revision)).unwrap();
-        prop_assert_eq!(snapshot.created.as_ref(), Some(&epoch()));
+        prop_assert!(snapshot.created().eq([&epoch()]));
         let part = &snapshot.partitions[0];
         prop_assert_eq!((&part.watermark, part.picture.census()), (&watermark(revision), held.census()));
         for entry in &entries {
@@ -335,7 +338,8 @@ fn another_format_and_another_file_are_told_apart() {
 #[test]
 fn a_snapshot_of_another_store_is_refused() {
     let read = || Snapshot::parse(&text_of(&[], 100)).unwrap();
-    let check = |partitions, created: Option<&str>| {
+    let check = |partitions: Option<u16>, created: Option<&str>| {
+        let partitions = partitions.and_then(|count| Partitions::new(count).ok());
         let created = created.map(|epoch| Epoch::parse(epoch).unwrap());
         Expected { partitions, created }.check(read()).map_err(|error| error.to_string())
     };

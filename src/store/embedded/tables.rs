@@ -6,9 +6,9 @@ use redb::{Database, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Epoch, Revision, Timestamp},
+    domain::{Epoch, Partitions, Revision, Timestamp},
     store::{
-        Census, PARTITIONS, StoreError,
+        Census, StoreError,
         format::{FORMAT, unexpected},
     },
 };
@@ -73,7 +73,7 @@ impl Meta {
     pub(super) fn begin(epoch: &Epoch) -> Self {
         Self {
             format: FORMAT,
-            partitions: PARTITIONS,
+            partitions: Partitions::ONE.count(),
             created: epoch.clone(),
             epoch: epoch.clone(),
             revision: Revision(1),

@@ -1,7 +1,10 @@
 //! The names of the keys. All keys of a partition share a hash tag, so that one script may touch
 //! them on a cluster too.
 
-use crate::domain::{CustomerKey, Partition};
+use crate::{
+    domain::{CustomerKey, Epoch, Partition},
+    store::Lease,
+};
 
 /// Names keys under one prefix.
 #[derive(Clone, Debug)]
@@ -59,9 +62,32 @@ impl Keys {
         self.name(partition, &format!("idem:{key_digest}"))
     }
 
+    pub(super) fn conflicts(&self, partition: Partition) -> String {
+        self.name(partition, "conflicts")
+    }
+
+    /// Says that the partition lost a history.
+    pub(super) fn lost(&self, partition: Partition) -> String {
+        self.name(partition, "lost")
+    }
+
+    /// A restricted set, and its index, that the history `epoch` is to begin with.
+    pub(super) fn staged(&self, partition: Partition, epoch: &Epoch) -> [String; 2] {
+        ["restricted", "restricted-index"]
+            .map(|part| self.name(partition, &format!("staged:{epoch}:{part}")))
+    }
+
     /// Operators' keys live in the first partition.
     pub(super) fn operators(&self) -> String {
         self.name(Partition(0), "keys")
+    }
+
+    /// The ingest lease lives in the first partition, a recovery lease in the one it is for.
+    pub(super) fn lease(&self, lease: Lease) -> String {
+        match lease {
+            Lease::Ingest => self.name(Partition(0), "ingest"),
+            Lease::Recovery(partition) => self.name(partition, "recovery"),
+        }
     }
 
     pub(super) fn channel(&self, partition: Partition) -> String {

@@ -38,7 +38,7 @@ fn an_old_snapshot_only_refuses_whatever_the_limits_are() {
     let (source, boot) = booted(DAY, DAY);
     assert_eq!(boot.good_for, Use::Refusing);
     assert_eq!(judged(&source), Freshness::TooStale);
-    assert!(!source.cache.decides(Partition(0)));
+    assert!(!source.cache.decides());
     assert!(source.cache.find(&customer(1)).entry.is_some());
     // A key that was revoked since would be accepted.
     assert!(!source.keyring.is_read());
@@ -63,7 +63,7 @@ fn the_stores_first_confirmation_makes_it_a_picture_like_any_other() {
     let (source, _) = booted(DAY, DAY);
     source.cache.confirm(Partition(0), source.clock.moment());
     assert_eq!(judged(&source), Freshness::Fresh);
-    assert!(source.cache.decides(Partition(0)));
+    assert!(source.cache.decides());
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Running {
     /// Applies a change as the feed does.
     fn apply(&self, change: &Change) {
         self.source.cache.apply(Partition(0), change, watermark(change.revision.0));
-        self.journal.applied(Partition(0), change);
+        self.journal.applied(Partition(0), change, false);
     }
 
     async fn drain(self) -> tempfile::TempDir {
@@ -197,7 +197,7 @@ async fn a_directory_that_is_gone_is_told_and_harms_nothing_else() {
         rendered.lines().any(|it| it.strip_prefix(line).is_some_and(|count| count != "0"))
     };
     eventually("told", || {
-        journal.applied(Partition(0), &change(101, 2, ""));
+        journal.applied(Partition(0), &change(101, 2, ""), false);
         failed().then_some(())
     })
     .await;

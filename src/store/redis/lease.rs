@@ -1,0 +1,40 @@
+//! Leases: what one instance at a time may do.
+
+use std::{sync::LazyLock, time::Duration};
+
+use redis::{Script, ScriptInvocation};
+
+/// Prepares the script that takes or renews the lease at `key`.
+pub(super) fn hold(key: String, holder: &str, ttl: Duration) -> ScriptInvocation<'static> {
+    let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    let mut invocation = HOLD.prepare_invoke();
+    invocation.key(key).arg(holder).arg(millis);
+    invocation
+}
+
+/// Prepares the script that gives the lease at `key` back, if `holder` has it.
+pub(super) fn release(key: String, holder: &str) -> ScriptInvocation<'static> {
+    let mut invocation = RELEASE.prepare_invoke();
+    invocation.key(key).arg(holder);
+    invocation
+}
+
+/// One script for both: whoever renews a lease that lapsed meanwhile takes it anew, unless
+/// somebody else was quicker.
+static HOLD: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local holder = redis.call('GET', KEYS[1])
+         if not holder then
+           redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+           return 1
+         end
+         if holder == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+         return 0",
+    )
+});
+static RELEASE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+         return 0",
+    )
+});
