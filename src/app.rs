@@ -17,7 +17,7 @@ use crate::{
     config::{self, Config, ConfigError, StoreCreate, StoreUrl},
     control::{Control, keys::AdminToken},
     domain::Partition,
-    feed::{Creation, Feed, FeedStatus, require_partitions},
+    feed::{Alarm, Creation, Feed, FeedStatus, Rights, require_partitions},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
@@ -103,6 +103,7 @@ impl App {
         );
         let keyring = Keyring::default();
         let (status, feed_status) = watch::channel(FeedStatus::default());
+        let alarm = Alarm::default();
         let may_write = is_own || config.operator_listen.on().is_some();
         let feed = Feed {
             store: store.clone(),
@@ -116,6 +117,8 @@ impl App {
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
             partitions: config.partitions,
+            rights: if may_write { Rights::ReadWrite } else { Rights::ReadOnly },
+            alarm: alarm.clone(),
             status,
         };
         let settings = gate::Settings {
@@ -132,6 +135,7 @@ impl App {
                 cache: cache.clone(),
                 keyring,
                 feed: feed_status.clone(),
+                alarm,
                 clock: clock.clone(),
                 metrics: metrics.clone(),
             },

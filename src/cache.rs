@@ -404,6 +404,12 @@ impl Cache {
         Some(self.partition(partition)?.picture.load().as_ref()?.census())
     }
 
+    /// The restricted set that is held.
+    #[must_use]
+    pub fn picture(&self, partition: Partition) -> Option<Arc<Picture>> {
+        self.partition(partition)?.picture.load_full()
+    }
+
     /// How many customers are held in which tier: restricted, recent, unknown.
     #[must_use]
     pub fn sizes(&self) -> (u64, u64, u64) {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod keys;
+pub mod repair;
 mod script;
 pub mod session;
 
@@ -19,7 +20,7 @@ use self::{
 };
 use super::{
     Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Read,
-    Session, StoreError, StoredRecord,
+    ReadMany, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -55,27 +56,44 @@ impl Redis {
     /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         let partition = self.partitions().of(key);
-        let session = self.sessions.load().get(&partition).cloned();
-        let no_session = || StoreError::Unreachable("there is no session".to_owned());
-        let mut connection = session.ok_or_else(no_session)?;
+        let mut connection = self.session_of(partition)?;
         let mut transaction = redis::pipe();
         transaction.atomic().ignore_errors();
         transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
         transaction.cmd("GET").arg(self.keys.record(partition, key));
         let (head, record): (Answered<MetaHead>, Answered<Option<String>>) =
             transaction.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = head.map_err(|error| store_error(&error))?;
-        let (Some(epoch), Some(revision)) = (epoch, revision) else {
-            return Err(unexpected("a store without a history"));
-        };
+        let (epoch, revision) = read_head(head.map_err(|error| store_error(&error))?)?;
         let record = match record {
             Ok(None) => StoredRecord::Absent,
             Ok(Some(json)) => format::read_record(key, &json),
             Err(error) if is_the_keys_fault(&error) => StoredRecord::Unreadable(error.to_string()),
             Err(error) => return Err(store_error(&error)),
         };
-        let epoch = Epoch::parse(&epoch).map_err(unexpected)?;
-        Ok(Read { epoch, revision: Revision(revision), record })
+        Ok(Read { epoch, revision, record })
+    }
+
+    /// See [`super::Store::read_many`]. Reads on the session's connection, or not at all.
+    pub async fn read_many(
+        &self,
+        partition: Partition,
+        keys: &[CustomerKey],
+    ) -> Result<ReadMany, StoreError> {
+        let mut connection = self.session_of(partition)?;
+        let mut transaction = redis::pipe();
+        transaction.atomic();
+        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
+        let records = transaction.cmd("MGET");
+        for key in keys {
+            records.arg(self.keys.record(partition, key));
+        }
+        let answered = transaction.query_async(&mut connection).await;
+        let (head, found): (MetaHead, Vec<Option<String>>) =
+            answered.map_err(|error| store_error(&error))?;
+        let (epoch, revision) = read_head(head)?;
+        let records = keys.iter().zip(found);
+        let records = records.map(|(key, json)| Some(format::read_record(key, &json?)));
+        Ok(ReadMany { epoch, revision, records: records.collect() })
     }
 
     /// See [`super::Store::customer`].
@@ -201,6 +219,12 @@ impl Redis {
         self.partitions.get_or_init(|| partitions);
     }
 
+    /// The connection of the partition's newest session.
+    fn session_of(&self, partition: Partition) -> Result<MultiplexedConnection, StoreError> {
+        let session = self.sessions.load().get(&partition).cloned();
+        session.ok_or_else(|| StoreError::Unreachable("there is no session".to_owned()))
+    }
+
     async fn has_history(&self) -> Result<bool, StoreError> {
         let meta = self.keys.meta(Partition(0));
         let command = redis::Cmd::exists(meta);
@@ -300,6 +324,13 @@ type MetaHead = (Option<String>, Option<u64>);
 type Answered<T> = Result<T, RedisError>;
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
+
+fn read_head(head: MetaHead) -> Result<(Epoch, Revision), StoreError> {
+    let (Some(epoch), Some(revision)) = head else {
+        return Err(unexpected("a store without a history"));
+    };
+    Ok((Epoch::parse(&epoch).map_err(unexpected)?, Revision(revision)))
+}
 
 /// Whether the server answered, and what is at the key is not what it should be.
 fn is_the_keys_fault(error: &RedisError) -> bool {

@@ -3,7 +3,9 @@
 //! Units are in the names, and are base units: seconds, bytes, plain counts. Label values come
 //! from the closed sets of [`super::label`].
 
-pub use super::label::{AuthFailure, Dialect, FillResult, StoreCommand, Tier, Unreadable};
+pub use super::label::{
+    AuthFailure, Dialect, FillResult, RewrittenFrom, StoreCommand, Tier, Unreadable,
+};
 
 /// What is said of one metric.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +126,15 @@ catalogue! {
     /// 0 or 1.
     STORE_LOST = Metric::gauge("tollgate_store_lost", &[],
         "1 while the store has forgotten what this instance knows and is not believed, else 0.");
+    /// 0 or 1.
+    RESTRICTED_LOST = Metric::gauge("tollgate_restricted_lost", &[],
+        "1 while the store's restricted set is not whole and customers cannot be changed, else 0.");
+    /// By where from.
+    RESTRICTED_REWRITES = Metric::counter("tollgate_restricted_rewrites_total", &["from"],
+        "Times this instance wrote the store's restricted set anew, by where it had it from.");
+    /// Without labels.
+    REPAIRS = Metric::counter("tollgate_repairs_total", &[],
+        "Records in memory that differed from the store's and were put right. Anything but zero is a bug, or somebody else who writes to the store.");
     /// By what.
     UNREADABLE = Metric::counter("tollgate_unreadable_total", &["what"],
         "Things in the store that this version could not read.");

@@ -12,7 +12,9 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::{
     catalogue::{self, Metric},
-    label::{AuthFailure, Dialect, FillResult, Label, StoreCommand, Tier, Unreadable},
+    label::{
+        AuthFailure, Dialect, FillResult, Label, RewrittenFrom, StoreCommand, Tier, Unreadable,
+    },
     pace::Pace,
     process::Process,
 };
@@ -95,6 +97,12 @@ pub struct Handles {
     pub feed_suspect: Flag,
     /// [`catalogue::STORE_LOST`].
     pub store_lost: Flag,
+    /// [`catalogue::RESTRICTED_LOST`].
+    pub restricted_lost: Flag,
+    /// [`catalogue::RESTRICTED_REWRITES`].
+    pub restricted_rewrites: By<RewrittenFrom, Counter>,
+    /// [`catalogue::REPAIRS`].
+    pub repairs: Counter,
     /// [`catalogue::UNREADABLE`].
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
@@ -138,6 +146,9 @@ impl Handles {
             feed_disconnects: counter(catalogue::FEED_DISCONNECTS),
             feed_suspect: Flag(gauge(catalogue::FEED_SUSPECT)),
             store_lost: Flag(gauge(catalogue::STORE_LOST)),
+            restricted_lost: Flag(gauge(catalogue::RESTRICTED_LOST)),
+            restricted_rewrites: counters(catalogue::RESTRICTED_REWRITES),
+            repairs: counter(catalogue::REPAIRS),
             unreadable: counters(catalogue::UNREADABLE),
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),

@@ -159,6 +159,14 @@ impl Tollgate {
         http(self.admin, "GET", path, &[], None)
     }
 
+    /// A whole number of `/metrics`, named with its labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.admin("/metrics").body;
+        let mut lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+        let value = lines.find(|(found, _)| *found == name).map(|(_, value)| value);
+        value.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).parse().unwrap()
+    }
+
     /// `/status`.
     pub(crate) fn status(&self) -> Value {
         self.admin("/status").json()

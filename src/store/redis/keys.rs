@@ -39,6 +39,11 @@ impl Keys {
         self.name(partition, "restricted-index")
     }
 
+    /// Where something is written before it takes the place of what it is to replace.
+    pub(super) fn staged(&self, partition: Partition, what: &str, number: &str) -> String {
+        self.name(partition, &format!("staged:{what}:{number}"))
+    }
+
     pub(super) fn customers(&self, partition: Partition) -> String {
         self.name(partition, "customers")
     }
