@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::ports::PortError;
 use self::ports::Ports;
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, Comparing, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate, StoreUrl},
     control::{Control, keys::AdminToken},
@@ -39,6 +39,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
+    tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
+    tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
     tasks.spawn_endless("feed", app.feed.run(latch));
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();

@@ -77,6 +77,13 @@ impl Cache {
         filled
     }
 
+    fn compare(&self, ticket: &Ticket, read: Read) -> bool {
+        let part = self.partition(Partition(0)).unwrap();
+        let differed = self.put_right(part, &customer(), ticket, read);
+        part.floors.lock().end(ticket);
+        differed
+    }
+
     fn hear(&self, revision: u64, entitlements_changed: bool) {
         let change = change(revision, entitlements_changed);
         self.apply(Partition(0), &change, watermark(revision));
@@ -98,6 +105,8 @@ enum Happens {
     Commit { entitlements: bool },
     /// The next change is heard.
     Hear,
+    /// What a fill read is compared with what is held.
+    Compare(usize),
     /// What a fill read arrives.
     Land(usize),
     /// A fill reads the store.
@@ -109,6 +118,7 @@ fn anything() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Begin),
         2 => any::<bool>().prop_map(|entitlements| Happens::Commit { entitlements }),
         3 => Just(Happens::Hear),
+        2 => (0..4_usize).prop_map(Happens::Compare),
         3 => (0..4_usize).prop_map(Happens::Land),
         3 => (0..4_usize).prop_map(Happens::Read),
     ]
@@ -137,11 +147,18 @@ proptest! {
                             read_already.get_or_insert_with(|| read(newest));
                         }
                     }
+                    Happens::Compare(index)
+                        if fills.get(index).is_some_and(|fill| fill.1.is_some()) =>
+                    {
+                        let (ticket, read) = fills.swap_remove(index);
+                        let differs = cache.compare(&ticket, read.unwrap());
+                        prop_assert!(!differs, "what is held should have been the same");
+                    }
                     Happens::Land(index) if fills.get(index).is_some_and(|fill| fill.1.is_some()) => {
                         let (ticket, read) = fills.swap_remove(index);
                         let _ = cache.end(&ticket, read.unwrap());
                     }
-                    Happens::Hear | Happens::Land(_) => {}
+                    Happens::Compare(_) | Happens::Hear | Happens::Land(_) => {}
                 }
                 let found = cache.find(&customer());
                 if let Some(held) = &found.held {
@@ -231,6 +248,23 @@ fn a_fill_from_another_history_or_behind_the_watermark_or_of_a_lost_store_is_not
         cache.set_believed(Partition(0), false);
         let fill = cache.begin();
         assert!(matches!(cache.end(&fill, read(2)), Filled::Failed));
+    });
+}
+
+#[test]
+fn a_record_that_differs_without_a_change_is_put_right_and_one_of_an_unheard_change_is_not() {
+    still(|| {
+        let cache = cache();
+        cache.hear(2, false);
+        let fill = cache.begin();
+        assert!(matches!(cache.end(&fill, read(2)), Filled::Taken(_)));
+        let (same, unheard, other) = (cache.begin(), cache.begin(), cache.begin());
+        assert!(!cache.compare(&same, read(2)));
+        assert!(!cache.compare(&unheard, read(3)));
+        let changed = Read { record: read(3).record, ..read(2) };
+        assert!(cache.compare(&other, changed.clone()));
+        let held = cache.find(&customer()).held.unwrap();
+        assert_eq!((&held.record, held.position.revision), (&changed.record, Revision(2)));
     });
 }
 
