@@ -233,7 +233,9 @@ mod tests {
         for _ in 0..10_000 {
             let chosen = sample(0..20_usize, 5, &mut random);
             assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), 5);
-            chosen.into_iter().for_each(|number| taken[number] += 1);
+            for number in chosen {
+                taken[number] += 1;
+            }
         }
         assert!(taken.iter().all(|times| (2_300..2_700).contains(times)), "{taken:?}");
     }

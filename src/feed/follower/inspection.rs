@@ -1,7 +1,7 @@
 //! Looks now and then, and when a change is refused for it, whether the store's restricted set is
 //! whole; and has it written anew if it is not.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{Answer, Asked, Follower};
 use crate::{
@@ -81,7 +81,6 @@ impl Follower<'_> {
             return;
         }
         asked.answers.spawn(async move {
-            let picture = Arc::clone(&picture);
             let rewritten = repair::from_memory(&store, partition, &picture, census).await;
             Answer::Rewritten(partition, rewritten)
         });
