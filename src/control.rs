@@ -18,7 +18,7 @@ use crate::{
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
-    feed::FeedStatus,
+    feed::{Alarm, FeedStatus},
     store::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency, Store,
         StoreError, Write, Writer,
@@ -37,6 +37,8 @@ pub struct Control {
     pub keyring: Keyring,
     /// Tells whether the store is believed.
     pub feed: watch::Receiver<FeedStatus>,
+    /// Rung when the store refuses a change because its restricted set is not whole.
+    pub alarm: Alarm,
     /// Tells when an act was asked for.
     pub clock: Clock,
     /// Where acts are counted.
@@ -277,6 +279,9 @@ impl Control {
         let committed = self.store.commit(commit).await;
         let took = self.clock.moment().saturating_since(begun);
         self.metrics.store_commands[StoreCommand::Commit].record(took);
+        if matches!(committed, Err(CommitError::RestrictedLost)) {
+            self.alarm.ring();
+        }
         if matches!(committed, Err(CommitError::Store(_))) {
             self.metrics.store_errors[StoreCommand::Commit].increment(1);
         }

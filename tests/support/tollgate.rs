@@ -159,9 +159,24 @@ impl Tollgate {
         http(self.admin, "GET", path, &[], None)
     }
 
+    /// A whole number of `/metrics`, named with its labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.admin("/metrics").body;
+        let mut lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+        let value = lines.find(|(found, _)| *found == name).map(|(_, value)| value);
+        value.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).parse().unwrap()
+    }
+
     /// `/status`.
     pub(crate) fn status(&self) -> Value {
         self.admin("/status").json()
+    }
+
+    /// The most memory that it took so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Runs the CLI against this Tollgate.

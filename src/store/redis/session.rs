@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{
-        Census, Head, Push, RestrictedPage, Session, SessionReader, StoreError,
+        Census, Head, Push, RestrictedPage, Session, SessionReader, StoreError, Tally,
         format::{self, unexpected},
     },
     check_format,
@@ -87,6 +87,25 @@ impl Reader {
                 read_head(fields.map_err(|error| key_error(&meta, &error))?)
             })
             .collect()
+    }
+
+    /// See [`SessionReader::tally`].
+    pub async fn tally(&self, partition: Partition) -> Result<Option<Tally>, StoreError> {
+        let mut connection = self.connection.clone();
+        let mut transaction = redis::pipe();
+        transaction.atomic().ignore_errors();
+        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(HEAD_FIELDS);
+        transaction.cmd("HLEN").arg(self.keys.restricted(partition));
+        let answered = transaction.query_async(&mut connection).await;
+        let (fields, length): (Answered<Vec<Option<String>>>, Answered<u64>) =
+            answered.map_err(|error| store_error(&error))?;
+        let meta = read_head(fields.map_err(|error| store_error(&error))?)?;
+        let held = match length {
+            // Something else is in its place.
+            Err(error) if error.code() == Some("WRONGTYPE") => 0,
+            length => length.map_err(|error| store_error(&error))?,
+        };
+        Ok(meta.map(|head| Tally { head, held }))
     }
 
     /// See [`SessionReader::restricted_page`].
