@@ -1,5 +1,7 @@
 //! What the integration tests share.
 
+pub(crate) mod crowd;
+pub(crate) mod network;
 pub(crate) mod nginx;
 mod redis_server;
 pub(crate) mod tollgate;

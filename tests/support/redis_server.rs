@@ -32,7 +32,8 @@ pub(crate) enum Flavor {
 pub(crate) enum Persistence {
     /// Nothing.
     None,
-    /// Everything: each write is handed to the kernel before it is acknowledged.
+    /// Everything: each write is in the file before it is acknowledged. (With `everysec` a write
+    /// may wait for a slow disk for up to two seconds, and is acknowledged meanwhile.)
     AppendOnlyFile,
 }
 
@@ -79,6 +80,11 @@ impl RedisServer {
     /// The same, at its port.
     pub(crate) fn tcp_settings(&self) -> Settings {
         settings_at(Servers::Single(Server { host: "127.0.0.1".to_owned(), port: self.port }))
+    }
+
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Ends it as a crash does.
@@ -172,7 +178,7 @@ fn spawn(program: &Path, directory: &Path, port: u16, persistence: Persistence) 
         .arg(directory)
         .arg("--logfile")
         .arg(directory.join(LOG))
-        .args(["--save", "", "--appendonly", append_only, "--appendfsync", "everysec"])
+        .args(["--save", "", "--appendonly", append_only, "--appendfsync", "always"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());

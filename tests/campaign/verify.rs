@@ -1,0 +1,223 @@
+//! Holds what was acknowledged, what the store holds, and what every instance decides against
+//! each other.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use tollgate::domain::{Kind, Restriction, Timestamp, audit::AuditOutcome};
+
+use super::{
+    ledger::{Entry, Outcome},
+    now,
+    store::{Held, HeldRecord, Trailed, id_of},
+    support::tollgate::{Answer, Client, Tollgate},
+};
+
+/// In what the store does not hold what was answered.
+pub(crate) fn broken_promises(entries: &[Entry], held: &Held) -> Vec<String> {
+    let mut trail: HashMap<&str, Vec<&Trailed>> = HashMap::new();
+    for trailed in &held.trail {
+        if trailed.entry.outcome != AuditOutcome::Refused
+            && let Some(serial) = &trailed.entry.request_id
+        {
+            trail.entry(serial).or_default().push(trailed);
+        }
+    }
+    let mut broken = Vec::new();
+    for entry in entries {
+        let found = trail.get(entry.act.serial.as_str()).map_or(&[][..], Vec::as_slice);
+        if !keeps(entry, found) {
+            broken.push(format!("{entry:?} is on record as {found:?}"));
+        }
+    }
+    broken.extend(broken_records(entries, held));
+    broken
+}
+
+/// Whether the trail holds what became of an act.
+fn keeps(entry: &Entry, found: &[&Trailed]) -> bool {
+    match (&entry.outcome, found) {
+        (Outcome::Acknowledged(acknowledged), [trailed]) => {
+            trailed.is_change() == acknowledged.changed && tells_of(trailed, entry)
+        }
+        (Outcome::Unanswered, [trailed]) => tells_of(trailed, entry),
+        (Outcome::Unanswered | Outcome::Refused(_), []) => true,
+        _ => false,
+    }
+}
+
+/// Whether an entry of the trail tells of this act, done whole.
+fn tells_of(trailed: &Trailed, Entry { act, .. }: &Entry) -> bool {
+    let holds = |kind: Kind| {
+        let mut left = trailed.entry.after.iter();
+        left.any(|left| left.kind == kind && left.source.as_str() == act.source)
+    };
+    id_of(&trailed.entry) == Some(&act.customer)
+        && trailed.entry.action == act.verb.as_str()
+        && act.verb.places().is_none_or(holds)
+        && act.verb.lifts().is_none_or(|kind| !holds(kind))
+}
+
+/// Records whose plan or features are not those of the last act that wrote them.
+fn broken_records(entries: &[Entry], held: &Held) -> Vec<String> {
+    let acts: HashMap<&str, &Entry> =
+        entries.iter().map(|entry| (entry.act.serial.as_str(), entry)).collect();
+    let mut written: BTreeMap<&str, (&Value, &Value)> = BTreeMap::new();
+    for trailed in held.trail.iter().filter(|trailed| trailed.is_change()) {
+        let act = trailed.entry.request_id.as_deref().and_then(|serial| acts.get(serial));
+        if let Some(Entry { act, .. }) = act
+            && let (Some(plan), Some(features)) = (act.field("plan"), act.field("features"))
+        {
+            written.insert(&act.customer, (plan, features));
+        }
+    }
+    let is_broken = |(id, (plan, features)): (&str, (&Value, &Value))| {
+        let record = held.records.get(id);
+        let is_there = record.is_some_and(|it| it.plan == *plan && it.features == *features);
+        (!is_there).then(|| format!("{id} was left with {plan} and {features}: {record:?}"))
+    };
+    written.into_iter().filter_map(is_broken).collect()
+}
+
+/// What an instance decides otherwise than the store has it.
+pub(crate) fn wrong_decisions(
+    tollgate: &Tollgate,
+    customers: &[String],
+    held: &Held,
+) -> Vec<String> {
+    let client = Client::new(PATIENCE);
+    let mut wrong = Vec::new();
+    for customers in customers.chunks(CUSTOMERS_ASKED_AT_ONCE) {
+        let (begun, answers, ended) = decisions(&client, tollgate, customers);
+        for (id, answers) in customers.iter().zip(answers.chunks(QUESTIONS)) {
+            let record = held.records.get(id);
+            // Each was decided at some moment between the two.
+            let expected = [expected(record, begun), expected(record, ended)];
+            let is_so = answers
+                .iter()
+                .enumerate()
+                .all(|(number, answer)| expected.iter().any(|it| is_as(answer, it[number])));
+            if !is_so {
+                wrong.push(format!("{answers:?} for {id}, of whom the store holds {record:?}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// What an instance shows of customers otherwise than the store has it.
+pub(crate) fn wrong_limits<'a>(
+    tollgate: &Tollgate,
+    customers: impl Iterator<Item = &'a String>,
+    held: &Held,
+) -> Vec<String> {
+    let client = Client::new(PATIENCE);
+    let wrong = customers.filter_map(|id| {
+        let path = format!("/v1/customers/{id}/limits");
+        let begun = now();
+        let is_there = |answer: &Answer| match answer.status {
+            200 => answer.json()["stale"] == false,
+            status => status != 503,
+        };
+        let answer = repeat(|| client.ask(tollgate.check, "GET", &path, &[], None), is_there);
+        let ended = now();
+        let record = held.records.get(id);
+        let is_so = match record {
+            None => answer.status == 404,
+            Some(_) if answer.status != 200 => false,
+            Some(record) => [begun, ended].iter().any(|at| shows(&answer.json(), record, *at)),
+        };
+        (!is_so).then(|| format!("{answer:?} for {id}, of whom the store holds {record:?}"))
+    });
+    wrong.collect()
+}
+
+/// Asks what these customers may do: to write, to read, and to use one feature.
+fn decisions(
+    client: &Client,
+    tollgate: &Tollgate,
+    customers: &[String],
+) -> (Timestamp, Vec<Value>, Timestamp) {
+    let questions = customers.iter().flat_map(|id| {
+        [
+            json!({"customerId": id, "action": "write"}),
+            json!({"customerId": id, "action": "read"}),
+            json!({"customerId": id, "action": "read", "feature": FEATURE}),
+        ]
+    });
+    let body = json!({"checks": questions.collect::<Vec<_>>()}).to_string();
+    let headers = [("content-type", "application/json")];
+    let ask = || {
+        let begun = now();
+        let answer = client.ask(tollgate.check, "POST", "/v1/checks", &headers, Some(&body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let results = answer.json()["results"].as_array().unwrap().clone();
+        (begun, results, now())
+    };
+    // A record that did not come in time leaves undecided what only it can tell, and one of an
+    // older picture says that it is while it is read anew.
+    let is_current =
+        |answer: &Value| answer["reason"] != "store_unreachable" && answer["stale"] == false;
+    repeat(ask, |(_, results, _)| results.iter().all(is_current))
+}
+
+/// Asks until the answer will do, or long enough.
+fn repeat<T>(ask: impl Fn() -> T, will_do: impl Fn(&T) -> bool) -> T {
+    let begun = Instant::now();
+    loop {
+        let answer = ask();
+        if will_do(&answer) || begun.elapsed() > PATIENCE {
+            return answer;
+        }
+    }
+}
+
+/// The reasons for which a write, a read and a use of the feature are decided.
+fn expected(record: Option<&HeldRecord>, now: Timestamp) -> [&'static str; QUESTIONS] {
+    let Some(record) = record else { return ["customer_unknown"; QUESTIONS] };
+    let holds = |kind| in_force(record, now).any(|held| held.kind == kind);
+    let has = record.features.as_array().map(|it| it.iter().any(|feature| feature == FEATURE));
+    let feature = match has {
+        None => "entitlement_unknown",
+        Some(false) => "feature_missing",
+        Some(true) => "active",
+    };
+    if holds(Kind::Disabled) {
+        ["customer_disabled"; QUESTIONS]
+    } else if holds(Kind::Inactive) {
+        ["customer_inactive"; QUESTIONS]
+    } else if holds(Kind::Frozen) {
+        let feature = if feature == "active" { "frozen_read" } else { feature };
+        ["customer_frozen", "frozen_read", feature]
+    } else {
+        ["active", "active", feature]
+    }
+}
+
+fn shows(shown: &Value, record: &HeldRecord, now: Timestamp) -> bool {
+    let holds = |kind: &str| in_force(record, now).any(|held| held.kind.as_str() == kind);
+    ["disabled", "frozen", "inactive"].iter().all(|kind| shown[kind] == holds(kind))
+        && shown["plan"] == record.plan
+        && shown["features"] == record.features
+}
+
+fn in_force(record: &HeldRecord, now: Timestamp) -> impl Iterator<Item = &Restriction> {
+    let begun = move |held: &&Restriction| held.since <= now;
+    let goes_on = move |held: &&Restriction| held.until.is_none_or(|until| now < until);
+    record.restrictions.iter().filter(begun).filter(goes_on)
+}
+
+fn is_as(answer: &Value, expected: &str) -> bool {
+    // A record that did not come in time leaves its customer as free as it is.
+    answer["reason"] == expected || (expected == "active" && answer["reason"] == "not_restricted")
+}
+
+/// How many questions are asked about each customer.
+const QUESTIONS: usize = 3;
+/// At most 100 questions are answered at once.
+const CUSTOMERS_ASKED_AT_ONCE: usize = 100 / QUESTIONS;
+const FEATURE: &str = "sso";
+const PATIENCE: Duration = Duration::from_secs(5);
