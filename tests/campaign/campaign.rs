@@ -15,18 +15,21 @@ use super::{
     act::{self, Act, Author},
     fleet::Fleet,
     ledger::{Ledger, Outcome},
+    recovery,
     report::Row,
     store::{self, Held},
     support::Flavor,
     traffic::Traffic,
-    verify,
+    verify::{self, Promise},
     writer::Writer,
 };
 
 /// One fault, in a fleet of its own.
 pub(crate) struct Campaign {
-    fleet: Fleet,
-    ledger: Ledger,
+    /// What it happens to.
+    pub(crate) fleet: Fleet,
+    /// What was answered.
+    pub(crate) ledger: Ledger,
     traffic: Traffic,
     authors: Vec<Author>,
     rng: Rng,
@@ -48,6 +51,11 @@ impl Scene<'_> {
             assert!(begun.elapsed() < PATIENCE, "the writers got stuck");
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// How many acts have ended.
+    pub(crate) fn acts(&self) -> usize {
+        self.ledger.len()
     }
 
     /// Waits for a time that is chosen at random.
@@ -73,6 +81,24 @@ impl Campaign {
 
     /// Injects the fault once, and compares everything when it is over.
     pub(crate) fn round(&mut self, inject: impl FnOnce(&mut Fleet, &mut Scene<'_>)) {
+        self.disturb(inject, Fleet::settle);
+        self.compare(&Promise::All);
+    }
+
+    /// The same with a fault that makes Redis forget.
+    pub(crate) fn forgetful_round(&mut self, inject: impl FnOnce(&mut Fleet, &mut Scene<'_>)) {
+        self.disturb(inject, Fleet::settle);
+        let conflicts = recovery::customers_in_conflict(&self.fleet);
+        self.compare(&Promise::Recovered(conflicts));
+    }
+
+    /// Injects a fault while everything is in use. `settle` waits until it is over, and says how
+    /// long that took.
+    pub(crate) fn disturb(
+        &mut self,
+        inject: impl FnOnce(&mut Fleet, &mut Scene<'_>),
+        settle: impl Fn(&Fleet) -> Duration,
+    ) {
         let Self { fleet, ledger, traffic, authors, rng, row } = self;
         let (seats, ledger, traffic) = (&*fleet.seats.clone(), &*ledger, &*traffic);
         let (injecting, asking) = (AtomicBool::new(true), AtomicBool::new(true));
@@ -83,29 +109,27 @@ impl Campaign {
                 let (rng, asking) = (rng.fork(), &asking);
                 scope.spawn(move || traffic.ask(seat, ledger, rng, || is_set(asking)));
             }
-            let writers: Vec<_> = authors
-                .iter_mut()
-                .map(|author| {
-                    let injecting = &injecting;
-                    scope.spawn(move || {
-                        Writer::new(seats, ledger).write(author, ACTS, || is_set(injecting));
-                    })
+            let write = |author| {
+                let injecting = &injecting;
+                scope.spawn(move || {
+                    Writer::new(seats, ledger).write(author, ACTS, || is_set(injecting));
                 })
-                .collect();
+            };
+            let writers: Vec<_> = authors.iter_mut().map(write).collect();
             let first = rng.usize(..ACTS / 2);
             let mut scene = Scene { rng, ledger };
             scene.wait_for_acts(first);
             inject(fleet, &mut scene);
-            row.settling = row.settling.max(fleet.settle());
+            row.settling = row.settling.max(settle(fleet));
             injecting.store(false, Ordering::Relaxed);
             for writer in writers {
                 writer.join().unwrap();
             }
-            fleet.settle();
+            settle(fleet);
         });
         row.injected += 1;
         ledger.settle();
-        self.compare();
+        tell("meanwhile answers were wrong", &traffic.wrong.lock().unwrap());
     }
 
     /// What came of it all.
@@ -120,16 +144,15 @@ impl Campaign {
         }
     }
 
-    fn compare(&mut self) {
-        let customers = act::customers();
-        let (held, wrong) = self.read_and_ask(&customers);
-        let broken = verify::broken_promises(&self.ledger.entries(), &held);
-        self.row.lost += broken.len();
+    fn compare(&mut self, promise: &Promise) {
+        let (held, wrong) = self.read_and_ask(&act::customers());
+        let kept = verify::compare(&self.ledger.entries(), &held, promise);
+        self.row.lost += kept.broken.len();
         self.row.wrong += wrong.len();
-        tell("what was acknowledged is not there", &broken);
+        (self.row.forgotten, self.row.came_back) = (kept.forgotten, kept.came_back);
+        tell("what was acknowledged is not there", &kept.broken);
         tell("the store contradicts itself", &held.contradictions);
         tell("decisions are not the store's", &wrong);
-        tell("meanwhile answers were wrong", &self.traffic.wrong.lock().unwrap());
     }
 
     /// Reads the store and asks every instance about it, at a moment when nothing is written.

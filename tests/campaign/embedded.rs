@@ -19,13 +19,13 @@ use super::{
     ledger::{Entry, Ledger, Outcome},
     report::Row,
     store,
-    support::tollgate::Tollgate,
-    verify,
+    support::{Flavor, tollgate::Tollgate},
+    verify::{self, Promise},
     writer::Writer,
 };
 
 /// Kills the instance this often.
-pub(crate) fn run(fault: &'static str, seed: u64, times: u32) -> Row {
+pub(crate) fn run(fault: &'static str, _: Flavor, seed: u64, times: u32) -> Row {
     println!("{fault}: TOLLGATE_TEST_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
     let mut authors: Vec<_> =
@@ -63,7 +63,7 @@ pub(crate) fn run(fault: &'static str, seed: u64, times: u32) -> Row {
         let held = store::read_through(&tollgate, &customers);
         tell(
             "what was acknowledged is not there",
-            &verify::broken_promises(&ledger.entries(), &held),
+            &verify::compare(&ledger.entries(), &held, &Promise::All).broken,
         );
         tell("the store contradicts itself", &held.contradictions);
         tell(

@@ -6,6 +6,7 @@ use super::{
     campaign::{Campaign, Scene, seed_or},
     embedded,
     fleet::Fleet,
+    flushed, recovery,
     report::{HEAD, Row},
     store,
     support::{Flavor, network},
@@ -25,10 +26,12 @@ struct Fault {
 /// What it goes wrong with.
 #[derive(Clone, Copy)]
 enum Course {
-    /// Two instances on one Redis.
+    /// Two instances on one Redis, which keeps what it was told.
     Fleet(fn(&mut Fleet, &mut Scene<'_>)),
-    /// One instance on a file.
-    File,
+    /// Two instances on one Redis, which forgets: what it forgot has to come back.
+    Forgetful(fn(&mut Fleet, &mut Scene<'_>)),
+    /// Something of its own, told its name, a server, a seed and how often.
+    Apart(fn(&'static str, Flavor, u64, u32) -> Row),
 }
 
 /// Makes a test of the short form of each fault, and the list of all for the long form. `now`
@@ -67,7 +70,18 @@ faults! {
         "`kill -9` of an instance, at every step", 5, 20, Course::Fleet(kill_instance);
     now an_instance_hangs: "an instance hangs for 2 s", 1, 6, Course::Fleet(hang_instance);
     now a_file_survives_its_instance:
-        "`kill -9` of an instance on a file", 3, 20, Course::File;
+        "`kill -9` of an instance on a file", 3, 20, Course::Apart(embedded::run);
+    now redis_is_flushed: "`FLUSHALL`", 1, 4, Course::Apart(flushed::run);
+    later a_flushed_redis_is_refilled:
+        "`FLUSHALL`, `store refill-redis`", 1, 4, Course::Apart(flushed::run_and_refill);
+    later another_store_is_trusted:
+        "another store, `store trust-redis`", 1, 4, Course::Apart(recovery::trust);
+    later the_restricted_set_is_deleted:
+        "`DEL` of the restricted set", 1, 4, Course::Fleet(recovery::delete_restricted);
+    later redis_is_rolled_back:
+        "Redis restarted from an older file", 2, 10, Course::Forgetful(recovery::roll_back);
+    later redis_goes_another_way:
+        "the same, after others wrote to it", 1, 4, Course::Forgetful(recovery::diverge);
 }
 
 /// Runs one fault's short form.
@@ -112,12 +126,15 @@ fn long_form() {
 
 fn run(fault: &Fault, flavor: Flavor, seed: u64, times: u32) -> Row {
     match fault.course {
-        Course::File => embedded::run(fault.name, seed, times),
+        Course::Apart(run) => run(fault.name, flavor, seed, times),
         Course::Fleet(inject) => {
             let mut campaign = Campaign::start(fault.name, flavor, seed);
-            for _ in 0..times {
-                campaign.round(inject);
-            }
+            (0..times).for_each(|_| campaign.round(inject));
+            campaign.end()
+        }
+        Course::Forgetful(inject) => {
+            let mut campaign = Campaign::start(fault.name, flavor, seed);
+            (0..times).for_each(|_| campaign.forgetful_round(inject));
             campaign.end()
         }
     }

@@ -24,8 +24,10 @@ pub(crate) struct Fleet {
     pub(crate) tollgates: Vec<Tollgate>,
     /// Where the instances are found.
     pub(crate) seats: Arc<[Seat]>,
+    /// Which server the store is.
+    pub(crate) flavor: Flavor,
     /// How many partitions the store has.
-    partitions: &'static str,
+    pub(crate) partitions: &'static str,
     /// Snapshots that instances read beyond their first and that ended since.
     resnapshots: f64,
 }
@@ -77,7 +79,7 @@ impl Fleet {
             seat
         });
         let seats = seats.collect();
-        Self { redis, tollgates, seats, partitions, resnapshots: 0.0 }
+        Self { redis, tollgates, seats, flavor, partitions, resnapshots: 0.0 }
     }
 
     /// Ends an instance as a crash would.

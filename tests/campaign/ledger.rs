@@ -51,7 +51,9 @@ pub(crate) struct Acknowledged {
 /// What is certain of a customer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Standing {
-    /// Acts that may let it in and are under way, or were never answered.
+    /// Acts on it that are under way, or were never answered.
+    open: u32,
+    /// Those of them that may let it in.
     letting_in: u32,
     /// Counts acts that may let it in.
     version: u64,
@@ -68,6 +70,11 @@ impl Standing {
         newest.restrictions.iter().find(holds).map(|_| &newest.token)
     }
 
+    /// How the customer stood last, if nobody may have changed that since.
+    pub(crate) fn certain(&self) -> Option<&Acknowledged> {
+        self.newest.as_ref().filter(|_| self.open == 0)
+    }
+
     /// Whether nobody began to let the customer in between `self` and `later`.
     pub(crate) fn holds_until(&self, later: &Self) -> bool {
         self.version == later.version
@@ -77,9 +84,10 @@ impl Standing {
 impl Ledger {
     /// Notes that `act` is about to be asked for.
     pub(crate) fn begin(&self, act: &Act) {
+        let mut standings = self.standings();
+        let standing = standings.entry(act.customer.clone()).or_default();
+        standing.open += 1;
         if act.may_let_in() {
-            let mut standings = self.standings();
-            let standing = standings.entry(act.customer.clone()).or_default();
             standing.letting_in += 1;
             standing.version += 1;
         }
@@ -89,8 +97,9 @@ impl Ledger {
     pub(crate) fn end(&self, act: Act, outcome: Outcome) {
         let mut standings = self.standings();
         let standing = standings.entry(act.customer.clone()).or_default();
-        if act.may_let_in() && !matches!(outcome, Outcome::Unanswered) {
-            standing.letting_in -= 1;
+        if !matches!(outcome, Outcome::Unanswered) {
+            standing.open -= 1;
+            standing.letting_in -= u32::from(act.may_let_in());
         }
         if let Outcome::Acknowledged(acknowledged) = &outcome {
             let is_newer = standing.newest.as_ref().is_none_or(|newest| {
@@ -113,7 +122,7 @@ impl Ledger {
     /// Nothing is under way any more: what was never answered was done by now, or never will be.
     /// What the customers it was about may do is not certain until the next act on them.
     pub(crate) fn settle(&self) {
-        for standing in self.standings().values_mut().filter(|standing| standing.letting_in > 0) {
+        for standing in self.standings().values_mut().filter(|standing| standing.open > 0) {
             *standing = Standing { version: standing.version + 1, ..Standing::default() };
         }
     }

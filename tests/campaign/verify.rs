@@ -2,39 +2,83 @@
 //! each other.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use tollgate::domain::{Kind, Restriction, Timestamp, audit::AuditOutcome};
+use tollgate::domain::{Kind, Restriction, Source, Timestamp, audit::AuditOutcome};
 
 use super::{
-    ledger::{Entry, Outcome},
+    act,
+    ledger::{Entry, Ledger, Outcome},
     now,
     store::{Held, HeldRecord, Trailed, id_of},
     support::tollgate::{Answer, Client, Tollgate},
 };
 
-/// In what the store does not hold what was answered.
-pub(crate) fn broken_promises(entries: &[Entry], held: &Held) -> Vec<String> {
-    let mut trail: HashMap<&str, Vec<&Trailed>> = HashMap::new();
-    for trailed in &held.trail {
-        if trailed.entry.outcome != AuditOutcome::Refused
-            && let Some(serial) = &trailed.entry.request_id
-        {
-            trail.entry(serial).or_default().push(trailed);
+/// What became of what was answered.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Where the store does not hold what it should.
+    pub(crate) broken: Vec<String>,
+    /// Acknowledged changes that it forgot, where it may.
+    pub(crate) forgotten: usize,
+    /// Of those, how many came back.
+    pub(crate) came_back: usize,
+}
+
+/// What a store has to hold of what was acknowledged.
+pub(crate) enum Promise {
+    /// Everything.
+    All,
+    /// What it forgot, it holds again: every change of status, but for those of customers in
+    /// conflict. Records do not come back.
+    Recovered(BTreeSet<String>),
+}
+
+/// Compares the store with what was answered.
+pub(crate) fn compare(entries: &[Entry], held: &Held, promise: &Promise) -> Kept {
+    let (mut trail, mut recovered) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, usize>::new());
+    for trailed in held.trail.iter().filter(|it| it.entry.outcome != AuditOutcome::Refused) {
+        let entry = &trailed.entry;
+        if entry.actor.name == RECOVERY {
+            let source = entry.source.as_ref().map(Source::as_str);
+            *recovered.entry((id_of(entry), entry.action.as_str(), source)).or_default() += 1;
+        } else if let Some(serial) = &entry.request_id {
+            trail.entry(serial.as_str()).or_default().push(trailed);
         }
     }
-    let mut broken = Vec::new();
+    let mut kept = Kept::default();
     for entry in entries {
-        let found = trail.get(entry.act.serial.as_str()).map_or(&[][..], Vec::as_slice);
-        if !keeps(entry, found) {
-            broken.push(format!("{entry:?} is on record as {found:?}"));
+        let Entry { act, outcome } = entry;
+        let found = trail.get(act.serial.as_str()).map_or(&[][..], Vec::as_slice);
+        let in_conflict = match promise {
+            Promise::Recovered(conflicts) if found.is_empty() => conflicts.contains(&act.customer),
+            Promise::All | Promise::Recovered(_) => {
+                if !keeps(entry, found) {
+                    kept.broken.push(format!("{entry:?} is on record as {found:?}"));
+                }
+                continue;
+            }
+        };
+        if matches!(outcome, Outcome::Acknowledged(it) if it.changed) {
+            kept.forgotten += 1;
+            let key = (Some(act.customer.as_str()), act.verb.as_str(), Some(act.source));
+            match recovered.get_mut(&key) {
+                Some(left) if *left > 0 => {
+                    *left -= 1;
+                    kept.came_back += 1;
+                }
+                Some(_) | None if act.is_of_status() && !in_conflict => {
+                    kept.broken.push(format!("{entry:?} was forgotten and did not come back"));
+                }
+                Some(_) | None => {}
+            }
         }
     }
-    broken.extend(broken_records(entries, held));
-    broken
+    kept.broken.extend(broken_records(entries, held));
+    kept
 }
 
 /// Whether the trail holds what became of an act.
@@ -108,6 +152,32 @@ pub(crate) fn wrong_decisions(
     wrong
 }
 
+/// What an instance decides otherwise than the newest answers about its customers said.
+pub(crate) fn wrong_by_ledger(tollgate: &Tollgate, ledger: &Ledger) -> Vec<String> {
+    let client = Client::new(PATIENCE);
+    let certain = |id: String| Some((id.clone(), ledger.standing(&id).certain()?.clone()));
+    let certain: Vec<_> = act::customers().into_iter().filter_map(certain).collect();
+    assert!(certain.len() > act::customers().len() / 2, "next to nothing is certain");
+    let mut wrong = Vec::new();
+    for certain in certain.chunks(CUSTOMERS_ASKED_AT_ONCE) {
+        let ids: Vec<_> = certain.iter().map(|(id, _)| id.clone()).collect();
+        let (begun, answers, ended) = ask_decisions(&client, tollgate, &ids);
+        for ((id, newest), answers) in certain.iter().zip(answers.chunks(QUESTIONS)) {
+            let record = HeldRecord {
+                revision: newest.token.revision.0,
+                restrictions: newest.restrictions.clone().into(),
+                plan: Value::Null,
+                features: Value::Null,
+            };
+            let expected = [begun, ended].map(|at| expected(Some(&record), at)[0]);
+            if !expected.iter().any(|it| is_as(&answers[0], it)) {
+                wrong.push(format!("{} for {id}, who was last {record:?}", answers[0]));
+            }
+        }
+    }
+    wrong
+}
+
 /// What an instance shows of customers otherwise than the store has it.
 pub(crate) fn wrong_limits<'a>(
     tollgate: &Tollgate,
@@ -135,8 +205,22 @@ pub(crate) fn wrong_limits<'a>(
     wrong.collect()
 }
 
-/// Asks what these customers may do: to write, to read, and to use one feature.
+/// Asks what these customers may do, until every answer is current.
 fn decisions(
+    client: &Client,
+    tollgate: &Tollgate,
+    customers: &[String],
+) -> (Timestamp, Vec<Value>, Timestamp) {
+    // A record that did not come in time leaves undecided what only it can tell, and one of an
+    // older picture says that it is while it is read anew.
+    let is_current =
+        |answer: &Value| answer["reason"] != "store_unreachable" && answer["stale"] == false;
+    let ask = || ask_decisions(client, tollgate, customers);
+    repeat(ask, |(_, results, _)| results.iter().all(is_current))
+}
+
+/// Asks what these customers may do: to write, to read, and to use one feature.
+fn ask_decisions(
     client: &Client,
     tollgate: &Tollgate,
     customers: &[String],
@@ -150,18 +234,11 @@ fn decisions(
     });
     let body = json!({"checks": questions.collect::<Vec<_>>()}).to_string();
     let headers = [("content-type", "application/json")];
-    let ask = || {
-        let begun = now();
-        let answer = client.ask(tollgate.check, "POST", "/v1/checks", &headers, Some(&body));
-        assert_eq!(answer.status, 200, "{answer:?}");
-        let results = answer.json()["results"].as_array().unwrap().clone();
-        (begun, results, now())
-    };
-    // A record that did not come in time leaves undecided what only it can tell, and one of an
-    // older picture says that it is while it is read anew.
-    let is_current =
-        |answer: &Value| answer["reason"] != "store_unreachable" && answer["stale"] == false;
-    repeat(ask, |(_, results, _)| results.iter().all(is_current))
+    let begun = now();
+    let answer = client.ask(tollgate.check, "POST", "/v1/checks", &headers, Some(&body));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let results = answer.json()["results"].as_array().unwrap().clone();
+    (begun, results, now())
 }
 
 /// Asks until the answer will do, or long enough.
@@ -220,4 +297,6 @@ const QUESTIONS: usize = 3;
 /// At most 100 questions are answered at once.
 const CUSTOMERS_ASKED_AT_ONCE: usize = 100 / QUESTIONS;
 const FEATURE: &str = "sso";
+/// Who writes back what a store forgot.
+const RECOVERY: &str = "recovery";
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -2,14 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot have its customers has failed")]
 
+use serde_json::json;
 use tokio::{runtime::Runtime, task::JoinSet};
 use tollgate::{
     domain::{
-        AuditEntry, CustomerKey, Epoch, Partitions, Private, Restrictions, Revision, Role, Source,
-        Timestamp, Verb,
-        audit::{AuditActor, AuditOutcome},
-        change::Act,
-        customer::RecordBody,
+        CustomerKey, Epoch, Partitions, Private, Restrictions, Revision, customer::RecordBody,
     },
     store::{
         Commit, CustomerWrite, Store, Write, Writer,
@@ -56,46 +53,33 @@ fn commit(number: u32, epoch: &Epoch) -> Commit {
         .get(of_ten)
         .map_or_else(String::new, |(kind, _)| format!("{kind},operator,other,1763719200000,"));
     let restrictions = Restrictions::parse_compact(&compact).unwrap();
-    let audit = AuditEntry {
-        subject: key.to_string(),
-        action: Verb::Put.as_str().to_owned(),
-        outcome: AuditOutcome::Changed,
-        refusal: None,
-        actor: AuditActor {
-            name: "crowd".to_owned(),
-            key_id: None,
-            role: Role::Admin,
-            address: None,
-        },
-        dialect: "native".to_owned(),
-        source: None,
-        reason: None,
-        notes: None,
-        informed_at: None,
-        before: Restrictions::default(),
-        after: restrictions.clone(),
-        request_id: None,
-        at: Timestamp::from_millis(1_763_719_200_000),
-    };
-    let act = Act {
-        verb: Verb::Put,
-        source: Source::operator(),
-        kind: None,
-        reason: None,
-        since: None,
-        until: None,
-        at: None,
-    };
+    // What is not said is as it is when nothing is.
+    let audit = json!({
+        "subject": key.to_string(),
+        "action": "put",
+        "outcome": "changed",
+        "actor": {"name": "crowd", "role": "admin"},
+        "dialect": "native",
+        "before": [],
+        "after": restrictions,
+        "at": "2026-11-21T10:00:00Z",
+    });
+    let act = json!({"verb": "put", "source": "operator"});
     let write = CustomerWrite {
         key,
         expected: None,
         body: RecordBody { restrictions, ..RecordBody::default() },
         private: Private::default(),
         entitlements_changed: true,
-        act,
+        act: serde_json::from_value(act).unwrap(),
     };
     let writer = Writer { epoch: epoch.clone(), watermark: Revision(1) };
-    Commit { write: Write::Customer(Box::new(write)), writer, audit, idempotency: None }
+    Commit {
+        write: Write::Customer(Box::new(write)),
+        writer,
+        audit: serde_json::from_value(audit).unwrap(),
+        idempotency: None,
+    }
 }
 
 const RESTRICTED: [(&str, &str); 3] = [

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
 
 use std::{
-    env,
+    env, fs,
     io::{Read, Write},
     net::TcpListener,
     os::unix::net::UnixStream,
@@ -101,6 +101,24 @@ impl RedisServer {
             panic!("it did not start again; it left {}", log_of(self.directory.path()));
         };
         self.child = child;
+    }
+
+    /// A copy of what it has written to disk.
+    pub(crate) fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_data(self.directory.path(), copy.path());
+        copy
+    }
+
+    /// Ends it and starts it again with what a copy holds, as after a restore.
+    pub(crate) fn restart_from(&mut self, copy: &TempDir) {
+        self.kill9();
+        let append_only = self.directory.path().join(APPEND_ONLY);
+        if append_only.exists() {
+            fs::remove_dir_all(append_only).unwrap();
+        }
+        copy_data(copy.path(), self.directory.path());
+        self.restart();
     }
 
     /// Makes it hang: connections stay open and nothing is answered.
@@ -218,14 +236,25 @@ fn settings_at(servers: Servers) -> Settings {
     Settings { servers, login, database: 0, key_prefix }
 }
 
+/// Copies what survives a crash: the append-only files.
+fn copy_data(from: &Path, to: &Path) {
+    let (from, to) = (from.join(APPEND_ONLY), to.join(APPEND_ONLY));
+    fs::create_dir_all(&to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
 fn socket_in(directory: &Path) -> PathBuf {
     directory.join("socket")
 }
 
 fn log_of(directory: &Path) -> String {
-    std::fs::read_to_string(directory.join(LOG)).unwrap_or_else(|_| "no log".to_owned())
+    fs::read_to_string(directory.join(LOG)).unwrap_or_else(|_| "no log".to_owned())
 }
 
 const ATTEMPTS: usize = 5;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG: &str = "log";
+/// What servers call the directory of their append-only files.
+const APPEND_ONLY: &str = "appendonlydir";

@@ -1,0 +1,137 @@
+//! Redis forgets a part, or comes back as another: what the instances heard is written back, and
+//! what needs a person waits for one.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tollgate::domain::Verb;
+
+use super::{
+    act::{self, Act},
+    campaign::{Campaign, Scene, tell},
+    fleet::{Fleet, Seat},
+    ledger::Ledger,
+    report::Row,
+    store,
+    support::{Flavor, Persistence, RedisServer, tollgate::Tollgate},
+    verify,
+    writer::Writer,
+};
+
+/// Restarts Redis from a copy that is some acts old.
+pub(crate) fn roll_back(fleet: &mut Fleet, scene: &mut Scene<'_>) {
+    let copy = fleet.redis.copy();
+    scene.wait_for_acts(30);
+    fleet.redis.restart_from(&copy);
+}
+
+/// The same, but others wrote to the copy before the instances are back on it.
+pub(crate) fn diverge(fleet: &mut Fleet, scene: &mut Scene<'_>) {
+    let copy = fleet.redis.copy();
+    scene.wait_for_acts(30);
+    fleet.redis.kill9();
+    let mut elsewhere = RedisServer::start(fleet.flavor, Persistence::AppendOnlyFile);
+    elsewhere.restart_from(&copy);
+    let stranger = Tollgate::start(&["--store", &elsewhere.url()]);
+    let (seats, ledger) = ([Seat::default()], Ledger::default());
+    seats[0].put(Some(&stranger));
+    let writer = Writer::new(&seats, &ledger);
+    for number in 0..STRANGERS_ACTS {
+        let (serial, customer) = (format!("stranger-{number}"), act::other(scene.rng));
+        let verb = Verb::STATUS[scene.rng.usize(..Verb::STATUS.len())];
+        writer.perform(Act::plain(serial, customer, verb, "stripe"), 0);
+    }
+    drop(stranger);
+    fleet.redis.restart_from(&elsewhere.copy());
+}
+
+/// Deletes the set of restricted customers, and waits until it is there again.
+pub(crate) fn delete_restricted(fleet: &mut Fleet, _: &mut Scene<'_>) {
+    let mut redis = store::connect(&fleet.redis);
+    let partitions = store::heads(&mut redis).len();
+    for partition in 0..partitions {
+        fleet.command(&["DEL", &format!("tollgate:{{{partition}}}:restricted")]);
+    }
+    let begun = Instant::now();
+    while !store::read(&mut redis).contradictions.is_empty() {
+        assert!(begun.elapsed() < REWRITTEN_WITHIN, "the restricted set was not written again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// Another store stands where theirs was, and an operator says that it is the right one.
+pub(crate) fn trust(fault: &'static str, flavor: Flavor, seed: u64, times: u32) -> Row {
+    let mut row = Row { fault, ..Row::default() };
+    for round in 0..times {
+        let mut campaign = Campaign::start(fault, flavor, seed + u64::from(round));
+        let other = RedisServer::start(flavor, Persistence::AppendOnlyFile);
+        make_others(&other, campaign.fleet.partitions);
+        let replace = |fleet: &mut Fleet, scene: &mut Scene<'_>| {
+            fleet.redis.restart_from(&other.copy());
+            for tollgate in &fleet.tollgates {
+                let is_lost = || !tollgate.status()["store"]["lost"].is_null();
+                tollgate.wait_until("aware of the loss", is_lost);
+            }
+            scene.wait_for_acts(20);
+        };
+        campaign.disturb(replace, |_| Duration::ZERO);
+        operate(&campaign.fleet, &["store", "trust-redis", "--yes"]);
+        let settling = campaign.fleet.settle();
+        let held = store::read(&mut store::connect(&campaign.fleet.redis));
+        for tollgate in &campaign.fleet.tollgates {
+            let wrong = verify::wrong_decisions(tollgate, &act::customers(), &held);
+            tell("decisions are not the trusted store's", &wrong);
+        }
+        let ended = campaign.end();
+        row.add(&Row { settling: settling.max(ended.settling), ..ended });
+    }
+    row
+}
+
+/// Makes a store of its own history in which half of the customers are known.
+fn make_others(redis: &RedisServer, partitions: &str) {
+    let tollgate = Tollgate::start(&["--store", &redis.url(), "--partitions", partitions]);
+    let (seats, ledger) = ([Seat::default()], Ledger::default());
+    seats[0].put(Some(&tollgate));
+    let writer = Writer::new(&seats, &ledger);
+    for (number, customer) in act::customers().into_iter().enumerate().step_by(2) {
+        let verb = if number.is_multiple_of(4) { Verb::Freeze } else { Verb::Put };
+        let act = Act::plain(format!("other-{number}"), customer, verb, "operator");
+        let act = if verb == Verb::Freeze { act.with("create", Value::Bool(true)) } else { act };
+        writer.perform(act, 0);
+    }
+}
+
+/// Customers of whom a forgotten change was not written back, because somebody acted since.
+pub(crate) fn customers_in_conflict(fleet: &Fleet) -> BTreeSet<String> {
+    let listed = operate(fleet, &["store", "conflicts", "--output", "json"]);
+    let mut named = BTreeSet::new();
+    name_customers(&serde_json::from_str(&listed).unwrap(), &mut named);
+    named
+}
+
+/// Collects every customer that is named anywhere in `listed`.
+fn name_customers(listed: &Value, named: &mut BTreeSet<String>) {
+    match listed {
+        Value::String(text) => {
+            named.insert(text.strip_prefix("default:").unwrap_or(text).to_owned());
+        }
+        Value::Array(values) => values.iter().for_each(|value| name_customers(value, named)),
+        Value::Object(fields) => fields.values().for_each(|value| name_customers(value, named)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Runs an operator's command on one instance, and returns what it printed.
+pub(crate) fn operate(fleet: &Fleet, arguments: &[&str]) -> String {
+    let told = fleet.tollgates[0].cli(arguments);
+    assert!(told.status.success(), "{arguments:?}: {told:?}");
+    String::from_utf8(told.stdout).unwrap()
+}
+
+const STRANGERS_ACTS: u32 = 10;
+/// The set is looked at every 30 s.
+const REWRITTEN_WITHIN: Duration = Duration::from_secs(60);
