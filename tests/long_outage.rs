@@ -34,7 +34,7 @@ fn short_form() {
 #[ignore = "takes two minutes; `tests/run --campaign`"]
 fn long_form() {
     let max_staleness = Duration::from_secs(30);
-    let lasts = Duration::from_secs(60);
+    let lasts = Duration::from_mins(1);
     Outage { customers: 200_000, cached: 10_000, lasts, max_staleness }.run();
 }
 

@@ -90,9 +90,10 @@ impl Act {
             }
         }
         let customer = &self.customer;
-        let (method, path) = match self.verb {
-            Verb::Put => ("PUT", format!("/v1/customers/{customer}")),
-            verb => ("POST", format!("/v1/customers/{customer}/{}", verb.as_str())),
+        let (method, path) = if self.verb == Verb::Put {
+            ("PUT", format!("/v1/customers/{customer}"))
+        } else {
+            ("POST", format!("/v1/customers/{customer}/{}", self.verb.as_str()))
         };
         (method, path, Value::Object(body).to_string())
     }

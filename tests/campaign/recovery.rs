@@ -134,4 +134,4 @@ pub(crate) fn operate(fleet: &Fleet, arguments: &[&str]) -> String {
 
 const STRANGERS_ACTS: u32 = 10;
 /// The set is looked at every 30 s.
-const REWRITTEN_WITHIN: Duration = Duration::from_secs(60);
+const REWRITTEN_WITHIN: Duration = Duration::from_mins(1);

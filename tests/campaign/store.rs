@@ -98,7 +98,7 @@ pub(crate) fn read(redis: &mut Connection) -> Held {
     for (partition, head) in heads.iter().enumerate() {
         let partition = u16::try_from(partition).unwrap();
         read_records(redis, partition, &mut held);
-        read_log(redis, partition, head, &mut held);
+        read_log(redis, partition, head.revision, &mut held);
         let trail: Vec<(String, HashMap<String, String>)> = redis::cmd("XRANGE")
             .arg(key(partition, "audit"))
             .arg(&["-", "+"])
@@ -224,11 +224,11 @@ fn read_records(redis: &mut Connection, partition: u16, held: &mut Held) {
     let members = |redis: &mut Connection, index| -> BTreeSet<String> {
         redis::cmd("ZRANGE").arg(key(partition, index)).arg(&["0", "-1"]).query(redis).unwrap()
     };
-    let named: BTreeSet<_> = restricted.keys().cloned().collect();
+    let in_records: BTreeSet<_> = restricted.keys().cloned().collect();
     let agreements = [
         ("count and digest", json!(counted) == json!(meta)),
         ("the restricted set", restricted == in_set),
-        ("the restricted index", named == members(redis, "restricted-index")),
+        ("the restricted index", in_records == members(redis, "restricted-index")),
         ("the index of customers", customers == members(redis, "customers")),
     ];
     for (what, _) in agreements.iter().filter(|(_, agrees)| !agrees) {
@@ -237,7 +237,7 @@ fn read_records(redis: &mut Connection, partition: u16, held: &mut Held) {
 }
 
 /// Reads the log, which has no holes and ends where meta says.
-fn read_log(redis: &mut Connection, partition: u16, head: &Head, held: &mut Held) {
+fn read_log(redis: &mut Connection, partition: u16, newest: u64, held: &mut Held) {
     let log: Vec<(String, HashMap<String, String>)> =
         redis::cmd("XRANGE").arg(key(partition, "log")).arg(&["-", "+"]).query(redis).unwrap();
     let revisions: Vec<u64> =
@@ -245,7 +245,7 @@ fn read_log(redis: &mut Connection, partition: u16, head: &Head, held: &mut Held
     if !revisions.windows(2).all(|pair| pair[0] + 1 == pair[1]) {
         held.contradictions.push(format!("the log of partition {partition} has holes"));
     }
-    if revisions.last().is_some_and(|last| *last != head.revision) {
+    if revisions.last().is_some_and(|last| *last != newest) {
         held.contradictions.push(format!("the log of partition {partition} ends before its head"));
     }
 }

@@ -20,8 +20,8 @@ pub(crate) fn in_its_own(name: &str, body: impl FnOnce()) {
         .arg(env::current_exe().unwrap())
         .args(["--exact", name, "--include-ignored", "--nocapture"])
         .env(INSIDE, "1")
-        .status();
-    let inside = inside.expect("`unshare` makes network namespaces; it is in `util-linux`");
+        .status()
+        .unwrap_or_else(|error| panic!("no unshare ({error}): it is in `util-linux`"));
     assert!(inside.success(), "it failed in its network namespace");
 }
 
