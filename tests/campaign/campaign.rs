@@ -87,7 +87,7 @@ impl Campaign {
 
     /// The same with a fault that makes Redis forget.
     pub(crate) fn forgetful_round(&mut self, inject: impl FnOnce(&mut Fleet, &mut Scene<'_>)) {
-        self.disturb(inject, Fleet::settle);
+        self.disturb(inject, recovery::settle);
         let conflicts = recovery::customers_in_conflict(&self.fleet);
         self.compare(&Promise::Recovered(conflicts));
     }
@@ -145,11 +145,19 @@ impl Campaign {
     }
 
     fn compare(&mut self, promise: &Promise) {
-        let (held, wrong) = self.read_and_ask(&act::customers());
+        let mut customers = act::customers();
+        if let Promise::Recovered(conflicts) = promise {
+            // They are refused for what the store does not know, until somebody decides.
+            customers.retain(|customer| !conflicts.contains(customer));
+        }
+        let (held, wrong) = self.read_and_ask(&customers);
         let kept = verify::compare(&self.ledger.entries(), &held, promise);
         self.row.lost += kept.broken.len();
         self.row.wrong += wrong.len();
-        (self.row.forgotten, self.row.came_back) = (kept.forgotten, kept.came_back);
+        // What was forgotten in an earlier round is still so.
+        self.row.forgotten = kept.forgotten;
+        self.row.came_back = kept.came_back;
+        self.row.superseded = kept.superseded;
         tell("what was acknowledged is not there", &kept.broken);
         tell("the store contradicts itself", &held.contradictions);
         tell("decisions are not the store's", &wrong);

@@ -72,15 +72,15 @@ faults! {
     now a_file_survives_its_instance:
         "`kill -9` of an instance on a file", 3, 20, Course::Apart(embedded::run);
     now redis_is_flushed: "`FLUSHALL`", 1, 4, Course::Apart(flushed::run);
-    later a_flushed_redis_is_refilled:
+    now a_flushed_redis_is_refilled:
         "`FLUSHALL`, `store refill-redis`", 1, 4, Course::Apart(flushed::run_and_refill);
-    later another_store_is_trusted:
+    now another_store_is_trusted:
         "another store, `store trust-redis`", 1, 4, Course::Apart(recovery::trust);
     later the_restricted_set_is_deleted:
         "`DEL` of the restricted set", 1, 4, Course::Fleet(recovery::delete_restricted);
-    later redis_is_rolled_back:
+    now redis_is_rolled_back:
         "Redis restarted from an older file", 2, 10, Course::Forgetful(recovery::roll_back);
-    later redis_goes_another_way:
+    now redis_goes_another_way:
         "the same, after others wrote to it", 1, 4, Course::Forgetful(recovery::diverge);
 }
 

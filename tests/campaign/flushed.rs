@@ -40,14 +40,11 @@ pub(crate) fn run_and_refill(fault: &'static str, flavor: Flavor, seed: u64, tim
         operate(&campaign.fleet, &["store", "refill-redis", "--yes"]);
         // It is written to again, and everybody hears it.
         campaign.disturb(|_, _| {}, Fleet::settle);
-        let later = &campaign.ledger.entries()[entries.len()..];
-        let acknowledged = |entry: &Entry| matches!(entry.outcome, Outcome::Acknowledged(_));
-        let again = later.iter().filter(|entry| acknowledged(entry)).count();
-        assert!(again > later.len() / 2, "{again} of {} acts were done", later.len());
+        done_or_unknown(&campaign.ledger.entries()[entries.len()..]);
         campaign.ledger_decides();
         row.add(&campaign.end());
     }
-    row
+    Row { injected: times, ..row }
 }
 
 /// Empties Redis while it is in use. Says from which act on nothing can have been done.
@@ -76,6 +73,19 @@ fn refused(entries: &[Entry]) {
         .map(|entry| format!("{entry:?}"))
         .collect();
     tell("an act on a lost store was not refused as that", &done);
+}
+
+/// Every one of these acts was done, but for those on customers whose records nobody had.
+fn done_or_unknown(entries: &[Entry]) {
+    let done = |entry: &&Entry| matches!(entry.outcome, Outcome::Acknowledged(_));
+    assert!(entries.iter().filter(done).count() > 10, "next to nothing was done: {entries:?}");
+    let refused: Vec<_> = entries
+        .iter()
+        .filter(|entry| !done(entry))
+        .filter(|it| !matches!(&it.outcome, Outcome::Refused(code) if code == "NOT_FOUND"))
+        .map(|entry| format!("{entry:?}"))
+        .collect();
+    tell("an act on a store that was filled again was not done", &refused);
 }
 
 impl Campaign {

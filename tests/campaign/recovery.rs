@@ -105,24 +105,32 @@ fn make_others(redis: &RedisServer, partitions: &str) {
     }
 }
 
-/// Customers of whom a forgotten change was not written back, because somebody acted since.
-pub(crate) fn customers_in_conflict(fleet: &Fleet) -> BTreeSet<String> {
-    let listed = operate(fleet, &["store", "conflicts", "--output", "json"]);
-    let mut named = BTreeSet::new();
-    name_customers(&serde_json::from_str(&listed).unwrap(), &mut named);
-    named
+/// Waits until everything that was forgotten is written back or in conflict, and says how long it
+/// took.
+pub(crate) fn settle(fleet: &Fleet) -> Duration {
+    let begun = Instant::now();
+    fleet.settle();
+    for tollgate in &fleet.tollgates {
+        tollgate.wait_until("free of what was forgotten", || {
+            let listed = conflicts(fleet)["conflicts"].as_array().unwrap().len();
+            let withheld = tollgate.metric("tollgate_changes_withheld", "");
+            withheld <= f64::from(u32::try_from(listed).unwrap())
+        });
+    }
+    fleet.settle();
+    begun.elapsed()
 }
 
-/// Collects every customer that is named anywhere in `listed`.
-fn name_customers(listed: &Value, named: &mut BTreeSet<String>) {
-    match listed {
-        Value::String(text) => {
-            named.insert(text.strip_prefix("default:").unwrap_or(text).to_owned());
-        }
-        Value::Array(values) => values.iter().for_each(|value| name_customers(value, named)),
-        Value::Object(fields) => fields.values().for_each(|value| name_customers(value, named)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
+/// Customers of whom a forgotten change was not written back, because somebody acted since.
+pub(crate) fn customers_in_conflict(fleet: &Fleet) -> BTreeSet<String> {
+    let listed = conflicts(fleet);
+    let customers = listed["conflicts"].as_array().unwrap().iter();
+    let named = customers.map(|conflict| conflict["customer"].as_str().unwrap());
+    named.map(|key| key.strip_prefix("default:").unwrap().to_owned()).collect()
+}
+
+fn conflicts(fleet: &Fleet) -> Value {
+    serde_json::from_str(&operate(fleet, &["store", "conflicts", "--output", "json"])).unwrap()
 }
 
 /// Runs an operator's command on one instance, and returns what it printed.

@@ -13,10 +13,12 @@ pub(crate) struct Row {
     pub(crate) changes: usize,
     /// Of those, how many the store does not hold.
     pub(crate) lost: usize,
-    /// Acknowledged changes that Redis forgot.
+    /// Acknowledged changes of status that Redis forgot.
     pub(crate) forgotten: usize,
     /// Of those, how many came back.
     pub(crate) came_back: usize,
+    /// Of those, how many did not, because their source acted again or somebody has to decide.
+    pub(crate) superseded: usize,
     /// Checks answered meanwhile.
     pub(crate) checks: u64,
     /// Decisions other than the store has it, after settling.
@@ -35,6 +37,7 @@ impl Row {
         self.lost += other.lost;
         self.forgotten += other.forgotten;
         self.came_back += other.came_back;
+        self.superseded += other.superseded;
         self.checks += other.checks;
         self.wrong += other.wrong;
         self.settling = self.settling.max(other.settling);
@@ -44,19 +47,19 @@ impl Row {
 
 /// The head of the table.
 pub(crate) const HEAD: &str = "\
-| fault | injected | changes made | changes lost | forgotten by Redis / came back \
+| fault | injected | changes made | changes lost | forgotten by Redis | came back | superseded \
 | checks meanwhile | wrong decisions after settling | worst settling | resnapshots |
-|---|---:|---:|---:|---:|---:|---:|---:|---:|";
+|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|";
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { fault, injected, changes, lost, forgotten, came_back, .. } = self;
-        let Self { checks, wrong, resnapshots, .. } = self;
+        let Self { fault, injected, changes, lost, forgotten, .. } = self;
+        let Self { came_back, superseded, checks, wrong, resnapshots, .. } = self;
         let settling = self.settling.as_secs_f64();
         write!(
             f,
-            "| {fault} | {injected} | {changes} | {lost} | {forgotten} / {came_back} \
-             | {checks} | {wrong} | {settling:.2} s | {resnapshots} |"
+            "| {fault} | {injected} | {changes} | {lost} | {forgotten} | {came_back} \
+             | {superseded} | {checks} | {wrong} | {settling:.2} s | {resnapshots} |"
         )
     }
 }

@@ -56,9 +56,10 @@ pub(crate) struct Trailed {
 }
 
 impl Trailed {
-    /// Whether it tells of a change.
+    /// Whether it tells of a change of its customer.
     pub(crate) fn is_change(&self) -> bool {
-        self.entry.outcome == AuditOutcome::Changed
+        let is_of_recovery = BESIDE_CUSTOMERS.contains(&self.entry.action.as_str());
+        self.entry.outcome == AuditOutcome::Changed && !is_of_recovery
     }
 }
 
@@ -254,4 +255,6 @@ fn key(partition: u16, what: &str) -> String {
     format!("tollgate:{{{partition}}}:{what}")
 }
 
+/// What is done about forgotten changes, and leaves their customers as they are.
+const BESIDE_CUSTOMERS: [&str; 3] = ["conflict_listed", "conflict_settled", "forgotten_dropped"];
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -22,10 +22,12 @@ use super::{
 pub(crate) struct Kept {
     /// Where the store does not hold what it should.
     pub(crate) broken: Vec<String>,
-    /// Acknowledged changes that it forgot, where it may.
+    /// Acknowledged changes of status that it forgot, where it may.
     pub(crate) forgotten: usize,
     /// Of those, how many came back.
     pub(crate) came_back: usize,
+    /// Of those, how many did not, because their source acted again or somebody has to decide.
+    pub(crate) superseded: usize,
 }
 
 /// What a store has to hold of what was acknowledged.
@@ -33,7 +35,7 @@ pub(crate) enum Promise {
     /// Everything.
     All,
     /// What it forgot, it holds again: every change of status, but for those of customers in
-    /// conflict. Records do not come back.
+    /// conflict, and those on whom its source acted again. Records do not come back.
     Recovered(BTreeSet<String>),
 }
 
@@ -49,12 +51,24 @@ pub(crate) fn compare(entries: &[Entry], held: &Held, promise: &Promise) -> Kept
             trail.entry(serial.as_str()).or_default().push(trailed);
         }
     }
+    let acted_again = |place: usize| {
+        let Entry { act, .. } = &entries[place];
+        entries[place + 1..].iter().any(|later| {
+            later.act.is_of_status()
+                && (&later.act.customer, later.act.source) == (&act.customer, act.source)
+                && trail.contains_key(later.act.serial.as_str())
+        })
+    };
     let mut kept = Kept::default();
-    for entry in entries {
+    for (place, entry) in entries.iter().enumerate() {
         let Entry { act, outcome } = entry;
         let found = trail.get(act.serial.as_str()).map_or(&[][..], Vec::as_slice);
         let in_conflict = match promise {
-            Promise::Recovered(conflicts) if found.is_empty() => conflicts.contains(&act.customer),
+            Promise::Recovered(conflicts)
+                if found.is_empty() && matches!(outcome, Outcome::Acknowledged(_)) =>
+            {
+                conflicts.contains(&act.customer)
+            }
             Promise::All | Promise::Recovered(_) => {
                 if !keeps(entry, found) {
                     kept.broken.push(format!("{entry:?} is on record as {found:?}"));
@@ -62,7 +76,7 @@ pub(crate) fn compare(entries: &[Entry], held: &Held, promise: &Promise) -> Kept
                 continue;
             }
         };
-        if matches!(outcome, Outcome::Acknowledged(it) if it.changed) {
+        if act.is_of_status() && matches!(outcome, Outcome::Acknowledged(it) if it.changed) {
             kept.forgotten += 1;
             let key = (Some(act.customer.as_str()), act.verb.as_str(), Some(act.source));
             match recovered.get_mut(&key) {
@@ -70,10 +84,10 @@ pub(crate) fn compare(entries: &[Entry], held: &Held, promise: &Promise) -> Kept
                     *left -= 1;
                     kept.came_back += 1;
                 }
-                Some(_) | None if act.is_of_status() && !in_conflict => {
+                Some(_) | None if in_conflict || acted_again(place) => kept.superseded += 1,
+                Some(_) | None => {
                     kept.broken.push(format!("{entry:?} was forgotten and did not come back"));
                 }
-                Some(_) | None => {}
             }
         }
     }
@@ -88,7 +102,9 @@ fn keeps(entry: &Entry, found: &[&Trailed]) -> bool {
             trailed.is_change() == acknowledged.changed && tells_of(trailed, entry)
         }
         (Outcome::Unanswered, [trailed]) => tells_of(trailed, entry),
-        (Outcome::Unanswered | Outcome::Refused(_), []) => true,
+        (Outcome::Unanswered, []) => true,
+        // Every customer was made before the first fault.
+        (Outcome::Refused(code), []) => code != "NOT_FOUND",
         _ => false,
     }
 }

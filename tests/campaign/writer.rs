@@ -91,6 +91,7 @@ fn outcome(answer: &Answer) -> Option<Outcome> {
         503 if answer.code() == "STORE_UNREACHABLE" => None,
         503 if answer.code() == "STORE_LOST" => Some(Outcome::Refused(answer.code())),
         409 if answer.code() == "CONFLICT" => Some(Outcome::Refused(answer.code())),
+        404 => Some(Outcome::Refused(answer.code())),
         _ => panic!("an act was answered with {answer:?}"),
     }
 }
