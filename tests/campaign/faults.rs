@@ -197,8 +197,9 @@ fn trim(fleet: &Fleet, scene: &mut Scene<'_>, kept: &str) {
     // Its session ends, so that it cannot hear what comes now.
     kill_subscribers_of(fleet);
     scene.wait_for_acts(30);
-    for partition in 0..store::heads(&mut store::connect(&fleet.redis)).len() {
-        fleet.command(&["XTRIM", &format!("tollgate:{{{partition}}}:log"), "MAXLEN", kept]);
+    let partitions = store::heads(&mut store::connect(&fleet.redis)).len();
+    for partition in 0..u16::try_from(partitions).unwrap() {
+        fleet.command(&["XTRIM", &store::key(partition, "log"), "MAXLEN", kept]);
     }
     fleet.resume_tollgate(instance);
 }

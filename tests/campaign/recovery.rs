@@ -51,12 +51,12 @@ pub(crate) fn diverge(fleet: &mut Fleet, scene: &mut Scene<'_>) {
 /// Deletes the set of restricted customers, and waits until it is there again.
 pub(crate) fn delete_restricted(fleet: &mut Fleet, _: &mut Scene<'_>) {
     let mut redis = store::connect(&fleet.redis);
-    let partitions = store::heads(&mut redis).len();
-    for partition in 0..partitions {
-        fleet.command(&["DEL", &format!("tollgate:{{{partition}}}:restricted")]);
+    let partitions = 0..u16::try_from(store::heads(&mut redis).len()).unwrap();
+    for partition in partitions.clone() {
+        fleet.command(&["DEL", &store::key(partition, "restricted")]);
     }
     let begun = Instant::now();
-    while !store::read(&mut redis).contradictions.is_empty() {
+    while !partitions.clone().all(|it| store::is_restricted_set_whole(&mut redis, it)) {
         assert!(begun.elapsed() < REWRITTEN_WITHIN, "the restricted set was not written again");
         std::thread::sleep(Duration::from_millis(100));
     }

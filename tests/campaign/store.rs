@@ -251,7 +251,18 @@ fn read_log(redis: &mut Connection, partition: u16, newest: u64, held: &mut Held
     }
 }
 
-fn key(partition: u16, what: &str) -> String {
+/// Whether as many customers are in the restricted set as there should be.
+pub(crate) fn is_restricted_set_whole(redis: &mut Connection, partition: u16) -> bool {
+    let mut at_once = redis::pipe();
+    at_once.atomic();
+    at_once.cmd("HLEN").arg(key(partition, "restricted"));
+    at_once.cmd("HGET").arg(key(partition, "meta")).arg("restricted_count");
+    let (found, expected): (u64, u64) = at_once.query(redis).unwrap();
+    found == expected
+}
+
+/// The name of a key.
+pub(crate) fn key(partition: u16, what: &str) -> String {
     format!("tollgate:{{{partition}}}:{what}")
 }
 
