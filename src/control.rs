@@ -179,6 +179,10 @@ impl Control {
                 self.metrics.operator_act(attempt.action.verb, AuditOutcome::Refused);
                 Err(refusal.into())
             }
+            // What was refused was judged by a store that forgot, or is another one.
+            Err(error @ (CommitError::Behind | CommitError::Epoch | CommitError::Lost(_))) => {
+                Err(error.into())
+            }
             Err(error) => {
                 let customer = attempt.key;
                 tracing::warn!(customer.id = %customer, %error, "A refusal is not on record");

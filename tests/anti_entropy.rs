@@ -120,7 +120,7 @@ impl World {
     async fn start() -> Self {
         let server = RedisServer::start(Flavor::Redis, Persistence::None);
         let writer = Tollgate::start(&["--store", &server.url()]);
-        let store = Store::Redis(Redis::open(&server.url(), None, "tollgate").unwrap());
+        let store = Store::Redis(Redis::open(&server.settings()).unwrap());
         let recorder = telemetry::recorder().unwrap();
         let shown = recorder.handle();
         let metrics = metrics::with_local_recorder(&recorder, Metrics::new);

@@ -37,6 +37,7 @@ use crate::{
 };
 
 /// What is known of one partition between its sessions.
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(super) struct Part {
     pub(super) number: Partition,
     machine: Machine,
@@ -45,7 +46,7 @@ pub(super) struct Part {
     staged_changes: Vec<Change>,
     /// Those log entries of the staged picture's history that came after where it and the one that
     /// was followed here parted.
-    staged_log: HashSet<String>,
+    staged_log: Vec<Change>,
     /// What was applied lately.
     applied: Arc<Mutex<Applied>>,
     /// Whether something is being done about a store that is not believed.
@@ -68,7 +69,7 @@ impl Part {
             machine: Machine::new(feed.on_loss),
             staged: None,
             staged_changes: Vec::new(),
-            staged_log: HashSet::new(),
+            staged_log: Vec::new(),
             applied: Arc::new(Mutex::new(Applied::new((REMEMBERED / among).max(REMEMBERED_LEAST)))),
             amending: false,
             followed: false,
@@ -114,7 +115,7 @@ enum Answer {
     Keys(u64, Result<Vec<(String, String)>, StoreError>),
     Log(Partition, Result<Vec<Change>, StoreError>),
     Rewritten(Partition, Result<Rewritten, NotRewritten>),
-    SnapshotRead(Partition, Result<HashSet<String>, StoreError>),
+    SnapshotRead(Partition, Result<Vec<Change>, StoreError>),
     Tallies(Result<Vec<(Partition, Option<Tally>)>, StoreError>),
 }
 
@@ -460,8 +461,13 @@ impl<'a> Follower<'a> {
         let Some(picture) = part.staged.take() else { return };
         let (applied, changes) =
             (Arc::clone(&part.applied), std::mem::take(&mut part.staged_changes));
-        let in_store = std::mem::take(&mut part.staged_log);
+        let since_parted = std::mem::take(&mut part.staged_log);
+        let in_store = since_parted.iter().map(|change| change.log_id.clone()).collect();
         self.withhold(partition, &picture, &applied.lock(), &in_store);
+        // Somebody who was here earlier may have written something back already.
+        for change in since_parted.iter().chain(&changes) {
+            picture.withheld.hear_earlier(change);
+        }
         // The newest one that is known, to compare the store with later.
         let (revision, log_id) = (watermark.position.revision, watermark.log_id.clone());
         let newest = Change { revision, log_id, subject: Subject::Succeeded };
@@ -594,7 +600,7 @@ pub(super) async fn read_snapshot(
     picture: &Picture,
     parted: Option<(Revision, String)>,
     metrics: &Metrics,
-) -> Result<HashSet<String>, StoreError> {
+) -> Result<Vec<Change>, StoreError> {
     let mut from = None;
     loop {
         let page = reader.restricted_page(partition, from.as_deref()).await?;
@@ -611,7 +617,7 @@ pub(super) async fn read_snapshot(
     }
     match parted {
         Some((common, from)) => log_entries_after(reader, partition, common, from).await,
-        None => Ok(HashSet::new()),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -622,13 +628,12 @@ async fn log_entries_after(
     partition: Partition,
     common: Revision,
     mut from: String,
-) -> Result<HashSet<String>, StoreError> {
-    let mut entries = HashSet::new();
+) -> Result<Vec<Change>, StoreError> {
+    let mut entries = Vec::new();
     loop {
         let page = reader.log(partition, &from, LOG_PAGE).await?;
         let last = page.last().filter(|_| page.len() >= LOG_PAGE).map(|last| last.log_id.clone());
-        let after = page.into_iter().filter(|change| change.revision > common);
-        entries.extend(after.map(|change| change.log_id));
+        entries.extend(page.into_iter().filter(|change| change.revision > common));
         match last {
             Some(last) => from = last,
             None => return Ok(entries),
