@@ -46,8 +46,8 @@ impl Store {
         each!(self, store => store.read(key).await)
     }
 
-    /// Reads what decides about several customers of one partition, and the head it was read at,
-    /// all at one moment.
+    /// Reads what decides about several customers of one partition, and between which revisions it
+    /// was read.
     pub async fn read_many(
         &self,
         partition: Partition,
@@ -167,8 +167,10 @@ pub struct Read {
 pub struct ReadMany {
     /// The store's history.
     pub epoch: Epoch,
-    /// The partition's newest revision at that moment.
+    /// The partition's newest revision before they were read.
     pub revision: Revision,
+    /// The partition's newest revision after that.
+    pub newest: Revision,
     /// Their records, in the order in which they were asked for. Nothing for one that was not
     /// found in this way: only [`Store::read`] tells whether there is none.
     pub records: Vec<Option<StoredRecord>>,
@@ -600,7 +602,7 @@ impl SessionReader {
     }
 
     /// A partition's newest state, and how many entries its restricted set has; nothing when the
-    /// store has no history.
+    /// store has no history, or changed while it was asked.
     pub async fn tally(&self, partition: Partition) -> Result<Option<Tally>, StoreError> {
         each_reader!(self, reader => reader.tally(partition).await)
     }

@@ -140,13 +140,17 @@ impl Cache {
         let Some(part) = self.partition(partition) else { return Ok(()) };
         let begun = Begun::of(part);
         let read = self.in_time(self.0.store.read_many(partition, customers)).await?;
-        let ReadMany { epoch, revision, records } = read;
+        let ReadMany { epoch, revision, newest, records } = read;
         for (customer, record) in customers.iter().zip(records) {
-            let read = match record {
-                Some(record) => Read { epoch: epoch.clone(), revision, record },
-                None => self.in_time(self.0.store.read(customer)).await?,
+            let (read, newest) = match record {
+                Some(record) => (Read { epoch: epoch.clone(), revision, record }, newest),
+                None => {
+                    let read = self.in_time(self.0.store.read(customer)).await?;
+                    let newest = read.revision;
+                    (read, newest)
+                }
             };
-            if self.put_right(part, customer, &begun.ticket, read) {
+            if self.put_right(part, customer, &begun.ticket, read, newest) {
                 RecordRepaired { customer: customer.clone() }.emit(&self.0.metrics);
             }
         }
@@ -169,12 +173,14 @@ impl Cache {
 
     /// Puts what was read in the place of what is held, if that should be the same and is not, or
     /// is old. What was evicted meanwhile stays away. Says whether it should have been the same.
+    /// `newest` is the revision up to which it may reflect changes.
     pub(super) fn put_right(
         &self,
         part: &HeldPartition,
         customer: &CustomerKey,
         ticket: &Ticket,
         read: Read,
+        newest: Revision,
     ) -> bool {
         if !Self::is_to_be_believed(part, ticket, &read) {
             return false;
@@ -182,7 +188,8 @@ impl Cache {
         // Before what is held is looked at: that may become newer meanwhile, and not older.
         let reached = part.watermark.borrow().as_ref().map(|it| it.position).unwrap_or_default();
         let generation = ticket.began_at.generation;
-        let is_heard = reached.generation == generation && is_heard(&read, reached.revision);
+        let is_heard =
+            reached.generation == generation && is_heard(&read.record, newest, reached.revision);
         let position = Position { generation, revision: read.revision };
         let (record, epoch) = (read.record, read.epoch);
         let fresh = Arc::new(Held { record, position, epoch, outdated: false });
@@ -191,14 +198,13 @@ impl Cache {
     }
 }
 
-/// Whether every change that made what was read has been applied here, so that what is held has to
-/// be the same. A record of a revision that the store never had came there in another way.
-fn is_heard(read: &Read, watermark: Revision) -> bool {
-    match &read.record {
-        StoredRecord::Known(record) => {
-            record.revision <= watermark || record.revision > read.revision
-        }
-        StoredRecord::Absent | StoredRecord::Unreadable(_) => read.revision <= watermark,
+/// Whether every change that made `record`, read at `newest` or before, has been applied here, so
+/// that what is held has to be the same. A record of a revision that the store never had came there
+/// in another way.
+fn is_heard(record: &StoredRecord, newest: Revision, watermark: Revision) -> bool {
+    match record {
+        StoredRecord::Known(record) => record.revision <= watermark || record.revision > newest,
+        StoredRecord::Absent | StoredRecord::Unreadable(_) => newest <= watermark,
     }
 }
 

@@ -79,7 +79,8 @@ impl Cache {
 
     fn compare(&self, ticket: &Ticket, read: Read) -> bool {
         let part = self.partition(Partition(0)).unwrap();
-        let differed = self.put_right(part, &customer(), ticket, read);
+        let newest = read.revision;
+        let differed = self.put_right(part, &customer(), ticket, read, newest);
         part.floors.lock().end(ticket);
         differed
     }

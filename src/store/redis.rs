@@ -80,20 +80,25 @@ impl Redis {
         keys: &[CustomerKey],
     ) -> Result<ReadMany, StoreError> {
         let mut connection = self.session_of(partition)?;
-        let mut transaction = redis::pipe();
-        transaction.atomic();
-        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
-        let records = transaction.cmd("MGET");
+        let meta = self.keys.meta(partition);
+        // No transaction, which would take one more right.
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let records = pipeline.cmd("MGET");
         for key in keys {
             records.arg(self.keys.record(partition, key));
         }
-        let answered = transaction.query_async(&mut connection).await;
-        let (head, found): (MetaHead, Vec<Option<String>>) =
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let answered = pipeline.query_async(&mut connection).await;
+        let (before, found, after): (MetaHead, Vec<Option<String>>, MetaHead) =
             answered.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = read_head(head)?;
+        let ((epoch, revision), (epoch_after, newest)) = (read_head(before)?, read_head(after)?);
+        if epoch != epoch_after {
+            return Err(unexpected("another history than a moment ago"));
+        }
         let records = keys.iter().zip(found);
         let records = records.map(|(key, json)| Some(format::read_record(key, &json?)));
-        Ok(ReadMany { epoch, revision, records: records.collect() })
+        Ok(ReadMany { epoch, revision, newest, records: records.collect() })
     }
 
     /// See [`super::Store::customer`].

@@ -41,7 +41,8 @@ impl Snapshot {
         let no_history = || unexpected("a store without a history");
         let Meta { epoch, revision, .. } = self.meta()?.ok_or_else(no_history)?;
         let records = keys.iter().map(|key| self.record(key).map(Some));
-        Ok(ReadMany { epoch, revision, records: records.collect::<Result<_, _>>()? })
+        let records = records.collect::<Result<_, _>>()?;
+        Ok(ReadMany { epoch, revision, newest: revision, records })
     }
 
     pub(super) fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
