@@ -142,13 +142,12 @@ impl Cache {
         let read = self.in_time(self.0.store.read_many(partition, customers)).await?;
         let ReadMany { epoch, revision, newest, records } = read;
         for (customer, record) in customers.iter().zip(records) {
-            let (read, newest) = match record {
-                Some(record) => (Read { epoch: epoch.clone(), revision, record }, newest),
-                None => {
-                    let read = self.in_time(self.0.store.read(customer)).await?;
-                    let newest = read.revision;
-                    (read, newest)
-                }
+            let (read, newest) = if let Some(record) = record {
+                (Read { epoch: epoch.clone(), revision, record }, newest)
+            } else {
+                let read = self.in_time(self.0.store.read(customer)).await?;
+                let newest = read.revision;
+                (read, newest)
             };
             if self.put_right(part, customer, &begun.ticket, read, newest) {
                 RecordRepaired { customer: customer.clone() }.emit(&self.0.metrics);

@@ -90,8 +90,8 @@ impl Reader {
         let answered = pipeline.query_async(&mut connection).await;
         let (before, length, after): (HeadFields, Answered<u64>, HeadFields) =
             answered.map_err(|error| store_error(&error))?;
-        let head = |fields: HeadFields| read_head(fields.map_err(|error| store_error(&error))?);
-        let (before, after) = (head(before)?, head(after)?);
+        let read = |fields: HeadFields| read_head(fields.map_err(|error| store_error(&error))?);
+        let (before, after) = (read(before)?, read(after)?);
         let held = match length {
             // Something else is in its place.
             Err(error) if error.code() == Some("WRONGTYPE") => 0,
