@@ -289,8 +289,9 @@ pub struct ReadMany {
     pub epoch: Epoch,
     /// The partition's newest revision at that moment.
     pub revision: Revision,
-    /// Their records, in the order in which they were asked for.
-    pub records: Vec<StoredRecord>,
+    /// Their records, in the order in which they were asked for. Nothing for one that was not
+    /// found in this way: only [`Store::read`] tells whether there is none.
+    pub records: Vec<Option<StoredRecord>>,
 }
 
 /// A record as the store holds it.

@@ -142,7 +142,14 @@ impl Cache {
         let read = self.in_time(self.0.store.read_many(partition, customers)).await?;
         let ReadMany { epoch, revision, records } = read;
         for (customer, record) in customers.iter().zip(records) {
-            let read = Read { epoch: epoch.clone(), revision, record };
+            let read = match record {
+                Some(record) => Read { epoch: epoch.clone(), revision, record },
+                None => match self.in_time(self.0.store.read(customer)).await? {
+                    // It was made meanwhile.
+                    Read { record: StoredRecord::Known(_), .. } => continue,
+                    read => read,
+                },
+            };
             if self.put_right(customer, &begun, read) {
                 RecordRepaired { customer: customer.clone() }.emit(&self.0.metrics);
             }

@@ -20,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use redis::{FromRedisValue as _, RedisError, aio::MultiplexedConnection};
+use redis::{RedisError, aio::MultiplexedConnection};
 
 pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
@@ -101,38 +101,22 @@ impl Redis {
         let meta = self.keys.meta(partition);
         // Not a transaction, as in `read`: what was read while something was committed is of no use.
         let mut pipeline = redis::pipe();
-        pipeline.ignore_errors();
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let records = pipeline.cmd("MGET");
         for key in keys {
-            pipeline.cmd("GET").arg(self.keys.record(partition, key));
+            records.arg(self.keys.record(partition, key));
         }
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
         let answered = pipeline.query_async(&mut connection).await;
-        let answered: Vec<Answered<redis::Value>> =
+        let (before, found, after): (MetaHead, Vec<Option<String>>, MetaHead) =
             answered.map_err(|error| store_error(&error))?;
-        let [before, found @ .., after] = answered.as_slice() else {
-            return Err(unexpected("an incomplete answer"));
-        };
-        let head = |fields: &Answered<redis::Value>| {
-            let fields = fields.as_ref().map_err(|error| key_error(&meta, error))?;
-            read_head(MetaHead::from_redis_value_ref(fields).map_err(unexpected)?)
-        };
-        let (epoch, revision) = head(before)?;
-        if head(after)? != (epoch.clone(), revision) {
+        if before != after {
             return Err(StoreError::Unreachable("something was committed meanwhile".to_owned()));
         }
-        let records = keys.iter().zip(found).map(|(key, found)| match found {
-            Ok(found) => match Option::<String>::from_redis_value_ref(found) {
-                Ok(None) => Ok(StoredRecord::Absent),
-                Ok(Some(json)) => Ok(format::read_record(key, &json)),
-                Err(error) => Ok(StoredRecord::Unreadable(error.to_string())),
-            },
-            Err(error) if is_the_keys_fault(error) => {
-                Ok(StoredRecord::Unreadable(error.to_string()))
-            }
-            Err(error) => Err(store_error(error)),
-        });
-        Ok(ReadMany { epoch, revision, records: records.collect::<Result<_, _>>()? })
+        let (epoch, revision) = read_head(before)?;
+        let records = keys.iter().zip(found);
+        let records = records.map(|(key, json)| Some(format::read_record(key, &json?)));
+        Ok(ReadMany { epoch, revision, records: records.collect() })
     }
 
     /// See [`super::Store::customer`].

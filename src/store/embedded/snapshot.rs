@@ -40,7 +40,7 @@ impl Snapshot {
     pub(super) fn read_many(&self, keys: &[CustomerKey]) -> Result<ReadMany, StoreError> {
         let no_history = || unexpected("a store without a history");
         let Meta { epoch, revision, .. } = self.meta()?.ok_or_else(no_history)?;
-        let records = keys.iter().map(|key| self.record(key));
+        let records = keys.iter().map(|key| self.record(key).map(Some));
         Ok(ReadMany { epoch, revision, records: records.collect::<Result<_, _>>()? })
     }
 

@@ -56,6 +56,7 @@ pub(super) async fn open(
 }
 
 type Answered<T> = Result<T, redis::RedisError>;
+type HeadFields = Answered<Vec<Option<String>>>;
 
 /// The reads of a session.
 #[derive(Clone, Debug)]
@@ -92,20 +93,25 @@ impl Reader {
     /// See [`SessionReader::tally`].
     pub async fn tally(&self, partition: Partition) -> Result<Option<Tally>, StoreError> {
         let mut connection = self.connection.clone();
-        let mut transaction = redis::pipe();
-        transaction.atomic().ignore_errors();
-        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(HEAD_FIELDS);
-        transaction.cmd("HLEN").arg(self.keys.restricted(partition));
-        let answered = transaction.query_async(&mut connection).await;
-        let (fields, length): (Answered<Vec<Option<String>>>, Answered<u64>) =
+        let meta = self.keys.meta(partition);
+        // No transaction, which would take one more right.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
+        pipeline.cmd("HLEN").arg(self.keys.restricted(partition));
+        pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
+        let answered = pipeline.query_async(&mut connection).await;
+        let (before, length, after): (HeadFields, Answered<u64>, HeadFields) =
             answered.map_err(|error| store_error(&error))?;
-        let meta = read_head(fields.map_err(|error| store_error(&error))?)?;
+        let read = |fields: HeadFields| read_head(fields.map_err(|error| store_error(&error))?);
+        let (before, after) = (read(before)?, read(after)?);
         let held = match length {
             // Something else is in its place.
             Err(error) if error.code() == Some("WRONGTYPE") => 0,
             length => length.map_err(|error| store_error(&error))?,
         };
-        Ok(meta.map(|head| Tally { head, held }))
+        let unchanged = after.filter(|after| before.as_ref() == Some(after));
+        Ok(unchanged.map(|head| Tally { head, held }))
     }
 
     /// See [`SessionReader::restricted_page`].
