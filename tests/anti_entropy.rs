@@ -127,7 +127,9 @@ impl World {
         let patience = Duration::from_secs(1);
         let cache = Cache::new(store.clone(), 1000, patience, Clock::system(), metrics);
         cache.lay_out();
-        let Session { mut pushes, reader } = store.open_session(&[Partition(0)]).await.unwrap();
+        let session = store.open_session(&[Partition(0)]).await.unwrap();
+        store.read_on(&[Partition(0)], &session);
+        let Session { mut pushes, reader } = session;
         let head = reader.head(Partition(0)).await.unwrap().unwrap();
         let world = Self { server, writer, store, cache, shown };
         world.install_at(1, head);
