@@ -22,7 +22,7 @@ use crate::{
     store::{CreateError, Session, Store, StoreError},
     telemetry::{
         Metrics,
-        event::{FeedConnected, FeedLost, StoreCreated, StoreUninitialised},
+        event::{FeedConnected, FeedLost, FeedMoved, StoreCreated, StoreUninitialised},
     },
 };
 
@@ -49,6 +49,14 @@ pub struct Feed {
     pub status: watch::Sender<FeedStatus>,
 }
 
+/// What became of partitions that are to be followed.
+enum Step {
+    /// Each group of them is on one node.
+    Grouped(Vec<Vec<Part>>),
+    /// They are not followed any more.
+    Left(Vec<Part>),
+}
+
 /// Whether an instance may begin the history of an empty store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Creation {
@@ -72,24 +80,38 @@ impl Feed {
         let latch = Mutex::new(Some(latch));
         let mut unfollowed: Vec<Part> =
             partitions.all().map(|number| Part::new(number, FIRST_PAUSE)).collect();
-        let mut followed = FuturesUnordered::new();
+        let mut steps = FuturesUnordered::new();
         loop {
-            let numbers: Vec<Partition> = unfollowed.iter().map(|part| part.number).collect();
-            match self.store.by_node(&numbers).await {
-                Ok(groups) => {
+            if !unfollowed.is_empty() {
+                // While it is asked where these are, the others are followed.
+                steps.push(self.group(std::mem::take(&mut unfollowed)).boxed());
+            }
+            match steps.next().await {
+                Some(Step::Grouped(groups)) => {
                     for group in groups {
-                        let (theirs, others) =
-                            unfollowed.into_iter().partition(|part| group.contains(&part.number));
-                        unfollowed = others;
-                        followed.push(self.follow(theirs, &latch).boxed());
+                        steps.push(self.follow(group, &latch).boxed());
                     }
                 }
-                Err(error) => {
-                    self.tell_lost(&numbers, error);
-                    followed.push(rest(std::mem::take(&mut unfollowed)).boxed());
-                }
+                Some(Step::Left(parts)) => unfollowed = parts,
+                None => {}
             }
-            unfollowed.extend(followed.next().await.unwrap_or_default());
+        }
+    }
+
+    /// Groups partitions by the nodes that serve them.
+    async fn group(&self, mut parts: Vec<Part>) -> Step {
+        let numbers: Vec<Partition> = parts.iter().map(|part| part.number).collect();
+        match self.store.by_node(&numbers).await {
+            Ok(groups) => {
+                let theirs = |group: &Vec<Partition>| -> Vec<Part> {
+                    parts.extract_if(.., |part| group.contains(&part.number)).collect()
+                };
+                Step::Grouped(groups.iter().map(theirs).collect())
+            }
+            Err(error) => {
+                self.tell_lost(&numbers, error);
+                Step::Left(rest(parts).await)
+            }
         }
     }
 
@@ -103,7 +125,7 @@ impl Feed {
                 break head.partitions;
             }
             if self.creation == Creation::Auto {
-                let partitions = self.partitions.unwrap_or(Partitions::ONE);
+                let partitions = self.partitions.unwrap_or_else(|| self.store.usual_partitions());
                 create(self.store.clone(), self.metrics.clone(), partitions).await?;
                 continue;
             }
@@ -120,15 +142,16 @@ impl Feed {
     }
 
     /// Follows partitions that one node serves until the session ends, and rests.
-    async fn follow(&self, parts: Vec<Part>, latch: &Mutex<Option<Latch>>) -> Vec<Part> {
+    async fn follow(&self, parts: Vec<Part>, latch: &Mutex<Option<Latch>>) -> Step {
         let numbers: Vec<Partition> = parts.iter().map(|part| part.number).collect();
         let mut follower = Follower::new(self, parts, latch);
         let error = match self.store.open_session(&numbers).await {
             Ok(session) => {
-                FeedConnected.emit(&self.metrics);
                 for number in &numbers {
                     self.tell(*number, |status| status.connected = true);
                 }
+                let everywhere = self.status.borrow().is_connected();
+                FeedConnected { everywhere }.emit(&self.metrics);
                 follower.follow(session).await
             }
             Err(error) => error,
@@ -141,7 +164,7 @@ impl Feed {
             }
         }
         self.tell_lost(&numbers, error);
-        rest(parts).await
+        Step::Left(rest(parts).await)
     }
 
     /// Tells that there is no session: once, however often the store is then asked in vain.
@@ -152,7 +175,11 @@ impl Feed {
             return;
         }
         self.store.forget_session(partitions);
-        FeedLost { error }.emit(&self.metrics);
+        if let StoreError::Moved(why) = error {
+            FeedMoved { why }.emit(&self.metrics);
+        } else {
+            FeedLost { error }.emit(&self.metrics);
+        }
         for partition in partitions {
             self.tell(*partition, |it| (it.connected, it.phase) = (false, machine::DISCONNECTED));
         }

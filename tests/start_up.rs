@@ -103,7 +103,7 @@ mod refusals {
             let ended = refused(directory.path(), &["--store", url]);
             assert_says(&ended, 2, &["--store"]);
         }
-        for url in ["rediss://h", "redis+sentinel://h/m", "redis+cluster://h"] {
+        for url in ["rediss://h", "redis+sentinel://h/m", "redis+cluster://h/1"] {
             let ended = refused(directory.path(), &["--store", url]);
             assert_says(&ended, 2, &["--store", url.split(':').next().unwrap()]);
         }

@@ -4,7 +4,7 @@ use super::ServeError;
 use crate::{
     clock::Clock,
     config::{Config, ConfigError, Host, RedisServers, RedisUrl, Secret, StoreUrl},
-    domain::Partition,
+    domain::{Partition, Partitions},
     feed::require_partitions,
     store::{
         Store, StoreError,
@@ -23,15 +23,7 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Store, ServeE
         StoreUrl::Memory => Store::Embedded(Embedded::in_memory(clock.clone())?),
         StoreUrl::Redis(url) => Store::Redis(Redis::open(&settings(config, url)?)?),
     };
-    let head = match store.open_session(&[Partition(0)]).await {
-        Ok(session) => session.reader.head(Partition(0)).await,
-        Err(error) => Err(error),
-    };
-    let asked = head.and_then(|head| match head {
-        Some(head) => require_partitions(config.partitions, head.partitions).map(drop),
-        None => Ok(()),
-    });
-    match asked {
+    match ask(&store, config.partitions).await {
         Err(error @ StoreError::Refused(_)) => Err(ServeError::StoreRefuses(error)),
         Err(error @ (StoreError::NewerFormat { .. } | StoreError::Partitions { .. })) => {
             Err(error.into())
@@ -44,8 +36,23 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Store, ServeE
     }
 }
 
+/// Looks whether the store can be followed, as far as the node of its first partition can tell.
+async fn ask(store: &Store, expected: Option<Partitions>) -> Result<(), StoreError> {
+    let first = Partition(0);
+    let reader = store.open_session(&[first]).await?.reader;
+    let Some(head) = reader.head(first).await? else { return Ok(()) };
+    let partitions: Vec<_> = require_partitions(expected, head.partitions)?.all().collect();
+    let groups = store.by_node(&partitions).await?;
+    let beside_it = groups.iter().find(|group| group.contains(&first));
+    reader.heads(beside_it.map_or(&[], Vec::as_slice)).await?;
+    Ok(())
+}
+
 fn settings(config: &Config, url: &RedisUrl) -> Result<Settings, ConfigError> {
     let servers = match &url.servers {
+        RedisServers::Cluster(nodes) => {
+            Servers::Cluster(nodes.iter().map(|host| server(host, REDIS_PORT)).collect())
+        }
         RedisServers::Single(host) => Servers::Single(server(host, REDIS_PORT)),
         RedisServers::Socket(path) => Servers::Socket(path.clone()),
     };

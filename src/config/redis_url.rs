@@ -20,6 +20,8 @@ pub struct RedisUrl {
 /// Where a store in Redis is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RedisServers {
+    /// On the masters of a cluster, of which these are some nodes.
+    Cluster(Vec<Host>),
     /// On one server.
     Single(Host),
     /// On one server, at its unix socket.
@@ -54,6 +56,18 @@ impl RedisUrl {
         Ok(Self { servers, login, database: database_number(database)? })
     }
 
+    /// Reads `//[user[:password]@]host[:port][,..][/0]`.
+    pub(super) fn cluster(rest: &str) -> Result<Self, InvalidStoreUrl> {
+        let rest = rest.strip_prefix("//").ok_or(InvalidStoreUrl::Form)?;
+        let (login, nodes) = split_login(rest)?;
+        let (nodes, database) = nodes.split_once('/').unwrap_or((nodes, ""));
+        if database_number(database)? != 0 {
+            return Err(InvalidStoreUrl::ClusterDatabase);
+        }
+        let nodes = nodes.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { servers: RedisServers::Cluster(nodes), login, database: 0 })
+    }
+
     /// Reads `///path[?db=N&user=..&pass=..]`.
     pub(super) fn socket(rest: &str) -> Result<Self, InvalidStoreUrl> {
         let rest = rest.strip_prefix("//").ok_or(InvalidStoreUrl::Form)?;
@@ -78,6 +92,13 @@ impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { servers, login, database } = self;
         match servers {
+            RedisServers::Cluster(nodes) => {
+                write!(f, "redis+cluster://{login}")?;
+                for (place, node) in nodes.iter().enumerate() {
+                    write!(f, "{}{node}", if place == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
             RedisServers::Single(host) => {
                 write!(f, "redis://{login}{host}")?;
                 if *database == 0 { Ok(()) } else { write!(f, "/{database}") }

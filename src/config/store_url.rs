@@ -30,7 +30,7 @@ impl FromStr for StoreUrl {
             "redis+unix" => RedisUrl::socket(rest).map(Self::Redis),
             "rediss" => Err(InvalidStoreUrl::NotYet("rediss://")),
             "redis+sentinel" => Err(InvalidStoreUrl::NotYet("redis+sentinel://")),
-            "redis+cluster" => Err(InvalidStoreUrl::NotYet("redis+cluster://")),
+            "redis+cluster" => RedisUrl::cluster(rest).map(Self::Redis),
             _ => Err(InvalidStoreUrl::Form),
         }
     }
@@ -71,15 +71,19 @@ impl TypedValueParser for Parser {
 /// Text that names no store. It is not repeated: it may hold a password.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidStoreUrl {
+    /// A number that no database of a cluster has.
+    #[error("a cluster has one database, number 0; redis+cluster:// names no other")]
+    ClusterDatabase,
     /// Not one of the forms.
     #[error(
-        "a store must be file:PATH, memory:, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] or \
-         redis+unix:///PATH[?db=N]"
+        "a store must be file:PATH, memory:, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], \
+         redis+cluster://[USER[:PASSWORD]@]HOST[:PORT],... or redis+unix:///PATH[?db=N]"
     )]
     Form,
     /// A form that this version does not know yet.
     #[error(
-        "this version does not support {0} stores; use file:, memory:, redis:// or redis+unix://"
+        "this version does not support {0} stores; use file:, memory:, redis://, redis+cluster:// \
+         or redis+unix://"
     )]
     NotYet(&'static str),
 }
@@ -104,6 +108,8 @@ mod tests {
             "redis://alice@redis",
             "redis+unix:///run/redis.sock",
             "redis+unix:///run/redis.sock?db=2",
+            "redis+cluster://a",
+            "redis+cluster://alice@a:7000,b,[::1]:7002",
         ] {
             assert_eq!(shown(raw), Ok(raw.to_owned()));
         }
@@ -117,6 +123,7 @@ mod tests {
             "redis://alice:hun@ter2@redis/1",
             "redis://alice:hun%40ter2@redis/1",
             "redis+unix:///run/redis.sock?db=1&pass=hunter2&user=alice",
+            "redis+cluster://alice:hunter2@a,b",
         ] {
             let url: StoreUrl = raw.parse().unwrap();
             for shown in [format!("{url}"), format!("{url:?}")] {
@@ -128,9 +135,11 @@ mod tests {
 
     #[test]
     fn what_this_version_does_not_support_is_told_from_what_nobody_does() {
-        for raw in ["rediss://redis", "redis+sentinel://a,b/main", "redis+cluster://a,b"] {
+        for raw in ["rediss://redis", "redis+sentinel://a,b/main"] {
             assert!(matches!(shown(raw), Err(InvalidStoreUrl::NotYet(_))), "{raw}");
         }
+        assert_eq!(shown("redis+cluster://a/1"), Err(InvalidStoreUrl::ClusterDatabase));
+        assert_eq!(shown("redis+cluster://a/0"), Ok("redis+cluster://a".to_owned()));
         for raw in [
             "",
             "file:",
@@ -148,6 +157,9 @@ mod tests {
             "redis+unix:///run/redis.sock?passwd=hunter2",
             "redis+unix://run/redis.sock",
             "redis+unix:///run/redis.sock?db=x",
+            "redis+cluster://",
+            "redis+cluster://a,",
+            "redis+cluster://a,b/x",
         ] {
             assert_eq!(shown(raw), Err(InvalidStoreUrl::Form), "{raw}");
         }

@@ -1,12 +1,16 @@
 //! Records in Redis or Valkey. Only the script writes.
 
+mod cluster;
+mod commands;
 mod connection;
+mod creation;
 mod keys;
 mod lease;
 mod role;
 mod script;
 pub mod session;
 mod settings;
+mod slots;
 mod topology;
 
 use std::{
@@ -16,17 +20,19 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use redis::{RedisError, aio::MultiplexedConnection};
+use redis::RedisError;
 
 pub use self::settings::{Login, Server, Servers, Settings};
 use self::{
-    connection::{Lazy, store_error},
-    keys::Keys,
+    commands::Commands,
+    connection::store_error,
+    keys::{Channels, Keys},
+    session::Reader,
     topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Lease,
-    Read, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, CustomerPage, Direction, Lease, Read,
+    Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -38,11 +44,11 @@ use crate::domain::{
 pub struct Redis {
     topology: Arc<Topology>,
     keys: Keys,
-    commands: Lazy,
+    commands: Commands,
     partitions: Arc<OnceLock<Partitions>>,
-    /// The connection of each partition's newest session. Fills read on it, so that they ask the
-    /// very server that the feed follows.
-    sessions: Arc<ArcSwap<BTreeMap<Partition, MultiplexedConnection>>>,
+    /// Each partition's newest session. Fills read on its connection, so that they ask the very
+    /// server that the feed follows.
+    sessions: Arc<ArcSwap<BTreeMap<Partition, Reader>>>,
 }
 
 impl Redis {
@@ -50,9 +56,9 @@ impl Redis {
     pub fn open(settings: &Settings) -> Result<Self, StoreError> {
         let topology = Arc::new(Topology::new(settings)?);
         Ok(Self {
-            commands: Lazy::new(Arc::clone(&topology), Partition(0)),
+            commands: Commands::new(Arc::clone(&topology)),
+            keys: Keys::new(&settings.key_prefix, Channels::of(&topology)),
             topology,
-            keys: Keys::new(&settings.key_prefix),
             partitions: Arc::default(),
             sessions: Arc::default(),
         })
@@ -63,13 +69,13 @@ impl Redis {
         let partition = self.partitions().of(key);
         let session = self.sessions.load().get(&partition).cloned();
         let no_session = || StoreError::Unreachable("there is no session".to_owned());
-        let mut connection = session.ok_or_else(no_session)?;
+        let session = session.ok_or_else(no_session)?;
         let mut transaction = redis::pipe();
         transaction.atomic().ignore_errors();
         transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
         transaction.cmd("GET").arg(self.keys.record(partition, key));
         let (head, record): (Answered<MetaHead>, Answered<Option<String>>) =
-            transaction.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
+            session.ask(&transaction).await?.map_err(|error| store_error(&error))?;
         let (epoch, revision) = head.map_err(|error| store_error(&error))?;
         let (Some(epoch), Some(revision)) = (epoch, revision) else {
             return Err(unexpected("a store without a history"));
@@ -132,7 +138,7 @@ impl Redis {
             };
             let mut command = redis::cmd("XREVRANGE");
             command.arg(stream).arg(before).arg("-").arg("COUNT").arg(page.limit);
-            let found: Vec<(String, AuditFields)> = self.commands.ask(&command).await?;
+            let found: Vec<(String, AuditFields)> = self.commands.ask(partition, &command).await?;
             for (id, fields) in found {
                 entries.push(read_audit(partition, id, &fields)?);
             }
@@ -148,21 +154,8 @@ impl Redis {
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let partition = commit.partition(self.partitions());
         let invocation = script::commit(&self.keys, partition, &commit)?;
-        let reply: Vec<String> = self.commands.ask(&invocation).await?;
+        let reply: Vec<String> = self.commands.ask(partition, &invocation).await?;
         script::read_commit_reply(&reply)
-    }
-
-    /// See [`super::Store::create`].
-    pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
-        if self.holds_any_key().await? && !self.has_history().await? {
-            return Err(CreateError::NotEmpty);
-        }
-        for partition in partitions.all().rev() {
-            let invocation = script::create(&self.keys, partition, partitions, epoch);
-            let reply: Vec<String> = self.commands.ask(&invocation).await?;
-            script::read_create_reply(&reply)?;
-        }
-        Ok(())
     }
 
     /// See [`super::Store::hold_lease`].
@@ -172,12 +165,14 @@ impl Redis {
         holder: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        self.commands.ask(&lease::hold(self.keys.lease(lease), holder, ttl)).await
+        let invocation = lease::hold(self.keys.lease(lease), holder, ttl);
+        self.commands.ask(lease.partition(), &invocation).await
     }
 
     /// See [`super::Store::release_lease`].
     pub async fn release_lease(&self, lease: Lease, holder: &str) -> Result<(), StoreError> {
-        self.commands.ask(&lease::release(self.keys.lease(lease), holder)).await
+        let invocation = lease::release(self.keys.lease(lease), holder);
+        self.commands.ask(lease.partition(), &invocation).await
     }
 
     /// See [`super::Store::open_session`].
@@ -186,7 +181,7 @@ impl Redis {
         if let super::SessionReader::Redis(reader) = &session.reader {
             self.sessions.rcu(|sessions| {
                 let mut sessions = BTreeMap::clone(sessions);
-                sessions.extend(partitions.iter().map(|it| (*it, reader.connection())));
+                sessions.extend(partitions.iter().map(|it| (*it, reader.clone())));
                 sessions
             });
         }
@@ -202,13 +197,18 @@ impl Redis {
         });
     }
 
-    /// See [`super::Store::by_node`]. One server serves them all.
-    #[expect(clippy::unused_async, reason = "where partitions are is asked of the servers")]
+    /// See [`super::Store::by_node`].
     pub async fn by_node(
         &self,
         partitions: &[Partition],
     ) -> Result<Vec<Vec<Partition>>, StoreError> {
-        Ok(vec![partitions.to_vec()])
+        self.topology.by_node(partitions).await
+    }
+
+    /// See [`super::Store::usual_partitions`].
+    #[must_use]
+    pub fn usual_partitions(&self) -> Partitions {
+        self.topology.usual_partitions()
     }
 
     /// See [`super::Store::partitions`].
@@ -220,29 +220,6 @@ impl Redis {
     /// See [`super::Store::lay_out`].
     pub fn lay_out(&self, partitions: Partitions) {
         self.partitions.get_or_init(|| partitions);
-    }
-
-    async fn has_history(&self) -> Result<bool, StoreError> {
-        let meta = self.keys.meta(Partition(0));
-        let command = redis::Cmd::exists(meta);
-        self.commands.ask(&command).await
-    }
-
-    async fn holds_any_key(&self) -> Result<bool, StoreError> {
-        let pattern = format!("{}*", self.keys.any());
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut command = redis::cmd("SCAN");
-            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let (next, found): (String, Vec<String>) = self.commands.ask(&command).await?;
-            if !found.is_empty() {
-                return Ok(true);
-            }
-            if next == "0" {
-                return Ok(false);
-            }
-            cursor = next;
-        }
     }
 
     /// The keys of one page, of all partitions together.
@@ -290,30 +267,58 @@ impl Redis {
             }
         };
         command.arg("LIMIT").arg(0).arg(page.limit);
-        let found: Vec<String> = self.commands.ask(&command).await?;
+        let found: Vec<String> = self.commands.ask(partition, &command).await?;
         found.iter().map(|key| CustomerKey::parse(key).map_err(unexpected)).collect()
     }
 
     async fn customers_named(&self, keys: &[CustomerKey]) -> Result<Vec<Stored>, StoreError> {
+        let mut stored = BTreeMap::new();
+        for partition in self.partitions().all() {
+            let theirs = keys.iter().filter(|key| self.partitions().of(key) == partition);
+            let theirs: Vec<_> = theirs.cloned().collect();
+            for (key, record, private) in self.customers_in(partition, theirs).await? {
+                stored.insert(key, (record, private));
+            }
+        }
+        let named = keys.iter().filter_map(|key| stored.remove_entry(key));
+        Ok(named.map(|(key, (record, private))| (key, record, private)).collect())
+    }
+
+    async fn customers_in(
+        &self,
+        partition: Partition,
+        keys: Vec<CustomerKey>,
+    ) -> Result<Vec<Stored>, StoreError> {
         if keys.is_empty() {
             // An empty pipeline is an error.
             return Ok(Vec::new());
         }
+        let both = |key: &CustomerKey| {
+            [self.keys.record(partition, key), self.keys.private(partition, key)]
+        };
+        let commands: Vec<_> = keys.iter().flat_map(both).map(redis::Cmd::get).collect();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        for key in keys {
-            let partition = self.partitions().of(key);
-            pipeline.cmd("GET").arg(self.keys.record(partition, key));
-            pipeline.cmd("GET").arg(self.keys.private(partition, key));
+        for command in &commands {
+            pipeline.add_command(command.clone());
         }
-        let answers: Vec<Answered<Option<String>>> = self.commands.ask(&pipeline).await?;
-        let mut stored = Vec::with_capacity(keys.len());
-        let mut answers = answers.into_iter();
-        for key in keys {
-            let (Some(record), Some(private)) = (answers.next(), answers.next()) else { break };
-            stored.push((key.clone(), record, private));
+        let answers: Vec<Answered<Option<String>>> =
+            self.commands.ask(partition, &pipeline).await?;
+        let mut found = Vec::with_capacity(commands.len());
+        for (command, answer) in commands.iter().zip(answers) {
+            found.push(match answer {
+                Err(error) if is_the_keys_fault(&error) => Err(error),
+                // Some may be on their way to another node, or there already.
+                Err(error) if error.is_cluster_error() => {
+                    Ok(self.commands.ask(partition, command).await?)
+                }
+                Err(error) => return Err(store_error(&error)),
+                Ok(text) => Ok(text),
+            });
         }
-        Ok(stored)
+        let mut found = found.into_iter();
+        let mut of = |key| Some((key, found.next()?, found.next()?));
+        Ok(keys.into_iter().map_while(&mut of).collect())
     }
 }
 

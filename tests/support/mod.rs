@@ -1,6 +1,7 @@
 //! What the integration tests share.
 
 pub(crate) mod nginx;
+pub(crate) mod redis_cluster;
 mod redis_server;
 pub(crate) mod tollgate;
 

@@ -12,28 +12,28 @@ use redis::{
 };
 
 use super::{
-    settings::{Server, Servers, Settings},
-    topology::Topology,
+    settings::{Login, Server},
+    topology::{Node, Topology},
 };
-use crate::{domain::Partition, store::StoreError};
+use crate::store::StoreError;
 
-/// Where the server is, and how to speak to it: RESP3, no delay, and a half-open socket noticed
-/// within seconds. Keepalive alone fails while a request is unacknowledged and the user timeout
-/// alone fails when idle; both together notice.
-pub(super) fn client(settings: &Settings) -> Result<Client, StoreError> {
-    let address = match &settings.servers {
-        Servers::Single(Server { host, port }) => ConnectionAddr::Tcp(host.clone(), *port),
-        Servers::Socket(path) => ConnectionAddr::Unix(path.clone()),
-    };
+/// How to speak to a server: RESP3, no delay, and a half-open socket noticed within seconds.
+/// Keepalive alone fails while a request is unacknowledged and the user timeout alone fails when
+/// idle; both together notice.
+pub(super) fn client(
+    address: ConnectionAddr,
+    login: &Login,
+    database: u32,
+) -> Result<Client, StoreError> {
     // The library's greeting beside `HELLO` is for nobody, and takes a right of its own.
     let mut speech = RedisConnectionInfo::default()
         .set_protocol(ProtocolVersion::RESP3)
         .set_skip_set_lib_name()
-        .set_db(settings.database.into());
-    if let Some(user) = &settings.login.user {
+        .set_db(database.into());
+    if let Some(user) = &login.user {
         speech = speech.set_username(user);
     }
-    if let Some(password) = &settings.login.password {
+    if let Some(password) = &login.password {
         speech = speech.set_password(password);
     }
     let keepalive = TcpKeepalive::new()
@@ -47,6 +47,11 @@ pub(super) fn client(settings: &Settings) -> Result<Client, StoreError> {
     let info = address.into_connection_info().map_err(|error| refused(&error))?;
     Client::open(info.set_redis_settings(speech).set_tcp_settings(tcp))
         .map_err(|error| refused(&error))
+}
+
+/// The address of a server that is reached over the network.
+pub(super) fn address(server: &Server) -> ConnectionAddr {
+    ConnectionAddr::Tcp(server.host.clone(), server.port)
 }
 
 /// Connects once. `pushes` hears what the server sends unasked.
@@ -72,7 +77,7 @@ pub(super) async fn connect(
 #[derive(Clone, Debug)]
 pub(super) struct Lazy {
     topology: Arc<Topology>,
-    partition: Partition,
+    node: Node,
     current: Arc<Mutex<Current>>,
 }
 
@@ -84,17 +89,18 @@ struct Current {
 }
 
 impl Lazy {
-    /// A connection to the master of `partition`.
-    pub(super) fn new(topology: Arc<Topology>, partition: Partition) -> Self {
-        Self { topology, partition, current: Arc::default() }
+    /// A connection to the master that `node` is.
+    pub(super) fn new(topology: Arc<Topology>, node: Node) -> Self {
+        Self { topology, node, current: Arc::default() }
     }
 
-    /// Asks `question` on the connection, once. One that did not answer in time is not asked
-    /// again; whether a commit that it was sent has happened cannot be known.
+    /// Asks `question` on the connection, if there is one, and gives what is answered. One that
+    /// did not answer in time is not asked again; whether a commit that it was sent has happened
+    /// cannot be known.
     pub(super) async fn ask<T: FromRedisValue + Send>(
         &self,
         question: &impl Question,
-    ) -> Result<T, StoreError> {
+    ) -> Result<Result<T, RedisError>, StoreError> {
         let (number, connection) = self.connection().await?;
         let answer = question.ask(connection).await;
         if let Err(error) = &answer
@@ -102,7 +108,7 @@ impl Lazy {
         {
             self.current.lock().forget(number);
         }
-        answer.map_err(|error| store_error(&error))
+        Ok(answer)
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), StoreError> {
@@ -115,7 +121,7 @@ impl Lazy {
             current.number
         };
         // The server's end of it is heard of at once, and not when it is next used.
-        let connected = self.topology.connect(self.partition, || {
+        let connected = self.topology.connect(&self.node, || {
             let held = Arc::downgrade(&self.current);
             move |push: PushInfo| {
                 if push.kind == PushKind::Disconnection
@@ -149,9 +155,21 @@ pub(super) trait Question: Sync {
         &self,
         connection: MultiplexedConnection,
     ) -> impl Future<Output = Result<T, RedisError>> + Send;
+
+    /// The same question to a node that is being given what it is about; nothing if it cannot be
+    /// asked there.
+    fn asking(&self) -> Option<Pipeline> {
+        None
+    }
 }
 
 impl Question for Cmd {
+    fn asking(&self) -> Option<Pipeline> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").ignore().add_command(self.clone());
+        Some(pipeline)
+    }
+
     async fn ask<T: FromRedisValue>(
         &self,
         mut connection: MultiplexedConnection,
@@ -180,6 +198,10 @@ impl Question for ScriptInvocation<'_> {
 
 /// What an error of the library means to Tollgate.
 pub(super) fn store_error(error: &RedisError) -> StoreError {
+    if matches!(error.code(), Some("MOVED" | "ASK" | "CROSSSLOT")) {
+        let cluster = "it is a node of a cluster, which --store names by redis+cluster://";
+        return StoreError::Refused(format!("{cluster} ({error})"));
+    }
     let is_refusal =
         matches!(
             error.kind(),

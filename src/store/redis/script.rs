@@ -92,7 +92,8 @@ pub(super) fn commit(
         .arg(u8::from(digests.is_some() && commit.uses_up_its_key()))
         .arg(arguments.key_id)
         .arg(arguments.stored)
-        .arg(keys.channel(partition));
+        .arg(keys.channel(partition))
+        .arg(keys.channels.publish());
     Ok(invocation)
 }
 
@@ -134,16 +135,25 @@ pub(super) fn create(
         .arg(FORMAT)
         .arg(partitions.count())
         .arg(Subject::Created.to_log())
-        .arg(keys.channel(partition));
+        .arg(keys.channel(partition))
+        .arg(keys.channels.publish());
     invocation
 }
 
+/// When a partition's history was begun.
+pub(super) enum Created {
+    /// Before, under this name.
+    Before(String),
+    /// By the script.
+    Now,
+}
+
 /// Reads what the create script answered.
-pub(super) fn read_create_reply(reply: &[String]) -> Result<(), CreateError> {
-    match reply.first().map(String::as_str) {
-        Some("CREATED") => Ok(()),
-        Some("EXISTS") => Err(CreateError::Exists),
-        Some("NOT_EMPTY") => Err(CreateError::NotEmpty),
+pub(super) fn read_create_reply(reply: &[String]) -> Result<Created, CreateError> {
+    match reply {
+        [status] if status == "CREATED" => Ok(Created::Now),
+        [status, epoch] if status == "EXISTS" => Ok(Created::Before(epoch.clone())),
+        [status] if status == "NOT_EMPTY" => Err(CreateError::NotEmpty),
         other => Err(unexpected(format!("the script's answer {other:?}")).into()),
     }
 }

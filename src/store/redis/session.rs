@@ -5,9 +5,11 @@
 //! after 15 s of outage and re-attaches to a stale master over Sentinel, the second hangs for
 //! ever on a hung server (each was observed with redis-rs 1.8).
 
+use std::sync::{Arc, OnceLock};
+
 use parking_lot::Mutex;
 use redis::{
-    FromRedisValue as _, PushInfo, PushKind,
+    FromRedisValue, PushInfo, PushKind, RedisError,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::sync::mpsc;
@@ -18,8 +20,8 @@ use super::{
         format::{self, unexpected},
     },
     check_format,
-    connection::store_error,
-    keys::Keys,
+    connection::{Question, store_error},
+    keys::{Channels, Keys},
     role::check_master,
     topology::Topology,
 };
@@ -27,58 +29,108 @@ use crate::domain::{Change, Epoch, Partition, Revision, Subject};
 
 /// Connects to the master of `partitions`, and subscribes to them.
 pub(super) async fn open(
-    topology: &Topology,
+    topology: &Arc<Topology>,
     keys: &Keys,
     partitions: &[Partition],
 ) -> Result<Session, StoreError> {
     let mut heard = None;
     let first = partitions.first().copied().unwrap_or_default();
-    let connected = topology.connect(first, || {
+    let node = topology.node_of(first).await?;
+    let connected = topology.connect(&node, || {
         let (sender, pushes) = mpsc::channel(PUSHES_HELD);
-        heard = Some(pushes);
-        let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)) };
+        let severed = Arc::default();
+        heard = Some((pushes, Arc::clone(&severed)));
+        let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)), severed };
         move |push| ear.hear(&push)
     });
-    let mut connection = connected.await?;
-    let pushes = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
+    let connection = connected.await.inspect_err(|_| topology.doubt(&node))?;
+    let (pushes, severed) = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
+    let (topology, keys) = (Arc::clone(topology), keys.clone());
+    let reader = Reader { connection, keys, topology, severed };
     for partition in partitions {
-        let subscribed = connection.subscribe(keys.channel(*partition)).await;
-        subscribed.map_err(|error| store_error(&error))?;
+        reader.subscribe(*partition).await?;
     }
-    let reader = Reader { connection, keys: keys.clone() };
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
-type Answered<T> = Result<T, redis::RedisError>;
+type Answered<T> = Result<T, RedisError>;
 
 /// The reads of a session.
 #[derive(Clone, Debug)]
 pub struct Reader {
     connection: MultiplexedConnection,
     keys: Keys,
+    topology: Arc<Topology>,
+    severed: Severed,
 }
 
+/// The channel that the server took from a session without being asked, once it has. The library
+/// takes word of that for the answer to the oldest question, so that every answer after it is one
+/// to another question.
+type Severed = Arc<OnceLock<String>>;
+
 impl Reader {
+    /// Asks `question` on the session's connection, and gives the answer if it is one to this
+    /// question.
+    pub(super) async fn ask<T: FromRedisValue + Send>(
+        &self,
+        question: &impl Question,
+    ) -> Result<Answered<T>, StoreError> {
+        let answer = question.ask(self.connection.clone()).await;
+        if self.severed.get().is_some() { Err(self.end()) } else { Ok(answer) }
+    }
+
+    /// The same about one partition, with what its errors mean.
+    async fn ask_about<T: FromRedisValue + Send>(
+        &self,
+        partition: Partition,
+        question: &impl Question,
+    ) -> Result<T, StoreError> {
+        self.ask(question).await?.map_err(|error| self.topology.error(partition, &error))
+    }
+
+    async fn subscribe(&self, partition: Partition) -> Result<(), StoreError> {
+        let channels = self.keys.channels;
+        let mut command = redis::cmd(channels.subscribe());
+        command.arg(self.keys.channel(partition));
+        let subscribed: Answered<redis::Value> = self.ask(&command).await?;
+        let Err(error) = subscribed else { return Ok(()) };
+        if matches!(channels, Channels::Sharded) && error.to_string().contains("unknown command") {
+            let old =
+                "a cluster in --store has to be of Redis 7 or Valkey, for its sharded pub/sub";
+            return Err(StoreError::Refused(format!("{old} ({error})")));
+        }
+        Err(self.topology.error(partition, &error))
+    }
+
+    /// See [`SessionReader::end`].
+    #[must_use]
+    pub fn end(&self) -> StoreError {
+        match self.severed.get() {
+            Some(channel) => {
+                StoreError::Moved(format!("the server no longer publishes on {channel}"))
+            }
+            None => StoreError::Unreachable("the session ended".to_owned()),
+        }
+    }
+
     /// See [`SessionReader::heads`].
     pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
-        let mut connection = self.connection.clone();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
         pipeline.cmd("ROLE");
         for partition in partitions {
             pipeline.cmd("HMGET").arg(self.keys.meta(*partition)).arg(HEAD_FIELDS);
         }
-        let answered = pipeline.query_async(&mut connection).await;
-        let answered: Vec<Answered<redis::Value>> =
-            answered.map_err(|error| store_error(&error))?;
+        let answered: Answered<Vec<Answered<redis::Value>>> = self.ask(&pipeline).await?;
+        let answered = answered.map_err(|error| store_error(&error))?;
         let mut answered = answered.into_iter();
         check_master(answered.next().unwrap_or(Ok(redis::Value::Nil)))?;
-        answered
-            .map(|fields| {
-                let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
-                read_head(fields.map_err(|error| store_error(&error))?)
-            })
-            .collect()
+        let heads = partitions.iter().zip(answered).map(|(partition, fields)| {
+            let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
+            read_head(fields.map_err(|error| self.topology.error(*partition, &error))?)
+        });
+        heads.collect()
     }
 
     /// See [`SessionReader::restricted_page`].
@@ -87,15 +139,11 @@ impl Reader {
         partition: Partition,
         from: Option<&str>,
     ) -> Result<RestrictedPage, StoreError> {
-        let mut connection = self.connection.clone();
-        let (next, found): (String, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(self.keys.restricted(partition))
-            .arg(from.unwrap_or("0"))
-            .arg("COUNT")
-            .arg(PAGE)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| store_error(&error))?;
+        let mut command = redis::cmd("HSCAN");
+        command.arg(self.keys.restricted(partition)).arg(from.unwrap_or("0"));
+        command.arg("COUNT").arg(PAGE);
+        let (next, found): (String, Vec<(String, String)>) =
+            self.ask_about(partition, &command).await?;
         // What is no entry of ours is left out; the census tells whether one of ours was lost.
         let entries = found.iter().filter_map(|(key, value)| {
             let entry = format::read_restricted(key, value);
@@ -112,16 +160,11 @@ impl Reader {
         from: &str,
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
-        let mut connection = self.connection.clone();
-        let found: Vec<(String, std::collections::HashMap<String, String>)> = redis::cmd("XRANGE")
-            .arg(self.keys.log(partition))
-            .arg(if from.is_empty() { "-" } else { from })
-            .arg("+")
-            .arg("COUNT")
-            .arg(count)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| store_error(&error))?;
+        let mut command = redis::cmd("XRANGE");
+        command.arg(self.keys.log(partition)).arg(if from.is_empty() { "-" } else { from });
+        command.arg("+").arg("COUNT").arg(count);
+        let found: Vec<(String, std::collections::HashMap<String, String>)> =
+            self.ask_about(partition, &command).await?;
         // An entry without a revision is not ours; the revisions tell whether one of ours is gone.
         let change = |(log_id, fields): (String, std::collections::HashMap<String, String>)| {
             let revision = Revision(fields.get("rev")?.parse().ok()?);
@@ -132,14 +175,7 @@ impl Reader {
 
     /// See [`SessionReader::keys`].
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let mut connection = self.connection.clone();
-        let command = redis::Cmd::hgetall(self.keys.operators());
-        command.query_async(&mut connection).await.map_err(|error| store_error(&error))
-    }
-
-    /// The connection, for fills.
-    pub(super) fn connection(&self) -> MultiplexedConnection {
-        self.connection.clone()
+        self.ask_about(Partition(0), &redis::Cmd::hgetall(self.keys.operators())).await
     }
 }
 
@@ -148,10 +184,16 @@ impl Reader {
 struct Ear {
     keys: Keys,
     sender: Mutex<Option<mpsc::Sender<Push>>>,
+    severed: Severed,
 }
 
 impl Ear {
     fn hear(&self, push: &PushInfo) -> Result<(), SendError> {
+        if matches!(push.kind, PushKind::SUnsubscribe | PushKind::Unsubscribe) {
+            let channel = push.data.first().map(String::from_redis_value_ref);
+            let _ = self.severed.set(channel.and_then(Result::ok).unwrap_or_default());
+            self.sender.lock().take();
+        }
         if push.kind == PushKind::Disconnection {
             self.sender.lock().take();
         }
@@ -166,7 +208,7 @@ impl Ear {
     }
 
     fn read(&self, push: &PushInfo) -> Option<Push> {
-        if push.kind != PushKind::Message {
+        if !matches!(push.kind, PushKind::Message | PushKind::SMessage) {
             return None;
         }
         let [channel, payload] = push.data.as_slice() else { return None };

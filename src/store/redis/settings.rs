@@ -18,6 +18,8 @@ pub struct Settings {
 /// Where a store is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Servers {
+    /// On the masters of a cluster, of which these are some nodes.
+    Cluster(Vec<Server>),
     /// On one server.
     Single(Server),
     /// On one server, at its unix socket.
@@ -25,7 +27,7 @@ pub enum Servers {
 }
 
 /// One server's address.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Server {
     /// Its name or IP address; an IPv6 address without brackets.
     pub host: String,

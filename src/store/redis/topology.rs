@@ -1,44 +1,125 @@
 //! Where the master is. It is asked at every connect, because it moves.
 
 use redis::{
-    Client,
+    Client, ConnectionAddr, RedisError,
     aio::{AsyncPushSender, MultiplexedConnection},
 };
 
 use super::{
-    connection::{self, client},
+    cluster::{Cluster, Redirect},
+    connection::{self, address, client, store_error},
     role,
-    settings::{Servers, Settings},
+    settings::{Server, Servers, Settings},
 };
-use crate::{domain::Partition, store::StoreError};
+use crate::{
+    domain::{Partition, Partitions},
+    store::StoreError,
+};
 
 /// How the masters are found.
 #[derive(Debug)]
 pub(super) enum Topology {
+    /// The nodes of a cluster know where each master is.
+    Cluster(Cluster),
     /// There is one server, and it is the master.
     Single(Client),
 }
 
+/// One of the masters.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Node {
+    /// The only one that there is.
+    Only,
+    /// The one of a cluster that is here.
+    At(Server),
+}
+
 impl Topology {
     pub(super) fn new(settings: &Settings) -> Result<Self, StoreError> {
-        match &settings.servers {
-            Servers::Single(_) | Servers::Socket(_) => Ok(Self::Single(client(settings)?)),
+        let address = match &settings.servers {
+            Servers::Cluster(seeds) => return Ok(Self::Cluster(Cluster::new(seeds, settings))),
+            Servers::Single(server) => address(server),
+            Servers::Socket(path) => ConnectionAddr::Unix(path.clone()),
+        };
+        Ok(Self::Single(client(address, &settings.login, settings.database)?))
+    }
+
+    /// The master of `partition`, as far as is known.
+    pub(super) async fn node_of(&self, partition: Partition) -> Result<Node, StoreError> {
+        match self {
+            Self::Cluster(cluster) => cluster.node_of(partition).await.map(Node::At),
+            Self::Single(_) => Ok(Node::Only),
         }
     }
 
-    /// Connects to the master of `partition`, and makes sure that it is one. `pushes` makes what
-    /// hears what the server sends unasked, anew for each server that is tried.
+    /// Every master.
+    pub(super) async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        match self {
+            Self::Cluster(cluster) => {
+                Ok(cluster.masters().await?.into_iter().map(Node::At).collect())
+            }
+            Self::Single(_) => Ok(vec![Node::Only]),
+        }
+    }
+
+    /// Finds out anew where `partitions` are, and groups them by their masters.
+    pub(super) async fn by_node(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<Vec<Partition>>, StoreError> {
+        match self {
+            Self::Cluster(cluster) => cluster.by_node(partitions).await,
+            Self::Single(_) => Ok(vec![partitions.to_vec()]),
+        }
+    }
+
+    /// How many partitions a new store gets unless it is said.
+    pub(super) const fn usual_partitions(&self) -> Partitions {
+        match self {
+            Self::Cluster(_) => Partitions::OF_A_CLUSTER,
+            Self::Single(_) => Partitions::ONE,
+        }
+    }
+
+    /// Connects to `node`, and makes sure that it is a master. `pushes` makes what hears what the
+    /// server sends unasked, anew for each server that is tried.
     pub(super) async fn connect<P: AsyncPushSender>(
         &self,
-        _: Partition,
+        node: &Node,
         mut pushes: impl FnMut() -> P + Send,
     ) -> Result<MultiplexedConnection, StoreError> {
-        match self {
-            Self::Single(client) => {
-                let mut connection = connection::connect(client, pushes()).await?;
-                role::require_master(&mut connection).await?;
-                Ok(connection)
+        let mut connection = match (self, node) {
+            (Self::Cluster(cluster), Node::At(server)) => cluster.connect(server, pushes()).await?,
+            (Self::Cluster(_), Node::Only) => {
+                return Err(StoreError::Unreachable("no node of the cluster is named".to_owned()));
             }
+            (Self::Single(client), _) => connection::connect(client, pushes()).await?,
+        };
+        role::require_master(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Where else to ask what a master refused to answer about `partition`, if it said so: before
+    /// it did anything.
+    pub(super) fn redirect(&self, partition: Partition, error: &RedisError) -> Option<Redirect> {
+        match self {
+            Self::Cluster(cluster) => cluster.redirect(partition, error),
+            Self::Single(_) => None,
+        }
+    }
+
+    /// What an answer of a master about `partition` means.
+    pub(super) fn error(&self, partition: Partition, error: &RedisError) -> StoreError {
+        match self {
+            Self::Cluster(cluster) => cluster.error(partition, error),
+            Self::Single(_) => store_error(error),
+        }
+    }
+
+    /// Takes note that `node` cannot be spoken to: it may have been replaced.
+    pub(super) fn doubt(&self, node: &Node) {
+        if let (Self::Cluster(cluster), Node::At(server)) = (self, node) {
+            cluster.doubt(server);
         }
     }
 }

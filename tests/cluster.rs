@@ -1,0 +1,405 @@
+//! A store on the masters of a cluster: one store to everybody, whatever becomes of its nodes.
+
+#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
+
+#[path = "support/raw.rs"]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
+mod raw;
+#[expect(dead_code, reason = "other suites share it and use the rest")]
+mod support;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use raw::run_to_end;
+use support::{
+    Flavor, Persistence, RedisServer,
+    redis_cluster::{RedisCluster, Replicas},
+    tollgate::{Tollgate, serve},
+};
+use tollgate::{
+    domain::{CustomerKey, Partition, Partitions},
+    store::{Store, redis::Redis},
+};
+
+#[tokio::test]
+async fn partitions_are_grouped_by_the_master_that_the_cluster_says() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let cluster = RedisCluster::start(flavor, 3, Replicas::None);
+        let store = Store::Redis(Redis::open(&cluster.settings()).unwrap());
+        let all: Vec<_> = Partitions::new(256).unwrap().all().collect();
+        let mut expected = BTreeMap::<_, Vec<_>>::new();
+        for Partition(number) in &all {
+            let master = cluster.master_of(0, cluster.slot_of(*number)).unwrap();
+            expected.entry(master).or_default().push(Partition(*number));
+        }
+        let found: BTreeSet<_> = store.by_node(&all).await.unwrap().into_iter().collect();
+        assert_eq!(found, expected.into_values().collect());
+    }
+}
+
+#[test]
+fn acts_on_one_instance_are_decided_on_the_other() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let cluster = RedisCluster::start(flavor, 3, Replicas::None);
+        let first = Tollgate::start(&["--store", &cluster.url(), "--partitions", "6"]);
+        // Who comes later takes the number from the store.
+        let second = Tollgate::start(&["--store", &cluster.url()]);
+        assert_eq!(second.status()["feed"]["partitions"].as_array().unwrap().len(), 6);
+
+        let customers: Vec<String> = (0..30).map(|number| format!("c{number:02}")).collect();
+        for customer in &customers {
+            let acted = act(&first, "freeze", customer);
+            let question = json!({"customerId": customer, "action": "write", "minRevision": acted});
+            assert_eq!(second.check(&question).json()["reason"], "customer_frozen");
+        }
+        let partitions: BTreeSet<_> = customers.iter().map(|it| partition_of(it)).collect();
+        assert_eq!(partitions.len(), 6, "the customers are not everywhere");
+
+        let (mut listed, mut audited) = (Vec::new(), BTreeSet::new());
+        let mut path = "/v1/customers?limit=7".to_owned();
+        loop {
+            let page = second.operate("GET", &path, None).json();
+            for customer in page["customers"].as_array().unwrap() {
+                listed.push(customer["customerId"].as_str().unwrap().to_owned());
+            }
+            let Some(cursor) = page["nextCursor"].as_str() else { break };
+            path = format!("/v1/customers?limit=7&startAfter={cursor}");
+        }
+        assert_eq!(listed, customers);
+        let mut path = "/v1/audit?limit=7".to_owned();
+        loop {
+            let page = second.operate("GET", &path, None).json();
+            for entry in page["entries"].as_array().unwrap() {
+                audited.insert(entry["subject"].as_str().unwrap().to_owned());
+            }
+            let Some(cursor) = page["nextCursor"].as_str() else { break };
+            path = format!("/v1/audit?limit=7&before={cursor}");
+        }
+        assert_eq!(audited.len(), 30);
+
+        let made = first.operate("POST", "/v1/keys", Some(&json!({"name": "a", "role": "viewer"})));
+        assert_eq!(made.status, 201, "{made:?}");
+        let token = format!("Bearer {}", made.json()["token"].as_str().unwrap());
+        let headers = [("authorization", token.as_str())];
+        wait_until("told of the key", || {
+            second.operate_as(&headers, "GET", "/v1/customers/c01", None).status == 200
+        });
+    }
+}
+
+#[test]
+fn a_slot_that_moves_with_its_keys_under_traffic_is_followed_without_a_wrong_decision() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let cluster = RedisCluster::start(flavor, 3, Replicas::None);
+        let flags = ["--store", &cluster.url(), "--partitions", "6", "--heartbeat", "100ms"];
+        let traffic = Traffic::between([(); 2].map(|()| Tollgate::start(&flags)));
+        thread::scope(|scope| {
+            for partition in 0..6 {
+                let traffic = &traffic;
+                scope.spawn(move || traffic.flow(partition));
+            }
+            // The second one holds the operators' keys too.
+            for partition in [1, 0] {
+                let slot = cluster.slot_of(partition);
+                let from = cluster.master_of(0, slot).unwrap();
+                let to = (from + 1) % 3;
+                traffic.wait_for_acts(partition, 2);
+                cluster.begin_move(slot, from, to);
+                assert_eq!(cluster.move_keys(slot, from, to, 5), 5);
+                traffic.wait_for_refusal(partition);
+                while cluster.move_keys(slot, from, to, 100) > 0 {}
+                cluster.end_move(slot, to);
+                traffic.wait_for_acts(partition, 4);
+            }
+            traffic.is_over.store(true, Ordering::Relaxed);
+        });
+        for tollgate in &traffic.tollgates {
+            tollgate.wait_for_log("goes on at another node of the cluster");
+            let metrics = tollgate.admin("/metrics").body;
+            let moves = metrics.lines().find(|line| line.starts_with("tollgate_feed_moves_total"));
+            assert_ne!(moves, Some("tollgate_feed_moves_total 0"));
+            assert!(metrics.lines().any(|line| line == "tollgate_feed_connected 1"), "{metrics}");
+        }
+    }
+}
+
+#[test]
+fn while_a_master_is_down_the_partitions_of_the_others_stay_fresh() {
+    let mut cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::OneEach);
+    let store = cluster.url();
+    let flags = ["--store", &store, "--partitions", "6"];
+    let flags = [&flags[..], &["--heartbeat", "200ms", "--max-staleness", "5s"]].concat();
+    let tollgates = [(); 2].map(|()| Tollgate::start(&flags));
+    let customers: Vec<_> = (0..6).map(customer_in).collect();
+    for customer in &customers {
+        let disabled = act(&tollgates[0], "disable", customer);
+        let question = json!({"customerId": customer, "minRevision": disabled});
+        assert_eq!(tollgates[1].check(&question).json()["reason"], "customer_disabled");
+    }
+    let victim = cluster.master_of(0, cluster.slot_of(1)).unwrap();
+    let is_lost = |partition: u16| cluster.master_of(5, cluster.slot_of(partition)) == Some(victim);
+    let lost: Vec<bool> = (0..6).map(is_lost).collect();
+    assert!(lost.contains(&false));
+    cluster.wait_for_replica(victim, victim + 3);
+    // Nobody takes over before this test has seen enough.
+    cluster.servers[victim + 3].pause();
+    cluster.servers[victim].kill9();
+
+    let begun = Instant::now();
+    let mut is_stale = false;
+    while !is_stale {
+        assert!(begun.elapsed() < PATIENCE, "the lost partitions never grew stale");
+        is_stale = true;
+        for tollgate in &tollgates {
+            for (customer, is_lost) in customers.iter().zip(&lost) {
+                let answer = tollgate.check(&json!({"customerId": customer})).json();
+                assert_eq!(answer["reason"], "customer_disabled");
+                assert!(*is_lost || answer["stale"] == false, "{customer}: {answer}");
+                is_stale &= !is_lost || answer["stale"] == true;
+            }
+            assert_eq!(tollgate.admin("/readyz").status, 200);
+        }
+    }
+    for (customer, is_lost) in customers.iter().zip(&lost) {
+        let path = format!("/v1/customers/{customer}/enable");
+        let acted = tollgates[0].operate("POST", &path, Some(&json!({})));
+        assert_eq!(acted.status, if *is_lost { 503 } else { 200 }, "{acted:?}");
+    }
+
+    cluster.servers[victim + 3].resume();
+    let follow = |verb: &str, reason: &str| {
+        for customer in &customers {
+            let path = format!("/v1/customers/{customer}/{verb}");
+            wait_until("written to again", || {
+                tollgates[1].operate("POST", &path, Some(&json!({}))).status == 200
+            });
+            for tollgate in &tollgates {
+                let is_followed = || tollgate.reason_to_write(customer) == reason;
+                wait_until("followed on the new master", is_followed);
+            }
+        }
+        for tollgate in &tollgates {
+            wait_until("fresh again", || {
+                let told = tollgate.status();
+                told["staleness"]["stale"] == false && told["feed"]["connected"] == true
+            });
+            let lost = tollgate.status()["store"]["lost"].clone();
+            assert!(lost.is_null(), "{lost}");
+        }
+    };
+    follow("enable", "active");
+    // It comes back empty, says for a moment that it is the master, and nobody believes it.
+    cluster.servers[victim].restart();
+    follow("disable", "customer_disabled");
+    follow("enable", "active");
+}
+
+#[test]
+fn instances_that_create_one_store_at_once_follow_one_history() {
+    let cluster = RedisCluster::start(Flavor::Valkey, 3, Replicas::None);
+    let flags = ["--store", &cluster.url(), "--partitions", "16"];
+    let tollgates = [(); 4].map(|()| Tollgate::start_unready(&flags));
+    for tollgate in &tollgates {
+        wait_until("ready", || tollgate.admin("/readyz").status == 200);
+    }
+    let mut epochs = BTreeSet::new();
+    for partition in 0..16 {
+        let master = cluster.master_of(0, cluster.slot_of(partition)).unwrap();
+        let meta = format!("tollgate:{{{partition}}}:meta");
+        epochs.insert(cluster.ask::<String>(master, &["HGET", &meta, "created"]).unwrap());
+    }
+    assert_eq!(epochs.len(), 1, "{epochs:?}");
+}
+
+#[test]
+fn an_idle_instance_costs_every_node_little() {
+    let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
+    let tollgate = Tollgate::start(&["--store", &cluster.url(), "--partitions", "6"]);
+    act(&tollgate, "disable", "c1");
+    let commands = || (0..3).map(|place| commands_of(&cluster, place)).sum::<u64>();
+    let (begun, before) = (Instant::now(), commands());
+    wait_until("idle for a while", || begun.elapsed() > Duration::from_secs(5));
+    let (after, took) = (commands(), begun.elapsed().as_secs_f64());
+    // Four for each of the three nodes, and two for each of the six partitions.
+    let sent = f64::from(u32::try_from(after - before).unwrap());
+    let (cost, limit) = (sent / took, f64::from(4 * 3 + 2 * 6));
+    assert!(cost > 0.0 && cost <= limit, "{cost} commands a second");
+}
+
+mod refusals {
+    use super::*;
+
+    #[test]
+    fn a_cluster_url_to_a_single_server_is_refused() {
+        let server = RedisServer::start(Flavor::Redis, Persistence::None);
+        let url = server.tcp_url().replace("redis:", "redis+cluster:");
+        assert_refused(
+            &["--store", &url],
+            &["--store", "no node of a cluster", "redis+cluster://"],
+        );
+    }
+
+    #[test]
+    fn a_plain_url_to_a_node_of_a_cluster_is_refused() {
+        let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
+        let _tollgate = Tollgate::start(&["--store", &cluster.url(), "--partitions", "6"]);
+        for server in &cluster.servers {
+            let says = ["--store", "a node of a cluster", "redis+cluster://"];
+            assert_refused(&["--store", &server.tcp_url()], &says);
+        }
+    }
+
+    #[test]
+    fn a_cluster_without_sharded_pub_sub_is_refused() {
+        let server = RedisServer::start_with(Flavor::Redis, Persistence::None, |_| {
+            let old = ["--cluster-enabled", "yes", "--rename-command", "SSUBSCRIBE", ""];
+            old.map(str::to_owned).into()
+        });
+        let mut redis = redis::Client::open(server.tcp_url()).unwrap().get_connection().unwrap();
+        let slots = ["ADDSLOTSRANGE", "0", "16383"];
+        redis::cmd("CLUSTER").arg(&slots).exec(&mut redis).unwrap();
+        let url = server.tcp_url().replace("redis:", "redis+cluster:");
+        assert_refused(&["--store", &url], &["--store", "Redis 7 or Valkey"]);
+    }
+
+    #[test]
+    fn a_cluster_that_needs_a_password_is_told_from_one_that_is_away() {
+        let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
+        for place in 0..3 {
+            let set = ["CONFIG", "SET", "requirepass", "the-right-one"];
+            cluster.ask::<String>(place, &set).unwrap();
+        }
+        let url = cluster.url();
+        assert_refused(&["--store", &url], &["--store-password-file", "NOAUTH"]);
+        let url = url.replace("//", "//:the-right-one@");
+        let tollgate = Tollgate::start(&["--store", &url]);
+        act(&tollgate, "disable", "c1");
+        assert!(!tollgate.status().to_string().contains("the-right-one"));
+        // Nobody said how many partitions.
+        assert_eq!(tollgate.status()["feed"]["partitions"].as_array().unwrap().len(), 16);
+    }
+
+    fn assert_refused(flags: &[&str], words: &[&str]) {
+        let directory = tempfile::tempdir().unwrap();
+        let ended = run_to_end(&mut serve(directory.path(), flags));
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        for word in words {
+            assert!(ended.stderr.contains(word), "{word} in {ended:?}");
+        }
+    }
+}
+
+/// Acts on a customer who may be new, and gives the revision.
+fn act(tollgate: &Tollgate, verb: &str, customer: &str) -> serde_json::Value {
+    let body = json!({"reason": "dispute", "create": true});
+    let acted = tollgate.operate("POST", &format!("/v1/customers/{customer}/{verb}"), Some(&body));
+    assert_eq!(acted.status, 200, "{acted:?}");
+    acted.json()["revision"].clone()
+}
+
+/// Which of six partitions it is in.
+fn partition_of(customer: &str) -> u16 {
+    let key = CustomerKey::parse(&format!("default:{customer}")).unwrap();
+    Partitions::new(6).unwrap().of(&key).0
+}
+
+/// Acts through one instance and asks the other, in every partition at once.
+struct Traffic {
+    tollgates: [Tollgate; 2],
+    acts: [AtomicUsize; 6],
+    refusals: [AtomicUsize; 6],
+    is_over: AtomicBool,
+}
+
+impl Traffic {
+    fn between(tollgates: [Tollgate; 2]) -> Self {
+        let zeroes = || std::array::from_fn(|_| AtomicUsize::new(0));
+        Self { tollgates, acts: zeroes(), refusals: zeroes(), is_over: AtomicBool::new(false) }
+    }
+
+    /// Disables and enables a customer of `partition` again and again. Whoever is known to be
+    /// restricted is never let in, and what was acknowledged is followed.
+    fn flow(&self, partition: u16) {
+        let [writer, reader] = &self.tollgates;
+        let place = usize::from(partition);
+        let customer = customer_in(partition);
+        for (verb, expected) in
+            [("disable", "customer_disabled"), ("enable", "active")].into_iter().cycle()
+        {
+            if self.is_over.load(Ordering::Relaxed) {
+                return;
+            }
+            let path = format!("/v1/customers/{customer}/{verb}");
+            let body = json!({"create": verb == "disable"});
+            let (begun, mut acted) = (Instant::now(), None);
+            while acted.is_none() {
+                assert!(begun.elapsed() < PATIENCE, "{customer} can never be acted on");
+                let answer = writer.operate("POST", &path, Some(&body));
+                if answer.status == 200 {
+                    acted = Some(answer.json()["revision"].clone());
+                } else {
+                    assert_eq!((answer.status, answer.code().as_str()), (503, "STORE_UNREACHABLE"));
+                    self.refusals[place].fetch_add(1, Ordering::Relaxed);
+                    // What was acknowledged before still holds: it was the other verb.
+                    let before = if verb == "disable" { "active" } else { "customer_disabled" };
+                    let reason = reader.reason_to_write(&customer);
+                    assert!(reason == before || reason == "customer_unknown", "{reason}");
+                }
+            }
+            let question = json!({"customerId": customer, "action": "write", "minRevision": acted});
+            wait_until("followed", || {
+                let reason = reader.check(&question).json()["reason"].clone();
+                assert!(reason != "active" || expected == "active", "let in after {verb}");
+                reason == expected
+            });
+            self.acts[place].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn wait_for_acts(&self, partition: u16, more: usize) {
+        let acts = || self.acts[usize::from(partition)].load(Ordering::Relaxed);
+        let before = acts();
+        wait_until("acting", || acts() >= before + more);
+    }
+
+    fn wait_for_refusal(&self, partition: u16) {
+        let refusals = || self.refusals[usize::from(partition)].load(Ordering::Relaxed);
+        let before = refusals();
+        wait_until("refused", || refusals() > before);
+    }
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "never {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// How many commands a server was sent, without those that tests send.
+fn commands_of(cluster: &RedisCluster, place: usize) -> u64 {
+    let told: String = cluster.ask(place, &["INFO", "commandstats"]).unwrap();
+    let calls = told.lines().filter_map(|line| {
+        let (name, counted) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+        let of_tests = name.starts_with("client|") || matches!(name, "info" | "hello");
+        let (calls, _) = counted.split_once(',')?;
+        if of_tests { None } else { calls.parse::<u64>().ok() }
+    });
+    calls.sum()
+}
+
+/// A customer of this one of six partitions.
+fn customer_in(partition: u16) -> String {
+    let mut names = (0..).map(|number| format!("c{number}"));
+    names.find(|name| partition_of(name) == partition).unwrap()
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
