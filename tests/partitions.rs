@@ -1,5 +1,8 @@
 //! A store cut into parts.
 
+#[path = "support/raw.rs"]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
+mod raw;
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
@@ -7,6 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use raw::redis;
 use support::{Flavor, Persistence, RedisServer, tollgate::Tollgate};
 
 #[test]
@@ -70,4 +74,38 @@ fn the_audit_trail_of_many_partitions_is_read_page_by_page_without_loss() {
         path = format!("/v1/audit?limit=3&before={cursor}");
     }
     assert_eq!((seen.len(), entries), (80, 80));
+}
+
+#[test]
+fn a_creation_that_was_never_finished_is_completed_as_it_was_begun() {
+    let server = RedisServer::start(Flavor::Redis, Persistence::None);
+    let store = server.url();
+    drop(Tollgate::start(&["--store", &store, "--partitions", "4"]));
+    let begun = redis(&store, &["HGET", "tollgate:{3}:meta", "epoch"]);
+    redis(&store, &["DEL", "tollgate:{0}:meta", "tollgate:{0}:log", "tollgate:{1}:meta"]);
+    redis(&store, &["DEL", "tollgate:{1}:log"]);
+
+    let tollgate = Tollgate::start(&["--store", &store]);
+    assert_eq!(tollgate.status()["feed"]["partitions"].as_array().unwrap().len(), 4);
+    for partition in 0..4 {
+        let meta = format!("tollgate:{{{partition}}}:meta");
+        assert_eq!(redis(&store, &["HGET", &meta, "epoch"]), begun);
+    }
+}
+
+#[test]
+fn a_store_that_lost_its_first_partition_is_not_begun_anew() {
+    let server = RedisServer::start(Flavor::Redis, Persistence::None);
+    let store = server.url();
+    let first = Tollgate::start(&["--store", &store, "--partitions", "4"]);
+    let disabled =
+        first.operate("POST", "/v1/customers/c1/disable", Some(&json!({"create": true})));
+    assert_eq!(disabled.status, 200, "{disabled:?}");
+    drop(first);
+    redis(&store, &["DEL", "tollgate:{0}:meta", "tollgate:{0}:log"]);
+
+    let second = Tollgate::start_unready(&["--store", &store]);
+    second.wait_for_log("no history");
+    assert_eq!(second.admin("/readyz").status, 503);
+    assert_eq!(redis(&store, &["EXISTS", "tollgate:{0}:meta"]), "0");
 }
