@@ -45,7 +45,8 @@ pub struct Config {
 
     /// Where records live: `file:PATH` for one process and nothing to install (relative to the
     /// data directory), `memory:` for demos, `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]` or
-    /// `redis+unix:///PATH[?db=N]` for many instances on one Redis or Valkey. Printed without
+    /// `redis+unix:///PATH[?db=N]` for many instances on one Redis or Valkey,
+    /// `redis+cluster://[USER[:PASSWORD]@]HOST[:PORT],...` for a cluster of them. Printed without
     /// its password.
     #[arg(long, env = "TOLLGATE_STORE", value_name = "URL", default_value = "file:tollgate.redb")]
     #[arg(value_parser = store_url::Parser, hide_env_values = true, help_heading = "Store")]
@@ -67,9 +68,9 @@ pub struct Config {
     #[arg(value_parser = value::key_prefix, help_heading = "Store")]
     pub key_prefix: String,
 
-    /// How many parts the store is cut into, 1 to 1024: what an existing store says, else 1. Only a
-    /// new store asks for it; a cluster wants a few per node. It is never changed afterwards, and
-    /// another one than the store's is refused.
+    /// How many parts the store is cut into, 1 to 1024: what an existing store says, else 1, or 16
+    /// on a cluster. Only a new store asks for it; a cluster wants a few per node. It is never
+    /// changed afterwards, and another one than the store's is refused.
     #[arg(long, env = "TOLLGATE_PARTITIONS", value_name = "COUNT", help_heading = "Store")]
     pub partitions: Option<Partitions>,
 

@@ -16,6 +16,7 @@ use std::{
 };
 
 use serde_json::json;
+use tokio::time::timeout;
 
 use raw::run_to_end;
 use support::{
@@ -24,8 +25,8 @@ use support::{
     tollgate::{Tollgate, serve},
 };
 use tollgate::{
-    domain::{CustomerKey, Partition, Partitions},
-    store::{Store, redis::Redis},
+    domain::{CustomerKey, Epoch, Partition, Partitions},
+    store::{Store, StoreError, redis::Redis},
 };
 
 #[tokio::test]
@@ -49,8 +50,9 @@ fn acts_on_one_instance_are_decided_on_the_other() {
     for flavor in [Flavor::Redis, Flavor::Valkey] {
         let cluster = RedisCluster::start(flavor, 3, Replicas::None);
         let first = Tollgate::start(&["--store", &cluster.url(), "--partitions", "6"]);
-        // Who comes later takes the number from the store.
-        let second = Tollgate::start(&["--store", &cluster.url()]);
+        // Who comes later takes the number from the store, and any node for a beginning.
+        let last = format!("redis+cluster://127.0.0.1:1,127.0.0.1:{}", cluster.servers[2].port());
+        let second = Tollgate::start(&["--store", &last]);
         assert_eq!(second.status()["feed"]["partitions"].as_array().unwrap().len(), 6);
 
         let customers: Vec<String> = (0..30).map(|number| format!("c{number:02}")).collect();
@@ -127,6 +129,66 @@ fn a_slot_that_moves_with_its_keys_under_traffic_is_followed_without_a_wrong_dec
             assert_ne!(moves, Some("tollgate_feed_moves_total 0"));
             assert!(metrics.lines().any(|line| line == "tollgate_feed_connected 1"), "{metrics}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_of_a_session_whose_slot_moved_is_one_to_another_question() {
+    let cluster = RedisCluster::start(Flavor::Redis, 2, Replicas::None);
+    let store = Store::Redis(Redis::open(&cluster.settings()).unwrap());
+    let (epoch, partitions) = (Epoch::parse("k3f9").unwrap(), Partitions::new(16).unwrap());
+    store.create(&epoch, partitions).await.unwrap();
+    for _ in 0..5 {
+        let groups = store.by_node(&partitions.all().collect::<Vec<_>>()).await.unwrap();
+        let group = groups.into_iter().max_by_key(Vec::len).unwrap();
+        let session = store.open_session(&group).await.unwrap();
+        let (moving, others) = group.split_first().unwrap();
+        let heads = session.reader.heads(others).await.unwrap();
+        let asking: Vec<_> = (0..8)
+            .map(|_| {
+                let reader = session.reader.clone();
+                let (others, heads) = (others.to_vec(), heads.clone());
+                tokio::spawn(async move {
+                    loop {
+                        match reader.heads(&others).await {
+                            Ok(found) => assert_eq!(found, heads),
+                            Err(error) => break error,
+                        }
+                    }
+                })
+            })
+            .collect();
+        let slot = cluster.slot_of(moving.0);
+        let from = cluster.master_of(0, slot).unwrap();
+        cluster.begin_move(slot, from, 1 - from);
+        while cluster.move_keys(slot, from, 1 - from, 100) > 0 {}
+        cluster.end_move(slot, 1 - from);
+        for asking in asking {
+            let error = timeout(PATIENCE, asking).await.unwrap().unwrap();
+            assert!(matches!(error, StoreError::Moved(_)), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_user_with_the_rights_that_the_readme_lists_follows_a_cluster() {
+    let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
+    let readme = include_str!("../README.md");
+    let lines = readme.lines().map(str::trim).filter(|it| it.starts_with("ACL SETUSER sidecar "));
+    let lines: Vec<Vec<_>> = lines.map(|line| line.split(' ').collect()).collect();
+    assert_eq!(lines.len(), 2, "one for every store, and one for clusters");
+    for place in 0..3 {
+        for line in &lines {
+            cluster.ask::<String>(place, line).unwrap();
+        }
+    }
+    let writer = Tollgate::start(&["--store", &cluster.url(), "--partitions", "6"]);
+    let url = cluster.url().replace("//", "//sidecar:change-me@");
+    let sidecar = Tollgate::start(&["--store", &url, "--operator-listen", "off"]);
+    for partition in 0..6 {
+        let customer = customer_in(partition);
+        act(&writer, "disable", &customer);
+        wait_until("followed", || sidecar.reason_to_write(&customer) == "customer_disabled");
     }
 }
 

@@ -236,7 +236,7 @@ fn rank(info: &str) -> Rank {
 }
 
 /// More would not know more, and every instance asks when a node fails.
-const ASKED_AT_ONCE: usize = 6;
+const ASKED_AT_ONCE: usize = 3;
 /// As long as a hung node may take to be given up.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much longer the others may take once one has answered.

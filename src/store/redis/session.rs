@@ -50,6 +50,8 @@ pub(super) async fn open(
     for partition in partitions {
         reader.subscribe(*partition).await?;
     }
+    // One that is on its way to another node is better told now, and once.
+    reader.heads(partitions).await?;
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
