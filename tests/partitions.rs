@@ -32,16 +32,8 @@ fn a_store_of_many_partitions_is_one_store_to_everybody() {
         assert_eq!(second.check(&question).json()["reason"], "customer_frozen");
     }
 
-    let mut listed = Vec::new();
-    let mut path = "/v1/customers?limit=7".to_owned();
-    loop {
-        let page = second.operate("GET", &path, None).json();
-        for customer in page["customers"].as_array().unwrap() {
-            listed.push(customer["customerId"].as_str().unwrap().to_owned());
-        }
-        let Some(cursor) = page["nextCursor"].as_str() else { break };
-        path = format!("/v1/customers?limit=7&startAfter={cursor}");
-    }
+    let listed = second.list("/v1/customers", "customers", "startAfter");
+    let listed: Vec<_> = listed.iter().map(|it| it["customerId"].as_str().unwrap()).collect();
     assert_eq!(listed, customers);
 }
 
@@ -62,18 +54,9 @@ fn the_audit_trail_of_many_partitions_is_read_page_by_page_without_loss() {
             });
         }
     });
-    let (mut seen, mut entries) = (BTreeSet::new(), 0);
-    let mut path = "/v1/audit?limit=3".to_owned();
-    loop {
-        let page = tollgate.operate("GET", &path, None).json();
-        for entry in page["entries"].as_array().unwrap() {
-            seen.insert(entry["subject"].as_str().unwrap().to_owned());
-            entries += 1;
-        }
-        let Some(cursor) = page["nextCursor"].as_str() else { break };
-        path = format!("/v1/audit?limit=3&before={cursor}");
-    }
-    assert_eq!((seen.len(), entries), (80, 80));
+    let entries = tollgate.list("/v1/audit", "entries", "before");
+    let seen: BTreeSet<_> = entries.iter().map(|it| it["subject"].as_str().unwrap()).collect();
+    assert_eq!((seen.len(), entries.len()), (80, 80));
 }
 
 #[test]

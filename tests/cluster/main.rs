@@ -2,15 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
 
-#[path = "support/raw.rs"]
+#[path = "../support/raw.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod raw;
+mod refusals;
+#[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
+mod traffic;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::Ordering,
     thread,
     time::{Duration, Instant},
 };
@@ -18,16 +21,16 @@ use std::{
 use serde_json::json;
 use tokio::time::timeout;
 
-use raw::run_to_end;
 use support::{
-    Flavor, Persistence, RedisServer,
+    Flavor,
     redis_cluster::{RedisCluster, Replicas},
-    tollgate::{Tollgate, serve},
+    tollgate::Tollgate,
 };
 use tollgate::{
     domain::{CustomerKey, Epoch, Partition, Partitions},
     store::{Store, StoreError, redis::Redis},
 };
+use traffic::Traffic;
 
 #[tokio::test]
 async fn partitions_are_grouped_by_the_master_that_the_cluster_says() {
@@ -64,26 +67,10 @@ fn acts_on_one_instance_are_decided_on_the_other() {
         let partitions: BTreeSet<_> = customers.iter().map(|it| partition_of(it)).collect();
         assert_eq!(partitions.len(), 6, "the customers are not everywhere");
 
-        let (mut listed, mut audited) = (Vec::new(), BTreeSet::new());
-        let mut path = "/v1/customers?limit=7".to_owned();
-        loop {
-            let page = second.operate("GET", &path, None).json();
-            for customer in page["customers"].as_array().unwrap() {
-                listed.push(customer["customerId"].as_str().unwrap().to_owned());
-            }
-            let Some(cursor) = page["nextCursor"].as_str() else { break };
-            path = format!("/v1/customers?limit=7&startAfter={cursor}");
-        }
+        let listed = second.list("/v1/customers", "customers", "startAfter");
+        let listed: Vec<_> = listed.iter().map(|it| it["customerId"].as_str().unwrap()).collect();
         assert_eq!(listed, customers);
-        let mut path = "/v1/audit?limit=7".to_owned();
-        loop {
-            let page = second.operate("GET", &path, None).json();
-            for entry in page["entries"].as_array().unwrap() {
-                audited.insert(entry["subject"].as_str().unwrap().to_owned());
-            }
-            let Some(cursor) = page["nextCursor"].as_str() else { break };
-            path = format!("/v1/audit?limit=7&before={cursor}");
-        }
+        let audited = second.list("/v1/audit", "entries", "before");
         assert_eq!(audited.len(), 30);
 
         let made = first.operate("POST", "/v1/keys", Some(&json!({"name": "a", "role": "viewer"})));
@@ -173,7 +160,7 @@ async fn no_answer_of_a_session_whose_slot_moved_is_one_to_another_question() {
 #[test]
 fn a_user_with_the_rights_that_the_readme_lists_follows_a_cluster() {
     let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let lines = readme.lines().map(str::trim).filter(|it| it.starts_with("ACL SETUSER sidecar "));
     let lines: Vec<Vec<_>> = lines.map(|line| line.split(' ').collect()).collect();
     assert_eq!(lines.len(), 2, "one for every store, and one for clusters");
@@ -308,69 +295,6 @@ fn an_idle_instance_costs_every_node_little() {
     assert!(cost > 0.0 && cost <= limit, "{cost} commands a second");
 }
 
-mod refusals {
-    use super::*;
-
-    #[test]
-    fn a_cluster_url_to_a_single_server_is_refused() {
-        let server = RedisServer::start(Flavor::Redis, Persistence::None);
-        let url = server.tcp_url().replace("redis:", "redis+cluster:");
-        assert_refused(
-            &["--store", &url],
-            &["--store", "no node of a cluster", "redis+cluster://"],
-        );
-    }
-
-    #[test]
-    fn a_plain_url_to_a_node_of_a_cluster_is_refused() {
-        let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
-        let _tollgate = Tollgate::start(&["--store", &cluster.url(), "--partitions", "6"]);
-        for server in &cluster.servers {
-            let says = ["--store", "a node of a cluster", "redis+cluster://"];
-            assert_refused(&["--store", &server.tcp_url()], &says);
-        }
-    }
-
-    #[test]
-    fn a_cluster_without_sharded_pub_sub_is_refused() {
-        let server = RedisServer::start_with(Flavor::Redis, Persistence::None, |_| {
-            let old = ["--cluster-enabled", "yes", "--rename-command", "SSUBSCRIBE", ""];
-            old.map(str::to_owned).into()
-        });
-        let mut redis = redis::Client::open(server.tcp_url()).unwrap().get_connection().unwrap();
-        let slots = ["ADDSLOTSRANGE", "0", "16383"];
-        redis::cmd("CLUSTER").arg(&slots).exec(&mut redis).unwrap();
-        let url = server.tcp_url().replace("redis:", "redis+cluster:");
-        assert_refused(&["--store", &url], &["--store", "Redis 7 or Valkey"]);
-    }
-
-    #[test]
-    fn a_cluster_that_needs_a_password_is_told_from_one_that_is_away() {
-        let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
-        for place in 0..3 {
-            let set = ["CONFIG", "SET", "requirepass", "the-right-one"];
-            cluster.ask::<String>(place, &set).unwrap();
-        }
-        let url = cluster.url();
-        assert_refused(&["--store", &url], &["--store-password-file", "NOAUTH"]);
-        let url = url.replace("//", "//:the-right-one@");
-        let tollgate = Tollgate::start(&["--store", &url]);
-        act(&tollgate, "disable", "c1");
-        assert!(!tollgate.status().to_string().contains("the-right-one"));
-        // Nobody said how many partitions.
-        assert_eq!(tollgate.status()["feed"]["partitions"].as_array().unwrap().len(), 16);
-    }
-
-    fn assert_refused(flags: &[&str], words: &[&str]) {
-        let directory = tempfile::tempdir().unwrap();
-        let ended = run_to_end(&mut serve(directory.path(), flags));
-        assert_eq!(ended.code, Some(1), "{ended:?}");
-        for word in words {
-            assert!(ended.stderr.contains(word), "{word} in {ended:?}");
-        }
-    }
-}
-
 /// Acts on a customer who may be new, and gives the revision.
 fn act(tollgate: &Tollgate, verb: &str, customer: &str) -> serde_json::Value {
     let body = json!({"reason": "dispute", "create": true});
@@ -383,86 +307,6 @@ fn act(tollgate: &Tollgate, verb: &str, customer: &str) -> serde_json::Value {
 fn partition_of(customer: &str) -> u16 {
     let key = CustomerKey::parse(&format!("default:{customer}")).unwrap();
     Partitions::new(6).unwrap().of(&key).0
-}
-
-/// Acts through one instance and asks the other, in every partition at once.
-struct Traffic {
-    tollgates: [Tollgate; 2],
-    acts: [AtomicUsize; 6],
-    refusals: [AtomicUsize; 6],
-    is_over: AtomicBool,
-}
-
-impl Traffic {
-    fn between(tollgates: [Tollgate; 2]) -> Self {
-        let zeroes = || std::array::from_fn(|_| AtomicUsize::new(0));
-        Self { tollgates, acts: zeroes(), refusals: zeroes(), is_over: AtomicBool::new(false) }
-    }
-
-    /// Disables and enables a customer of `partition` again and again. Whoever is known to be
-    /// restricted is never let in, and what was acknowledged is followed.
-    fn flow(&self, partition: u16) {
-        let [writer, reader] = &self.tollgates;
-        let place = usize::from(partition);
-        let customer = customer_in(partition);
-        for (verb, expected) in
-            [("disable", "customer_disabled"), ("enable", "active")].into_iter().cycle()
-        {
-            if self.is_over.load(Ordering::Relaxed) {
-                return;
-            }
-            let path = format!("/v1/customers/{customer}/{verb}");
-            let body = json!({"create": verb == "disable"});
-            let (begun, mut acted) = (Instant::now(), None);
-            while acted.is_none() {
-                assert!(begun.elapsed() < PATIENCE, "{customer} can never be acted on");
-                let asked = Instant::now();
-                let answer = writer.operate("POST", &path, Some(&body));
-                if answer.status == 200 {
-                    acted = Some(answer.json()["revision"].clone());
-                    continue;
-                }
-                assert_eq!((answer.status, answer.code().as_str()), (503, "STORE_UNREACHABLE"));
-                self.refusals[place].fetch_add(1, Ordering::Relaxed);
-                // What took longer may have been done.
-                if asked.elapsed() < Duration::from_millis(500) {
-                    self.nothing_changed(&customer, verb);
-                }
-            }
-            let question = json!({"customerId": customer, "action": "write", "minRevision": acted});
-            wait_until("followed", || {
-                let reason = reader.check(&question).json()["reason"].clone();
-                assert!(reason != "active" || expected == "active", "let in after {verb}");
-                reason == expected
-            });
-            self.acts[place].fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Looks at a customer for whom `verb` was refused: what was acknowledged before still holds,
-    /// and operators still see it.
-    fn nothing_changed(&self, customer: &str, verb: &str) {
-        for tollgate in &self.tollgates {
-            let found = tollgate.operate("GET", &format!("/v1/customers/{customer}"), None);
-            assert_eq!(found.status, 200, "{found:?}");
-            let status = found.json()["status"].clone();
-            assert_eq!(status, if verb == "disable" { "active" } else { "disabled" });
-        }
-        let before = if verb == "disable" { "active" } else { "customer_disabled" };
-        assert_eq!(self.tollgates[1].reason_to_write(customer), before);
-    }
-
-    fn wait_for_acts(&self, partition: u16, more: usize) {
-        let acts = || self.acts[usize::from(partition)].load(Ordering::Relaxed);
-        let before = acts();
-        wait_until("acting", || acts() >= before + more);
-    }
-
-    fn wait_for_refusal(&self, partition: u16) {
-        let refusals = || self.refusals[usize::from(partition)].load(Ordering::Relaxed);
-        let before = refusals();
-        wait_until("refused", || refusals() > before);
-    }
 }
 
 fn wait_until(what: &str, is_so: impl Fn() -> bool) {
