@@ -17,13 +17,14 @@ use crate::{
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
-    feed::{Creation, Feed, FeedStatus},
+    feed::{Creation, Feed, FeedStatus, machine::OnLoss, random_epoch},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
         serve::{Socket, serve as serve_http},
     },
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
+    recovery::Recovery,
     store::{Store, StoreError},
     telemetry::{self, Metrics, TelemetryError},
 };
@@ -39,7 +40,14 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
+    if app.watches_eviction {
+        let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
+        tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
+    }
     tasks.spawn_endless("feed", app.feed.run(latch));
+    if let Some(recovery) = app.recovery {
+        tasks.spawn_endless("recovery", recovery.run());
+    }
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
     let admin_end = serve_admin(ports.admin, admin, drained.clone());
@@ -80,11 +88,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
 /// Everything that serves, before it does.
 struct App {
     feed: Feed,
+    recovery: Option<Recovery>,
     plane: DataPlane,
     operators: Operators,
     admin: Admin,
     prometheus: PrometheusHandle,
     makes_first_key: bool,
+    watches_eviction: bool,
 }
 
 impl App {
@@ -115,6 +125,11 @@ impl App {
                 StoreCreate::Auto if may_write => Creation::Auto,
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
+            may_write,
+            on_loss: match config.on_store_loss {
+                config::OnStoreLoss::Adopt => OnLoss::Adopt,
+                config::OnStoreLoss::Keep => OnLoss::Keep,
+            },
             partitions: config.partitions,
             status,
         };
@@ -124,17 +139,18 @@ impl App {
             stale_limit: config.stale_limit,
             fill_timeout: config.fill_timeout,
         };
-        let gate = Gate::new(cache.clone(), clock.clone(), settings);
+        let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
         let admin_token = config.admin_token()?;
+        let control = Control {
+            store,
+            cache: cache.clone(),
+            keyring,
+            feed: feed_status.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        };
         let operators = Operators {
-            control: Control {
-                store,
-                cache: cache.clone(),
-                keyring,
-                feed: feed_status.clone(),
-                clock: clock.clone(),
-                metrics: metrics.clone(),
-            },
+            control: control.clone(),
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
         let plane = DataPlane {
@@ -142,6 +158,7 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             identity: identity_source(config)?,
+            min_revision_header: config.min_revision_header.on().map(header_name).transpose()?,
             disabled_billing: match config.disabled_billing {
                 config::DisabledBilling::Active => DisabledBilling::Active,
                 config::DisabledBilling::Paused => DisabledBilling::Paused,
@@ -159,21 +176,38 @@ impl App {
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
         };
+        let keeps = config.on_store_loss == config::OnStoreLoss::Keep;
+        let recovery = if may_write && !is_own && keeps {
+            Some(Recovery { control, holder: random_epoch()?.to_string() })
+        } else {
+            None
+        };
         let makes_first_key = is_own && admin_token.is_none();
-        Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key })
+        let watches_eviction = may_write && !is_own;
+        Ok(Self {
+            feed,
+            recovery,
+            plane,
+            operators,
+            admin,
+            prometheus,
+            makes_first_key,
+            watches_eviction,
+        })
     }
 }
 
 fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
-    let header = |name: &config::HeaderName| {
-        axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
-            .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
-    };
     Ok(IdentitySource {
-        customer_header: header(&config.customer_header)?,
-        tenant_header: config.tenant_header.on().map(header).transpose()?,
+        customer_header: header_name(&config.customer_header)?,
+        tenant_header: config.tenant_header.on().map(header_name).transpose()?,
         default_tenant: config.default_tenant.on().cloned(),
     })
+}
+
+fn header_name(name: &config::HeaderName) -> Result<axum::http::HeaderName, ServeError> {
+    axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
+        .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
 }
 
 fn make_data_dir(path: &Path) -> Result<(), ServeError> {
@@ -252,11 +286,8 @@ pub enum ServeError {
     #[error("the store (--store) cannot be used")]
     Store(#[from] StoreError),
     /// The store answers, and says no.
-    #[error(
-        "the store cannot be used; --store names it and its user, and the password is in that URL \
-         or in --store-password-file"
-    )]
-    StoreRefuses(#[source] StoreError),
+    #[error("the store cannot be used; {0}")]
+    StoreRefuses(&'static str, #[source] StoreError),
     /// The metrics recorder cannot be installed.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

@@ -1,7 +1,9 @@
 //! Performs one action: authorise, work out what it makes of the customer, commit that with its
 //! audit entry. Nothing else writes.
 
+pub mod conflicts;
 pub mod keys;
+pub mod succession;
 
 use std::time::Duration;
 
@@ -73,6 +75,12 @@ pub enum ActError {
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The store is not in the state that this is for.
+    #[error("{0}")]
+    NotNow(&'static str),
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotThere(&'static str),
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -230,6 +238,40 @@ impl Control {
         }
     }
 
+    /// Commits what is not about a customer's record, with its audit entry. When this returns, it
+    /// has taken effect here.
+    async fn commit_apart(
+        &self,
+        request: &Request,
+        subject: String,
+        action: &str,
+        write: Write,
+    ) -> Result<(), ActError> {
+        let audit = AuditEntry {
+            subject,
+            action: action.to_owned(),
+            outcome: AuditOutcome::Changed,
+            refusal: None,
+            actor: AuditActor::from(&request.actor),
+            dialect: request.dialect.to_owned(),
+            source: None,
+            reason: None,
+            notes: None,
+            informed_at: None,
+            before: Restrictions::default(),
+            after: Restrictions::default(),
+            request_id: request.request_id.clone(),
+            at: self.clock.now(),
+        };
+        let partition = write.partition(self.store.partitions());
+        let writer = self.writer(partition)?;
+        let epoch = writer.epoch.clone();
+        let committed = self.commit(Commit { write, writer, audit, idempotency: None }).await?;
+        let token = Token { epoch, partition, revision: committed.revision };
+        self.cache.reaches(&token, EFFECT_AWAITED).await;
+        Ok(())
+    }
+
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let begun = self.clock.moment();
         let committed = self.store.commit(commit).await;
@@ -319,9 +361,10 @@ impl From<CommitError> for ActError {
             CommitError::Conflict => Self::Refused(Refusal::KeptChanging),
             CommitError::IdempotencyKeyReused => Self::Refused(Refusal::KeyReused),
             CommitError::Store(error) => Self::Store(error),
-            CommitError::Behind | CommitError::Epoch | CommitError::RestrictedLost => {
-                Self::StoreLost(error.to_string())
-            }
+            CommitError::Behind
+            | CommitError::Epoch
+            | CommitError::Lost(_)
+            | CommitError::RestrictedLost => Self::StoreLost(error.to_string()),
             CommitError::WrongType(_) => Self::Store(StoreError::Unexpected(error.to_string())),
         }
     }

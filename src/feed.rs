@@ -2,9 +2,11 @@
 //!
 //! [`machine`] says what is to be done; this does it.
 
+mod applied;
 mod follower;
 pub mod machine;
 mod status;
+mod succession;
 
 use std::{convert::Infallible, time::Duration};
 
@@ -12,8 +14,11 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use self::follower::{Follower, Part};
 pub use self::status::{FeedStatus, PartitionStatus};
+use self::{
+    follower::{Follower, Part},
+    machine::OnLoss,
+};
 use crate::{
     cache::{Cache, keyring::Keyring},
     clock::Clock,
@@ -43,6 +48,10 @@ pub struct Feed {
     pub heartbeat: Duration,
     /// Whether an empty store may be begun.
     pub creation: Creation,
+    /// Whether this instance may write: then it ends a history that lost its end.
+    pub may_write: bool,
+    /// Whether a store that lost what it held is believed all the same.
+    pub on_loss: OnLoss,
     /// How many partitions the store has to have, if that is said.
     pub partitions: Option<Partitions>,
     /// Told whenever the feed's state changes.
@@ -79,7 +88,7 @@ impl Feed {
         self.status.send_modify(|status| status.lay_out(partitions));
         let latch = Mutex::new(Some(latch));
         let mut unfollowed: Vec<Part> =
-            partitions.all().map(|number| Part::new(number, FIRST_PAUSE)).collect();
+            partitions.all().map(|number| Part::new(number, &self)).collect();
         let mut steps = FuturesUnordered::new();
         loop {
             if !unfollowed.is_empty() {
@@ -147,6 +156,7 @@ impl Feed {
         let mut follower = Follower::new(self, parts, latch);
         let error = match self.store.open_session(&numbers).await {
             Ok(session) => {
+                self.store.read_on(&numbers, &session);
                 for number in &numbers {
                     self.tell(*number, |status| status.connected = true);
                 }
@@ -157,13 +167,14 @@ impl Feed {
             Err(error) => error,
         };
         let mut parts = follower.leave();
+        // First, so that a fill which begins after the end of the session does not ask there.
+        self.tell_lost(&numbers, error);
         for part in &mut parts {
             self.cache.set_believed(part.number, false);
             if part.followed {
                 part.pause = FIRST_PAUSE;
             }
         }
-        self.tell_lost(&numbers, error);
         Step::Left(rest(parts).await)
     }
 
@@ -192,9 +203,7 @@ impl Feed {
 
 /// Begins the store's first history, unless somebody else just did.
 async fn create(store: Store, metrics: Metrics, partitions: Partitions) -> Result<(), StoreError> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| StoreError::Unexpected(error.to_string()))?;
-    let epoch = Epoch::from_random(random);
+    let epoch = random_epoch()?;
     match store.create(&epoch, partitions).await {
         Ok(()) => {
             StoreCreated { epoch }.emit(&metrics);
@@ -202,8 +211,17 @@ async fn create(store: Store, metrics: Metrics, partitions: Partitions) -> Resul
         }
         Err(CreateError::Exists) => Ok(()),
         Err(CreateError::Store(error)) => Err(error),
-        Err(error @ CreateError::NotEmpty) => Err(StoreError::Unexpected(error.to_string())),
+        Err(error @ (CreateError::Lost(_) | CreateError::NotEmpty)) => {
+            Err(StoreError::Unexpected(error.to_string()))
+        }
     }
+}
+
+/// A name for a history that no other has.
+pub(crate) fn random_epoch() -> Result<Epoch, StoreError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| StoreError::Unexpected(error.to_string()))?;
+    Ok(Epoch::from_random(random))
 }
 
 /// The number of partitions that the store has, if it is the one that it has to have.

@@ -28,6 +28,7 @@ pub mod config;
 pub mod app;
 
 pub mod http;
+pub mod recovery;
 pub mod wire;
 
 pub mod control;

@@ -23,7 +23,7 @@ use tracing_subscriber::{
 
 use catalogue::Kind;
 
-pub use catalogue::{AuthFailure, Dialect, FillResult, StoreCommand, Tier, Unreadable};
+pub use catalogue::{AuthFailure, Dialect, FillResult, ReachedBy, StoreCommand, Tier, Unreadable};
 pub use handles::Metrics;
 
 /// How log lines are written.

@@ -11,8 +11,15 @@ use std::{fs, path::Path};
 const RINGS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "domain"]),
-    ("app", &["config", "http", "policy", "gate", "control", "feed", "cache", "store", "domain"]),
+    (
+        "app",
+        &[
+            "config", "http", "recovery", "policy", "gate", "control", "feed", "cache", "store",
+            "domain",
+        ],
+    ),
     ("config", &["domain"]),
+    ("recovery", &["control", "feed", "cache", "store", "domain"]),
     ("http", &["wire", "policy", "gate", "control", "feed", "cache", "store", "domain"]),
     ("wire", &["gate", "control", "domain"]),
     ("gate", &["policy", "feed", "cache", "store", "domain"]),
@@ -50,6 +57,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("moka", &["cache"]),
     // In `store.rs` the name means the adapter of that name.
     ("redis", &["store.rs", "store/redis"]),
+    ("rustls", &["config", "main", "store/redis"]),
 ];
 
 /// Calls that one part of the program makes for the others.

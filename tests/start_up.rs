@@ -98,22 +98,27 @@ mod refusals {
             "redis+unix://",
             "postgres://localhost",
             "redis://h:port",
+            "redis://h1,h2",
+            "redis+sentinel://h1,h2",
             "/var/lib/x",
         ] {
             let ended = refused(directory.path(), &["--store", url]);
             assert_says(&ended, 2, &["--store"]);
         }
-        for url in ["rediss://h", "redis+sentinel://h/m", "redis+cluster://h/1"] {
-            let ended = refused(directory.path(), &["--store", url]);
-            assert_says(&ended, 2, &["--store", url.split(':').next().unwrap()]);
-        }
+        let ended = refused(directory.path(), &["--store", "redis+cluster://h/1"]);
+        assert_says(&ended, 2, &["--store", "redis+cluster://", "one database"]);
         assert!(fs::read_dir(directory.path()).unwrap().next().is_none(), "it left something");
     }
 
     #[test]
     fn a_password_in_a_wrong_url_is_not_repeated() {
         let directory = tempfile::tempdir().unwrap();
-        for url in ["rediss://:marker@h", "redis+sentinel://u:marker@h/m", "redis://u:marker@"] {
+        for url in [
+            "redis+cluster://:marker@h/1",
+            "redis+sentinel://u:marker@h",
+            "rediss+sentinel://h/m?sentinelPasswd=marker",
+            "redis://u:marker@",
+        ] {
             let ended = refused(directory.path(), &["--store", url]);
             assert_eq!(ended.code, Some(2), "{ended:?}");
             assert!(!ended.stderr.contains("marker"), "{ended:?}");
@@ -313,7 +318,7 @@ mod store_away {
         }
         server.kill9();
         let tollgate = Tollgate::start_unready(&["--store", &url]);
-        tollgate.wait_for_log("does not answer yet");
+        tollgate.wait_for_log("cannot be followed yet");
         tollgate.wait_until("up", || tollgate.admin("/livez").status == 200);
         assert_eq!(tollgate.admin("/readyz").status, 503);
         for customer in ["active", "disabled", "unknown"] {

@@ -15,13 +15,33 @@ pub struct RedisUrl {
     pub login: RedisLogin,
     /// The number of the database.
     pub database: u32,
+    /// Whether connections are encrypted, those to sentinels too.
+    pub encryption: Encryption,
+}
+
+/// Whether connections are encrypted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Encryption {
+    /// They are not.
+    Plain,
+    /// By TLS.
+    Tls,
 }
 
 /// Where a store in Redis is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum RedisServers {
     /// On the masters of a cluster, of which these are some nodes.
     Cluster(Vec<Host>),
+    /// Where sentinels say it is.
+    Sentinels {
+        /// The sentinels, at least one.
+        sentinels: Vec<Host>,
+        /// Who this instance is to them.
+        login: RedisLogin,
+        /// What they call the master.
+        master: String,
+    },
     /// On one server.
     Single(Host),
     /// On one server, at its unix socket.
@@ -48,16 +68,42 @@ pub struct RedisLogin {
 
 impl RedisUrl {
     /// Reads `//[user[:password]@]host[:port][/db]`.
-    pub(super) fn server(rest: &str) -> Result<Self, InvalidStoreUrl> {
+    pub(super) fn server(rest: &str, encryption: Encryption) -> Result<Self, InvalidStoreUrl> {
         let rest = rest.strip_prefix("//").ok_or(InvalidStoreUrl::Form)?;
         let (login, server) = split_login(rest)?;
         let (host, database) = server.split_once('/').unwrap_or((server, ""));
         let servers = RedisServers::Single(host.parse()?);
-        Ok(Self { servers, login, database: database_number(database)? })
+        Ok(Self { servers, login, database: database_number(database)?, encryption })
+    }
+
+    /// Reads `//[user[:password]@]host[:port][,..]/master[?db=N&sentinelUser=..&..]`.
+    pub(super) fn sentinels(rest: &str, encryption: Encryption) -> Result<Self, InvalidStoreUrl> {
+        let rest = rest.strip_prefix("//").ok_or(InvalidStoreUrl::Form)?;
+        let (login, rest) = split_login(rest)?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, master) = rest.split_once('/').ok_or(InvalidStoreUrl::Form)?;
+        // The names that a sentinel takes.
+        let of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+        if master.is_empty() || !master.bytes().all(of_name) {
+            return Err(InvalidStoreUrl::Form);
+        }
+        let sentinels = hosts.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        let (mut of_sentinels, mut database) = (RedisLogin::default(), 0);
+        for (name, value) in pairs(query) {
+            match name {
+                "db" => database = database_number(value)?,
+                "sentinelPassword" => of_sentinels.password = Some(Secret::new(decoded(value)?)),
+                "sentinelUser" => of_sentinels.user = Some(decoded(value)?),
+                _ => return Err(InvalidStoreUrl::Form),
+            }
+        }
+        let master = master.to_owned();
+        let servers = RedisServers::Sentinels { sentinels, login: of_sentinels, master };
+        Ok(Self { servers, login, database, encryption })
     }
 
     /// Reads `//[user[:password]@]host[:port][,..][/0]`.
-    pub(super) fn cluster(rest: &str) -> Result<Self, InvalidStoreUrl> {
+    pub(super) fn cluster(rest: &str, encryption: Encryption) -> Result<Self, InvalidStoreUrl> {
         let rest = rest.strip_prefix("//").ok_or(InvalidStoreUrl::Form)?;
         let (login, nodes) = split_login(rest)?;
         let (nodes, database) = nodes.split_once('/').unwrap_or((nodes, ""));
@@ -65,7 +111,7 @@ impl RedisUrl {
             return Err(InvalidStoreUrl::ClusterDatabase);
         }
         let nodes = nodes.split(',').map(str::parse).collect::<Result<_, _>>()?;
-        Ok(Self { servers: RedisServers::Cluster(nodes), login, database: 0 })
+        Ok(Self { servers: RedisServers::Cluster(nodes), login, database: 0, encryption })
     }
 
     /// Reads `///path[?db=N&user=..&pass=..]`.
@@ -84,31 +130,36 @@ impl RedisUrl {
                 _ => return Err(InvalidStoreUrl::Form),
             }
         }
-        Ok(Self { servers: RedisServers::Socket(path.into()), login, database })
+        let servers = RedisServers::Socket(path.into());
+        Ok(Self { servers, login, database, encryption: Encryption::Plain })
     }
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { servers, login, database } = self;
+        let Self { servers, login, database, encryption } = self;
+        let scheme = match encryption {
+            Encryption::Plain => "redis",
+            Encryption::Tls => "rediss",
+        };
+        let db = (*database != 0).then(|| format!("db={database}"));
         match servers {
             RedisServers::Cluster(nodes) => {
-                write!(f, "redis+cluster://{login}")?;
-                for (place, node) in nodes.iter().enumerate() {
-                    write!(f, "{}{node}", if place == 0 { "" } else { "," })?;
-                }
-                Ok(())
+                let nodes: Vec<_> = nodes.iter().map(Host::to_string).collect();
+                write!(f, "{scheme}+cluster://{login}{}", nodes.join(","))
+            }
+            RedisServers::Sentinels { sentinels, login: of_sentinels, master } => {
+                let sentinels: Vec<_> = sentinels.iter().map(Host::to_string).collect();
+                write!(f, "{scheme}+sentinel://{login}{}/{master}", sentinels.join(","))?;
+                write_query(f, db, of_sentinels, ["sentinelUser", "sentinelPassword"])
             }
             RedisServers::Single(host) => {
-                write!(f, "redis://{login}{host}")?;
+                write!(f, "{scheme}://{login}{host}")?;
                 if *database == 0 { Ok(()) } else { write!(f, "/{database}") }
             }
             RedisServers::Socket(path) => {
-                write!(f, "redis+unix://{}", path.display())?;
-                let database = (*database != 0).then(|| format!("db={database}"));
-                let user = login.user.as_ref().map(|user| format!("user={user}"));
-                let password = login.password.as_ref().map(|password| format!("pass={password}"));
-                write_query(f, [database, user, password])
+                write!(f, "{scheme}+unix://{}", path.display())?;
+                write_query(f, db, login, ["user", "pass"])
             }
         }
     }
@@ -125,7 +176,9 @@ impl std::str::FromStr for Host {
         let port = port.map(|port| port.parse().ok().filter(|port| *port > 0));
         let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
         match port {
-            _ if bare.is_empty() || bare.contains(['/', '?', '@']) => Err(InvalidStoreUrl::Form),
+            _ if bare.is_empty() || bare.contains(['/', '?', '@', ',']) => {
+                Err(InvalidStoreUrl::Form)
+            }
             Some(None) => Err(InvalidStoreUrl::Form),
             port => Ok(Self { name: bare.to_owned(), port: port.flatten() }),
         }
@@ -180,11 +233,15 @@ fn decoded(raw: &str) -> Result<String, InvalidStoreUrl> {
     Ok(text.into_owned())
 }
 
-fn write_query<const N: usize>(
+fn write_query(
     f: &mut fmt::Formatter<'_>,
-    pairs: [Option<String>; N],
+    db: Option<String>,
+    login: &RedisLogin,
+    [user, password]: [&str; 2],
 ) -> fmt::Result {
-    for (place, pair) in pairs.iter().flatten().enumerate() {
+    let user = login.user.as_ref().map(|name| format!("{user}={name}"));
+    let password = login.password.as_ref().map(|secret| format!("{password}={secret}"));
+    for (place, pair) in [db, user, password].iter().flatten().enumerate() {
         write!(f, "{}{pair}", if place == 0 { '?' } else { '&' })?;
     }
     Ok(())

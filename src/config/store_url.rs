@@ -4,7 +4,7 @@ use std::{ffi::OsStr, fmt, path::PathBuf, str::FromStr};
 
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 
-use super::redis_url::RedisUrl;
+use super::redis_url::{Encryption, RedisUrl};
 
 /// Where records live.
 #[derive(Clone, Debug)]
@@ -26,11 +26,13 @@ impl FromStr for StoreUrl {
             "file" if rest.is_empty() => Err(InvalidStoreUrl::Form),
             "file" => Ok(Self::File(rest.strip_prefix("//").unwrap_or(rest).into())),
             "memory" if rest.is_empty() => Ok(Self::Memory),
-            "redis" => RedisUrl::server(rest).map(Self::Redis),
+            "redis" => RedisUrl::server(rest, Encryption::Plain).map(Self::Redis),
+            "rediss" => RedisUrl::server(rest, Encryption::Tls).map(Self::Redis),
+            "redis+sentinel" => RedisUrl::sentinels(rest, Encryption::Plain).map(Self::Redis),
+            "rediss+sentinel" => RedisUrl::sentinels(rest, Encryption::Tls).map(Self::Redis),
             "redis+unix" => RedisUrl::socket(rest).map(Self::Redis),
-            "rediss" => Err(InvalidStoreUrl::NotYet("rediss://")),
-            "redis+sentinel" => Err(InvalidStoreUrl::NotYet("redis+sentinel://")),
-            "redis+cluster" => RedisUrl::cluster(rest).map(Self::Redis),
+            "redis+cluster" => RedisUrl::cluster(rest, Encryption::Plain).map(Self::Redis),
+            "rediss+cluster" => RedisUrl::cluster(rest, Encryption::Tls).map(Self::Redis),
             _ => Err(InvalidStoreUrl::Form),
         }
     }
@@ -76,16 +78,11 @@ pub enum InvalidStoreUrl {
     ClusterDatabase,
     /// Not one of the forms.
     #[error(
-        "a store must be file:PATH, memory:, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB], \
-         redis+cluster://[USER[:PASSWORD]@]HOST[:PORT],... or redis+unix:///PATH[?db=N]"
+        "a store must be file:PATH, memory:, redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB], \
+         redis[s]+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N], \
+         redis[s]+cluster://[USER:PASSWORD@]HOST[:PORT],... or redis+unix:///PATH[?db=N]"
     )]
     Form,
-    /// A form that this version does not know yet.
-    #[error(
-        "this version does not support {0} stores; use file:, memory:, redis://, redis+cluster:// \
-         or redis+unix://"
-    )]
-    NotYet(&'static str),
 }
 
 #[cfg(test)]
@@ -110,6 +107,10 @@ mod tests {
             "redis+unix:///run/redis.sock?db=2",
             "redis+cluster://a",
             "redis+cluster://alice@a:7000,b,[::1]:7002",
+            "rediss+cluster://a,b",
+            "rediss://redis.example:6380/1",
+            "redis+sentinel://a,b:26380,[::1]:26379/main",
+            "rediss+sentinel://alice@a/main.1?db=2&sentinelUser=bob",
         ] {
             assert_eq!(shown(raw), Ok(raw.to_owned()));
         }
@@ -124,6 +125,8 @@ mod tests {
             "redis://alice:hun%40ter2@redis/1",
             "redis+unix:///run/redis.sock?db=1&pass=hunter2&user=alice",
             "redis+cluster://alice:hunter2@a,b",
+            "redis+sentinel://:hunter2@a,b/main",
+            "rediss+sentinel://a,b/main?sentinelPassword=hunter2",
         ] {
             let url: StoreUrl = raw.parse().unwrap();
             for shown in [format!("{url}"), format!("{url:?}")] {
@@ -134,10 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_support_is_told_from_what_nobody_does() {
-        for raw in ["rediss://redis", "redis+sentinel://a,b/main"] {
-            assert!(matches!(shown(raw), Err(InvalidStoreUrl::NotYet(_))), "{raw}");
-        }
+    fn what_names_no_store_is_refused() {
         assert_eq!(shown("redis+cluster://a/1"), Err(InvalidStoreUrl::ClusterDatabase));
         assert_eq!(shown("redis+cluster://a/0"), Ok("redis+cluster://a".to_owned()));
         for raw in [
@@ -154,6 +154,11 @@ mod tests {
             "redis://redis/db",
             "redis://redis/1?token=hunter2",
             "redis://%ff@redis",
+            "redis://a,b",
+            "redis+sentinel://a,b",
+            "redis+sentinel://a,,b/main",
+            "redis+sentinel://a,b/main?sentinelpassword=hunter2",
+            "redis+sentinel://a,b/my main",
             "redis+unix:///run/redis.sock?passwd=hunter2",
             "redis+unix://run/redis.sock",
             "redis+unix:///run/redis.sock?db=x",

@@ -10,6 +10,7 @@ use super::{
     customer::{Customer, Obligations, Private, RecordBody, RestrictionNote},
     entitlement::{Code, Limit},
     restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source},
+    revision::Token,
     time::Timestamp,
 };
 
@@ -99,6 +100,8 @@ pub struct Action {
     pub fields: Fields,
     /// The kind that the source is to hold from now on: `Some(None)` for none at all.
     pub status: Option<Option<Kind>>,
+    /// The revision of the change that this one writes back, after the store had forgotten it.
+    pub recovers: Option<Token>,
 }
 
 impl Action {
@@ -112,6 +115,7 @@ impl Action {
             create: verb == Verb::Put,
             fields: Fields::default(),
             status: None,
+            recovers: None,
         }
     }
 
@@ -254,7 +258,9 @@ pub fn plan(
     let SourceHand { restrictions, private, .. } = sole;
     body.restrictions = restrictions;
 
-    let changed = current.is_none() || body != before || private != private_before;
+    // What is written back is told to everybody, also if it makes no difference.
+    let is_news = current.is_none() || action.recovers.is_some();
+    let changed = is_news || body != before || private != private_before;
     if changed {
         body.updated_at = now;
     }
@@ -267,6 +273,8 @@ pub fn plan(
         since: placed.map(|held| held.since),
         until: placed.and_then(|held| held.until),
         at: None,
+        exact: action.status.is_some(),
+        recovers: action.recovers.clone(),
         source: source.clone(),
     };
     let entitlements_changed =

@@ -6,7 +6,7 @@ use super::{
     action::Verb,
     key::CustomerKey,
     restriction::{Kind, RestrictionReason, Restrictions, Source},
-    revision::Revision,
+    revision::{Revision, Token},
     time::Timestamp,
 };
 
@@ -42,8 +42,17 @@ pub enum Subject {
         /// The key as stored, in JSON.
         stored: Option<String>,
     },
+    /// What became of a change that the store forgot and that could not be written back.
+    Conflict {
+        /// The forgotten change's revision.
+        forgotten: Token,
+        /// What stands against it, in JSON; nothing once it is settled.
+        stored: Option<String>,
+    },
     /// The partition was created.
     Created,
+    /// The partition's history ended and another one began, with what its head says of it.
+    Succeeded,
     /// Written by a newer Tollgate, or broken. If the customer is known, nothing more is known
     /// of it.
     Unreadable(Option<CustomerKey>),
@@ -85,6 +94,28 @@ pub struct Act {
     /// When the source says that it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// Whether the source holds exactly `kind` from then on, or nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
+    /// The revision of the change that this one writes back, after the store had forgotten it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovers: Option<Token>,
+}
+
+impl Act {
+    /// Whether it is about a status, and not about other fields of the record alone.
+    #[must_use]
+    pub const fn is_of_status(&self) -> bool {
+        self.kind.is_some() || self.exact
+    }
+
+    /// Whether `self`, done later, leaves nothing of what `earlier` said of its restriction.
+    #[must_use]
+    pub fn supersedes(&self, earlier: &Self) -> bool {
+        self.is_of_status()
+            && self.source == earlier.source
+            && (self.exact || (!earlier.exact && self.kind == earlier.kind))
+    }
 }
 
 /// A change without what the store adds to it, as text for the log.
@@ -122,9 +153,16 @@ impl Subject {
                 stored: stored.clone(),
                 ..LogLine::default()
             },
+            Self::Conflict { forgotten, stored } => LogLine {
+                what: Some(CONFLICT.to_owned()),
+                key: Some(forgotten.to_string()),
+                stored: stored.clone(),
+                ..LogLine::default()
+            },
             Self::Created | Self::Unreadable(_) => {
                 LogLine { what: Some(CREATED.to_owned()), ..LogLine::default() }
             }
+            Self::Succeeded => LogLine { what: Some(SUCCEEDED.to_owned()), ..LogLine::default() },
         };
         // A struct of strings always serialises.
         serde_json::to_string(&line).unwrap_or_default()
@@ -151,7 +189,12 @@ impl Subject {
                 }
             }
             (Some(KEY), Some(id)) => Self::Key { id, stored: line.stored },
+            (Some(CONFLICT), Some(forgotten)) => match forgotten.parse() {
+                Ok(forgotten) => Self::Conflict { forgotten, stored: line.stored },
+                Err(_) => Self::Unreadable(None),
+            },
             (Some(CREATED), None) => Self::Created,
+            (Some(SUCCEEDED), None) => Self::Succeeded,
             _ => Self::Unreadable(None),
         }
     }
@@ -167,7 +210,9 @@ fn customer_named_in(raw: &str) -> Option<CustomerKey> {
 }
 
 const KEY: &str = "key";
+const CONFLICT: &str = "conflict";
 const CREATED: &str = "created";
+const SUCCEEDED: &str = "succeeded";
 
 #[cfg(test)]
 mod tests {
@@ -186,14 +231,36 @@ mod tests {
                 since: None,
                 until: None,
                 at: None,
+                exact: false,
+                recovers: "e1:0.7".parse().ok(),
             },
         })
+    }
+
+    fn act(verb: Verb, kind: Option<Kind>, exact: bool) -> Act {
+        let Subject::Customer(CustomerChange { act, .. }) = change() else { panic!("no act") };
+        Act { verb, kind, exact, recovers: None, ..act }
+    }
+
+    #[test]
+    fn a_later_act_supersedes_what_it_leaves_nothing_of() {
+        let freeze = act(Verb::Freeze, Some(Kind::Frozen), false);
+        let unfreeze = act(Verb::Unfreeze, Some(Kind::Frozen), false);
+        let disable = act(Verb::Disable, Some(Kind::Disabled), false);
+        let exactly_none = act(Verb::Put, None, true);
+        let fields = act(Verb::Put, None, false);
+        assert!(unfreeze.supersedes(&freeze) && exactly_none.supersedes(&freeze));
+        assert!(!disable.supersedes(&freeze) && !fields.supersedes(&freeze));
+        assert!(!freeze.supersedes(&exactly_none));
+        let other = Act { source: Source::parse("stripe").unwrap(), ..unfreeze };
+        assert!(!other.supersedes(&freeze));
     }
 
     #[test]
     fn a_log_line_reads_back() {
         let key = Subject::Key { id: "k1".to_owned(), stored: Some("{}".to_owned()) };
-        for subject in [change(), key, Subject::Created] {
+        let conflict = Subject::Conflict { forgotten: "e1:0.7".parse().unwrap(), stored: None };
+        for subject in [change(), key, conflict, Subject::Created, Subject::Succeeded] {
             assert_eq!(Subject::from_log(&subject.to_log()), subject);
         }
     }

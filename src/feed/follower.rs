@@ -1,27 +1,30 @@
 //! Follows the partitions of one session to its end. [`machine`] says what is to be done about
 //! what happens; this does it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
 use super::{
-    Creation, Feed,
-    machine::{self, Act, Event, LOG_PAGE, Loss, Machine},
+    Creation, FIRST_PAUSE, Feed,
+    applied::Applied,
+    machine::{self, Act, Event, LOG_PAGE, Loss, Machine, OnLoss},
     require_partitions,
+    succession::Lost,
 };
 use crate::{
     cache::Picture,
     clock::Moment,
-    domain::{Change, Partition, Revision, Subject, Watermark},
+    domain::{Change, Epoch, Inherited, Partition, Revision, Subject, Watermark},
     lifecycle::Latch,
     store::{Head, Push, RestrictedEntry, Session, SessionReader, StoreError},
     telemetry::{
         Metrics,
         event::{
-            FeedCaughtUp, FeedGap, PictureSuspect, PictureTrusted, RestrictedUnreadable,
-            SnapshotBegun, SnapshotInstalled, StoreLost, StoreTrusted, StoreUninitialised,
+            ChangesForgotten, FeedCaughtUp, FeedGap, PictureSuspect, PictureTrusted,
+            RestrictedUnreadable, SnapshotBegun, SnapshotInstalled, StoreLost, StoreTrusted,
+            StoreUninitialised, SuccessionFailed,
         },
     },
 };
@@ -31,6 +34,15 @@ pub(super) struct Part {
     pub(super) number: Partition,
     machine: Machine,
     staged: Option<Arc<Picture>>,
+    /// What was applied to the staged picture.
+    staged_changes: Vec<Change>,
+    /// Those log entries of the staged picture's history that came after where it and the one that
+    /// was followed here parted.
+    staged_log: HashSet<String>,
+    /// What was applied lately.
+    applied: Arc<Mutex<Applied>>,
+    /// Whether something is being done about a store that is not believed.
+    amending: bool,
     /// Whether the newest session came as far as hearing every change.
     pub(super) followed: bool,
     /// How long to rest before the next session.
@@ -38,8 +50,25 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(number: Partition, pause: Duration) -> Self {
-        Self { number, machine: Machine::default(), staged: None, followed: false, pause }
+    pub(super) fn new(number: Partition, feed: &Feed) -> Self {
+        let among = usize::from(feed.store.partitions().count());
+        Self {
+            number,
+            machine: Machine::new(feed.on_loss),
+            staged: None,
+            staged_changes: Vec::new(),
+            staged_log: HashSet::new(),
+            applied: Arc::new(Mutex::new(Applied::new((REMEMBERED / among).max(REMEMBERED_LEAST)))),
+            amending: false,
+            followed: false,
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    fn stage(&mut self, picture: Option<Arc<Picture>>) {
+        self.staged = picture;
+        self.staged_changes.clear();
+        self.staged_log.clear();
     }
 }
 
@@ -61,12 +90,13 @@ struct Asked {
 }
 
 enum Answer {
+    Amended(Partition, Result<(), StoreError>),
     Created(Result<(), StoreError>),
     /// When it was asked for, of whom and how far they were then, and what the store said.
     Heads(Moment, Vec<(Partition, Revision)>, Result<Vec<Option<Head>>, StoreError>),
     Keys(u64, Result<Vec<(String, String)>, StoreError>),
     Log(Partition, Result<Vec<Change>, StoreError>),
-    SnapshotRead(Partition, Result<(), StoreError>),
+    SnapshotRead(Partition, Result<HashSet<String>, StoreError>),
 }
 
 impl<'a> Follower<'a> {
@@ -85,7 +115,8 @@ impl<'a> Follower<'a> {
     pub(super) fn leave(mut self) -> Vec<Part> {
         for part in &mut self.parts {
             let _ = part.machine.on(Event::Disconnected);
-            part.staged = None;
+            part.stage(None);
+            part.amending = false;
         }
         self.parts
     }
@@ -137,6 +168,10 @@ impl<'a> Follower<'a> {
         }
         asked.unanswered += 1;
         self.ask_heads(asked, &self.numbers());
+        let lost = self.parts.iter().filter_map(|part| Some((part.number, part.machine.lost()?)));
+        for (partition, loss) in lost.collect::<Vec<_>>() {
+            self.amend(asked, partition, loss);
+        }
         Ok(())
     }
 
@@ -155,6 +190,16 @@ impl<'a> Follower<'a> {
 
     fn take(&mut self, asked: &mut Asked, answer: Answer) -> Result<(), StoreError> {
         match answer {
+            Answer::Amended(partition, amended) => {
+                if let Err(error) = amended {
+                    SuccessionFailed { error }.emit(&self.feed.metrics);
+                }
+                if let Some(part) = self.part(partition) {
+                    part.amending = false;
+                }
+                self.ask_heads(asked, &[partition]);
+                Ok(())
+            }
             Answer::Created(created) => {
                 created?;
                 self.ask_heads(asked, &self.numbers());
@@ -179,7 +224,10 @@ impl<'a> Follower<'a> {
             }
             Answer::Log(partition, entries) => self.step(asked, partition, Event::Log(entries?)),
             Answer::SnapshotRead(partition, read) => {
-                read?;
+                let staged_log = read?;
+                if let Some(part) = self.part(partition) {
+                    part.staged_log = staged_log;
+                }
                 self.step(asked, partition, Event::SnapshotRead)
             }
         }
@@ -224,7 +272,7 @@ impl<'a> Follower<'a> {
         if let Some(part) = self.part(partition) {
             part.followed |= is_following;
             if phase != machine::SNAPSHOT {
-                part.staged = None;
+                part.stage(None);
             }
         }
         self.feed.tell(partition, |status| {
@@ -247,6 +295,9 @@ impl<'a> Follower<'a> {
             Act::Apply(change, watermark) => self.apply(asked, partition, &change, watermark),
             Act::ApplyAhead(change) => {
                 self.hear_key(asked, &change);
+                if let Some(watermark) = self.feed.cache.watermark(partition) {
+                    self.remember(partition, &watermark.epoch, &change);
+                }
                 self.feed.cache.apply_ahead(partition, &change);
             }
             Act::Believe => {
@@ -258,7 +309,10 @@ impl<'a> Follower<'a> {
             Act::Confirm(moment) => self.feed.cache.confirm(partition, moment),
             Act::Gap { expected, got } => FeedGap { partition, expected, got }.emit(metrics),
             Act::Install(watermark) => self.install(asked, partition, watermark),
-            Act::Lost(loss) => self.lose(partition, loss),
+            Act::Lost(loss) => {
+                self.lose(partition, loss);
+                self.amend(asked, partition, loss);
+            }
             Act::ReadHead => self.ask_heads(asked, &[partition]),
             Act::ReadLog(from) => {
                 let reader = asked.reader.clone();
@@ -268,13 +322,14 @@ impl<'a> Follower<'a> {
             }
             Act::ReadSnapshot(generation, head) => {
                 SnapshotBegun.emit(metrics);
-                let picture = Arc::new(Picture::new(generation, head.epoch));
+                let picture = Arc::new(Picture::of(generation, head));
+                let parted = self.where_parted(partition, &picture);
                 let (reader, metrics) = (asked.reader.clone(), metrics.clone());
                 if let Some(part) = self.part(partition) {
-                    part.staged = Some(Arc::clone(&picture));
+                    part.stage(Some(Arc::clone(&picture)));
                 }
                 asked.answers.spawn(async move {
-                    let read = read_snapshot(&reader, partition, &picture, &metrics).await;
+                    let read = read_snapshot(&reader, partition, &picture, parted, &metrics).await;
                     Answer::SnapshotRead(partition, read)
                 });
             }
@@ -304,6 +359,7 @@ impl<'a> Follower<'a> {
     ) {
         // First, since the watermark tells that the change has taken effect.
         self.hear_key(asked, change);
+        self.remember(partition, &watermark.epoch, change);
         self.feed.cache.apply(partition, change, watermark);
         self.feed.metrics.feed_changes.increment(1);
         self.feed.metrics.feed_watermark.set(change.revision.0);
@@ -315,9 +371,16 @@ impl<'a> Follower<'a> {
 
     fn stage(&mut self, asked: &mut Asked, partition: Partition, change: &Change) {
         self.hear_key(asked, change);
-        let staged = self.part(partition).and_then(|part| part.staged.as_ref());
-        if let (Some(picture), Some(entry)) = (staged, RestrictedEntry::left_by(change)) {
+        let Some(part) = self.part(partition) else { return };
+        part.staged_changes.push(change.clone());
+        if let (Some(picture), Some(entry)) = (&part.staged, RestrictedEntry::left_by(change)) {
             picture.offer(entry);
+        }
+    }
+
+    fn remember(&self, partition: Partition, epoch: &Epoch, change: &Change) {
+        if let Some(part) = self.parts.iter().find(|part| part.number == partition) {
+            part.applied.lock().keep(epoch, change);
         }
     }
 
@@ -330,8 +393,18 @@ impl<'a> Follower<'a> {
     }
 
     fn install(&mut self, asked: &mut Asked, partition: Partition, watermark: Watermark) {
-        let staged = self.part(partition).and_then(|part| part.staged.take());
-        let Some(picture) = staged else { return };
+        let Some(part) = self.part(partition) else { return };
+        let Some(picture) = part.staged.take() else { return };
+        let (applied, changes) =
+            (Arc::clone(&part.applied), std::mem::take(&mut part.staged_changes));
+        let in_store = std::mem::take(&mut part.staged_log);
+        self.withhold(partition, &picture, &applied.lock(), &in_store);
+        // The newest one that is known, to compare the store with later.
+        let (revision, log_id) = (watermark.position.revision, watermark.log_id.clone());
+        let newest = Change { revision, log_id, subject: Subject::Succeeded };
+        for change in changes.iter().chain([&newest]) {
+            applied.lock().keep(&watermark.epoch, change);
+        }
         let customers = picture.census().count;
         self.feed.metrics.feed_watermark.set(watermark.position.revision.0);
         self.feed.cache.install(partition, picture, watermark);
@@ -340,6 +413,67 @@ impl<'a> Follower<'a> {
         }
         SnapshotInstalled { customers }.emit(&self.feed.metrics);
         self.release_when_whole();
+    }
+
+    /// Hands on to a new picture what the old one withholds, and what the history that it is of
+    /// lost of the one before.
+    fn withhold(
+        &self,
+        partition: Partition,
+        picture: &Picture,
+        applied: &Applied,
+        in_store: &HashSet<String>,
+    ) {
+        let cache = &self.feed.cache;
+        let (Some(old), Some(before)) = (cache.picture(partition), cache.watermark(partition))
+        else {
+            return;
+        };
+        let mut acts = old.withheld.list();
+        if before.epoch != picture.epoch {
+            match picture.lineage.inherited(&before.epoch) {
+                Some(Inherited::UpTo(common)) if self.feed.on_loss == OnLoss::Keep => {
+                    let missing = applied.missing(partition, &before, common, in_store);
+                    if missing.others > 0 || !missing.acts.is_empty() {
+                        let (acts, others) = (missing.acts.len(), missing.others);
+                        ChangesForgotten { acts, others }.emit(&self.feed.metrics);
+                    }
+                    acts.extend(missing.acts);
+                }
+                // The store is right, whatever was known here.
+                Some(_) | None => acts.clear(),
+            }
+        }
+        picture.withheld.set(acts);
+    }
+
+    /// Where the history of a new picture and the one that is followed here parted, if they did:
+    /// the last revision in common, and its log entry.
+    fn where_parted(&self, partition: Partition, picture: &Picture) -> Option<(Revision, String)> {
+        let before = self.feed.cache.watermark(partition)?;
+        match picture.lineage.inherited(&before.epoch)? {
+            Inherited::Instead => None,
+            Inherited::UpTo(common) => {
+                let part = self.parts.iter().find(|part| part.number == partition)?;
+                Some((common, part.applied.lock().log_id_of(&before.epoch, common)))
+            }
+        }
+    }
+
+    /// Does about a store that is not believed what can be done without an operator.
+    fn amend(&mut self, asked: &mut Asked, partition: Partition, loss: Loss) {
+        let watermark = self.feed.cache.watermark(partition);
+        let (Some(watermark), true) = (watermark, self.feed.may_write) else { return };
+        // An empty store that is believed may be begun anew by anybody.
+        if loss == Loss::Empty && self.feed.on_loss == OnLoss::Adopt {
+            return;
+        }
+        let (store, metrics) = (self.feed.store.clone(), self.feed.metrics.clone());
+        let Some(part) = self.part(partition).filter(|part| !part.amending) else { return };
+        part.amending = true;
+        let (applied, reader) = (Arc::clone(&part.applied), asked.reader.clone());
+        let history = Lost { store, metrics, reader, partition, watermark, applied };
+        asked.answers.spawn(async move { Answer::Amended(partition, history.amend(loss).await) });
     }
 
     /// Lets traffic in once every partition's picture and the keys are in memory.
@@ -392,8 +526,9 @@ async fn read_snapshot(
     reader: &SessionReader,
     partition: Partition,
     picture: &Picture,
+    parted: Option<(Revision, String)>,
     metrics: &Metrics,
-) -> Result<(), StoreError> {
+) -> Result<HashSet<String>, StoreError> {
     let mut from = None;
     loop {
         let page = reader.restricted_page(partition, from.as_deref()).await?;
@@ -405,9 +540,38 @@ async fn read_snapshot(
         }
         match page.next {
             Some(next) => from = Some(next),
-            None => return Ok(()),
+            None => break,
+        }
+    }
+    match parted {
+        Some((common, from)) => log_entries_after(reader, partition, common, from).await,
+        None => Ok(HashSet::new()),
+    }
+}
+
+/// The log entries after a revision, read from an entry that is not after it; from the oldest on
+/// when that is not known.
+async fn log_entries_after(
+    reader: &SessionReader,
+    partition: Partition,
+    common: Revision,
+    mut from: String,
+) -> Result<HashSet<String>, StoreError> {
+    let mut entries = HashSet::new();
+    loop {
+        let page = reader.log(partition, &from, LOG_PAGE).await?;
+        let last = page.last().filter(|_| page.len() >= LOG_PAGE).map(|last| last.log_id.clone());
+        let after = page.into_iter().filter(|change| change.revision > common);
+        entries.extend(after.map(|change| change.log_id));
+        match last {
+            Some(last) => from = last,
+            None => return Ok(entries),
         }
     }
 }
 
 const HEARTBEATS_MISSED: u32 = 2;
+/// How many applied changes an instance remembers, to tell what a store forgot.
+const REMEMBERED: usize = 10_000;
+/// How many of one partition at least.
+const REMEMBERED_LEAST: usize = 500;

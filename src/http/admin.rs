@@ -125,6 +125,13 @@ impl Admin {
         self.metrics.cache_entries[Tier::Restricted].set(restricted);
         self.metrics.cache_entries[Tier::Recent].set(recent);
         self.metrics.cache_entries[Tier::Unknown].set(unknown);
+        let feed = self.feed.borrow().clone();
+        self.metrics.feed_connected.set(feed.is_connected());
+        self.metrics.feed_suspect.set(feed.is_suspect());
+        self.metrics.store_lost.set(feed.lost().is_some());
+        let pictures = self.cache.partitions().all().filter_map(|it| self.cache.picture(it));
+        let withheld: usize = pictures.map(|picture| picture.withheld.list().len()).sum();
+        self.metrics.changes_withheld.set(u64::try_from(withheld).unwrap_or(u64::MAX));
         self.metrics.observe_process();
     }
 }

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::{
     control::ActError,
-    domain::{Refusal, actor::RoleTooWeak},
+    domain::{Decision, Reason, Refusal, actor::RoleTooWeak},
     store::StoreError,
-    wire::complete_refusal,
+    wire::{complete_refusal, spelling},
 };
 
 /// A request that was not done, as its caller is told:
@@ -79,6 +79,13 @@ impl Problem {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREACHABLE", message);
         Self { cause: Some(Cause(cause.to_string())), ..problem }
     }
+
+    /// It cannot be known now, for the reason that a check would be given.
+    #[must_use]
+    pub(super) fn undecided(reason: Reason) -> Self {
+        let spelling = spelling(&Decision::about_nobody(reason));
+        Self::new(spelling.status, spelling.code, spelling.sentence)
+    }
 }
 
 impl Problem {
@@ -140,13 +147,16 @@ impl From<ActError> for Problem {
         let message = error.to_string();
         match error {
             ActError::Refused(refusal) => Self::refused(refusal),
+            ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
+            ActError::NotThere(what) => Self::not_found(what),
             ActError::Store(error) => error.into(),
             ActError::StoreLost(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "STORE_LOST",
                 format!(
-                    "{message}; nothing is written to it. Restore the store, or restart every \
-                     instance to follow it as it is"
+                    "{message}; nothing is written to it. If the store is right, say so with \
+                     `tollgate store trust-redis`; if this instance is, fill it again with \
+                     `tollgate store refill-redis`"
                 ),
             ),
         }

@@ -6,11 +6,14 @@ mod connection;
 mod creation;
 mod keys;
 mod lease;
+mod refusal;
 mod role;
 mod script;
+mod sentinel;
 pub mod session;
 mod settings;
 mod slots;
+mod succession;
 mod topology;
 
 use std::{
@@ -22,17 +25,17 @@ use std::{
 use arc_swap::ArcSwap;
 use redis::RedisError;
 
-pub use self::settings::{Login, Server, Servers, Settings};
+pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
     commands::Commands,
-    connection::store_error,
     keys::{Channels, Keys},
+    refusal::store_error,
     session::Reader,
     topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CustomerPage, Direction, Lease, Read,
-    Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, Concern, CustomerPage, Direction, Lease,
+    Read, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -70,13 +73,22 @@ impl Redis {
         let session = self.sessions.load().get(&partition).cloned();
         let no_session = || StoreError::Unreachable("there is no session".to_owned());
         let session = session.ok_or_else(no_session)?;
-        let mut transaction = redis::pipe();
-        transaction.atomic().ignore_errors();
-        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
-        transaction.cmd("GET").arg(self.keys.record(partition, key));
-        let (head, record): (Answered<MetaHead>, Answered<Option<String>>) =
-            session.ask(&transaction).await?.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = head.map_err(|error| store_error(&error))?;
+        let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
+        // No transaction, which would take a right that can do more. The record is read after the
+        // revision, so it is at least that new; and within one history, if that has not changed.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        pipeline.cmd("GET").arg(&name);
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch"]);
+        let asked: Answered<Filled> = session.ask(&pipeline).await?;
+        let (head, record, after) = asked.map_err(|error| store_error(&error))?;
+        let at_meta = |error: RedisError| self.topology.key_error(partition, &meta, &error);
+        let (epoch, revision) = head.map_err(at_meta)?;
+        let (after,) = after.map_err(at_meta)?;
+        if epoch != after {
+            return Err(unexpected("another history than a moment ago"));
+        }
         let (Some(epoch), Some(revision)) = (epoch, revision) else {
             return Err(unexpected("a store without a history"));
         };
@@ -84,7 +96,7 @@ impl Redis {
             Ok(None) => StoredRecord::Absent,
             Ok(Some(json)) => format::read_record(key, &json),
             Err(error) if is_the_keys_fault(&error) => StoredRecord::Unreadable(error.to_string()),
-            Err(error) => return Err(store_error(&error)),
+            Err(error) => return Err(self.topology.error(partition, &error)),
         };
         let epoch = Epoch::parse(&epoch).map_err(unexpected)?;
         Ok(Read { epoch, revision: Revision(revision), record })
@@ -175,17 +187,38 @@ impl Redis {
         self.commands.ask(lease.partition(), &invocation).await
     }
 
+    /// See [`super::Store::eviction_policy`].
+    pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
+        let mut command = redis::cmd("INFO");
+        command.arg("memory");
+        for node in self.commands.nodes().await? {
+            let told: String = match self.commands.ask_node(&node, &command).await {
+                Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => {
+                    return Ok(None);
+                }
+                told => told?,
+            };
+            let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+            let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
+            if policy != "noeviction" {
+                return Ok(Some(policy.to_owned()));
+            }
+        }
+        Ok(None)
+    }
+
     /// See [`super::Store::open_session`].
     pub async fn open_session(&self, partitions: &[Partition]) -> Result<Session, StoreError> {
-        let session = session::open(&self.topology, &self.keys, partitions).await?;
-        if let super::SessionReader::Redis(reader) = &session.reader {
-            self.sessions.rcu(|sessions| {
-                let mut sessions = BTreeMap::clone(sessions);
-                sessions.extend(partitions.iter().map(|it| (*it, reader.clone())));
-                sessions
-            });
-        }
-        Ok(session)
+        session::open(&self.topology, &self.keys, partitions).await
+    }
+
+    /// See [`super::Store::read_on`].
+    pub fn read_on(&self, partitions: &[Partition], reader: &Reader) {
+        self.sessions.rcu(|sessions| {
+            let mut sessions = BTreeMap::clone(sessions);
+            sessions.extend(partitions.iter().map(|it| (*it, reader.clone())));
+            sessions
+        });
     }
 
     /// See [`super::Store::forget_session`].
@@ -312,7 +345,7 @@ impl Redis {
                 Err(error) if error.is_cluster_error() => {
                     Ok(self.commands.ask(partition, command).await?)
                 }
-                Err(error) => return Err(store_error(&error)),
+                Err(error) => return Err(self.topology.error(partition, &error)),
                 Ok(text) => Ok(text),
             });
         }
@@ -324,6 +357,7 @@ impl Redis {
 
 type MetaHead = (Option<String>, Option<u64>);
 type Answered<T> = Result<T, RedisError>;
+type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
 

@@ -158,24 +158,31 @@ async fn no_answer_of_a_session_whose_slot_moved_is_one_to_another_question() {
 }
 
 #[test]
-fn a_user_with_the_rights_that_the_readme_lists_follows_a_cluster() {
-    let cluster = RedisCluster::start(Flavor::Redis, 3, Replicas::None);
-    let readme = include_str!("../../README.md");
-    let lines = readme.lines().map(str::trim).filter(|it| it.starts_with("ACL SETUSER sidecar "));
-    let lines: Vec<Vec<_>> = lines.map(|line| line.split(' ').collect()).collect();
-    assert_eq!(lines.len(), 2, "one for every store, and one for clusters");
-    for place in 0..3 {
-        for line in &lines {
-            cluster.ask::<String>(place, line).unwrap();
+fn the_users_that_the_readme_makes_follow_and_write_on_a_cluster() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let cluster = RedisCluster::start(flavor, 3, Replicas::None);
+        for user in ["sidecar", "writer"] {
+            let begin = format!("ACL SETUSER {user} ");
+            let readme = include_str!("../../README.md").lines().map(str::trim);
+            let lines: Vec<_> = readme.filter(|it| it.starts_with(&begin)).collect();
+            assert_eq!(lines.len(), 2, "one for every store, and one for clusters");
+            for (place, line) in (0..3).flat_map(|place| lines.iter().map(move |it| (place, it))) {
+                let words: Vec<_> = line.split(' ').collect();
+                cluster.ask::<String>(place, &words).unwrap();
+            }
         }
-    }
-    let writer = Tollgate::start(&["--store", &cluster.url(), "--partitions", "6"]);
-    let url = cluster.url().replace("//", "//sidecar:change-me@");
-    let sidecar = Tollgate::start(&["--store", &url, "--operator-listen", "off"]);
-    for partition in 0..6 {
-        let customer = customer_in(partition);
-        act(&writer, "disable", &customer);
-        wait_until("followed", || sidecar.reason_to_write(&customer) == "customer_disabled");
+        let url = |user: &str| cluster.url().replace("//", &format!("//{user}:change-me@"));
+        let writer = Tollgate::start(&["--store", &url("writer"), "--partitions", "6"]);
+        let sidecar = Tollgate::start(&["--store", &url("sidecar"), "--operator-listen", "off"]);
+        for partition in 0..6 {
+            let customer = customer_in(partition);
+            act(&writer, "disable", &customer);
+            wait_until("followed", || sidecar.reason_to_write(&customer) == "customer_disabled");
+        }
+        for place in 0..3 {
+            let denied: Vec<redis::Value> = cluster.ask(place, &["ACL", "LOG"]).unwrap();
+            assert!(denied.is_empty(), "{denied:?}");
+        }
     }
 }
 

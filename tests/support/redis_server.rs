@@ -139,7 +139,7 @@ impl Drop for RedisServer {
 }
 
 impl Flavor {
-    fn program(self) -> PathBuf {
+    pub(super) fn program(self) -> PathBuf {
         let found = match self {
             Self::Redis => on_the_path("redis-server"),
             Self::Valkey => env::var_os("TOLLGATE_TEST_VALKEY_SERVER")
@@ -235,7 +235,7 @@ fn answers(socket: &Path) -> bool {
 
 pub(super) fn settings_at(servers: Servers) -> Settings {
     let (login, key_prefix) = (Login::default(), "tollgate".to_owned());
-    Settings { servers, login, database: 0, key_prefix }
+    Settings { servers, login, database: 0, tls: None, key_prefix }
 }
 
 fn socket_in(directory: &Path) -> PathBuf {

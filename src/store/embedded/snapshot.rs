@@ -9,7 +9,7 @@ use super::tables::{
 };
 use crate::{
     domain::{
-        Change, Customer, CustomerKey, Partition, Partitions, Private, Revision, Subject,
+        Change, Customer, CustomerKey, Lineage, Partition, Partitions, Private, Revision, Subject,
         audit::StoredAudit,
     },
     store::{
@@ -111,8 +111,16 @@ impl Snapshot {
         let Some((log_id, _)) = log.last()? else { return Err(unexpected("an empty log")) };
         let log_id = EntryId::from(log_id.value()).to_string();
         let restricted = meta.restricted();
-        let Meta { epoch, revision, .. } = meta;
-        Ok(Some(Head { partitions: Partitions::ONE, epoch, revision, log_id, restricted }))
+        let Meta { epoch, revision, created, .. } = meta;
+        Ok(Some(Head {
+            partitions: Partitions::ONE,
+            epoch,
+            revision,
+            log_id,
+            restricted,
+            lineage: Lineage::of(created),
+            partial: false,
+        }))
     }
 
     pub(super) fn restricted_page(&self, from: Option<&str>) -> Result<RestrictedPage, StoreError> {

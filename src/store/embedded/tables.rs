@@ -61,7 +61,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
 pub(super) struct Meta {
     format: u64,
     partitions: u16,
-    created: Epoch,
+    pub(super) created: Epoch,
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     restricted_count: u64,

@@ -54,6 +54,8 @@ fn freeze(id: &str, expected: Option<u64>) -> Commit {
         since: None,
         until: None,
         at: None,
+        exact: false,
+        recovers: None,
     };
     let write = CustomerWrite {
         key: key(id),
@@ -124,7 +126,11 @@ fn heard(pushes: &mut mpsc::Receiver<Push>) -> Vec<(u64, Option<String>)> {
     while let Ok(Push { change, .. }) = pushes.try_recv() {
         let who = match change.subject {
             Subject::Customer(change) => Some(change.key.id().to_owned()),
-            Subject::Created | Subject::Key { .. } | Subject::Unreadable(_) => None,
+            Subject::Conflict { .. }
+            | Subject::Created
+            | Subject::Key { .. }
+            | Subject::Succeeded
+            | Subject::Unreadable(_) => None,
         };
         heard.push((change.revision.0, who));
     }

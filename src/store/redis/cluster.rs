@@ -13,17 +13,22 @@ use redis::{
 };
 
 use super::{
-    connection::{self, address, client, store_error},
-    settings::{Login, Server, Settings},
+    connection::{self, address, client},
+    refusal::store_error,
+    settings::{Login, Server, Settings, Tls},
     slots::{self, SlotMap, slot_of},
 };
-use crate::{domain::Partition, store::StoreError};
+use crate::{
+    domain::Partition,
+    store::{Concern, Refusal, StoreError},
+};
 
 /// A cluster, and what is known of it.
 #[derive(Debug)]
 pub(super) struct Cluster {
     seeds: Vec<Server>,
     login: Login,
+    tls: Option<Tls>,
     known: Mutex<Known>,
     /// Held while the nodes are asked, so that whoever needs to know waits for one answer.
     looking: tokio::sync::Mutex<()>,
@@ -58,6 +63,7 @@ impl Cluster {
         Self {
             seeds: seeds.to_vec(),
             login: settings.login.clone(),
+            tls: settings.tls.clone(),
             known: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
         }
@@ -105,7 +111,9 @@ impl Cluster {
         server: &Server,
         pushes: impl AsyncPushSender,
     ) -> Result<MultiplexedConnection, StoreError> {
-        connection::connect(&client(address(server), &self.login, 0)?, pushes).await
+        let tls = self.tls.as_ref();
+        let client = client(address(server, tls), &self.login, 0, tls)?;
+        connection::connect(&client, pushes).await
     }
 
     /// Takes note that `master` cannot be spoken to.
@@ -132,7 +140,10 @@ impl Cluster {
     pub(super) fn error(&self, partition: Partition, error: &RedisError) -> StoreError {
         match error.code() {
             Some("MOVED" | "READONLY") => {
-                let _ = self.redirect(partition, error);
+                // The errors of a pipeline do not say where else to ask.
+                if self.redirect(partition, error).is_none() {
+                    self.known.lock().doubt_master_of(slot_of(partition));
+                }
                 StoreError::Moved(error.to_string())
             }
             Some("ASK" | "TRYAGAIN") => {
@@ -205,10 +216,8 @@ impl Cluster {
             answered.map_err(|error| store_error(&error))?;
         let slots = slots.map_err(|error| {
             if error.to_string().contains("cluster support disabled") {
-                return StoreError::Refused(format!(
-                    "{server} is no node of a cluster, which redis+cluster:// in --store is for; \
-                     redis:// is for one server"
-                ));
+                let why = format!("{server} is no node of a cluster");
+                return Refusal { about: Concern::Topology, why }.into();
             }
             store_error(&error)
         })?;
@@ -221,6 +230,10 @@ impl Cluster {
 impl Known {
     fn undoubted_master_of(&self, slot: u16) -> Option<&Server> {
         self.map.master_of(slot).filter(|master| !self.doubted.contains(*master))
+    }
+
+    fn doubt_master_of(&mut self, slot: u16) {
+        self.doubted.extend(self.map.master_of(slot).cloned());
     }
 }
 

@@ -23,6 +23,12 @@ impl Redis {
     /// See [`crate::store::Store::create`]. What somebody else began is completed as they began
     /// it.
     pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
+        for partition in partitions.all() {
+            let command = redis::Cmd::get(self.keys.lost(partition));
+            if let Some(epoch) = self.commands.ask::<Option<String>>(partition, &command).await? {
+                return Err(CreateError::Lost(epoch));
+            }
+        }
         match self.found().await? {
             Found::Nothing => self.create_each(epoch, partitions).await,
             Found::Unfinished(epoch, partitions) => {

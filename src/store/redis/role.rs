@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::{FromRedisValue as _, RedisError, Value, aio::MultiplexedConnection};
 
-use super::connection::store_error;
-use crate::store::StoreError;
+use super::refusal::store_error;
+use crate::store::{Concern, Refusal, StoreError};
 
 /// Asks the server for its role, and refuses any but a master's.
 pub(super) async fn require_master(
@@ -27,8 +27,13 @@ pub(super) fn check_master(role: Result<Value, RedisError>) -> Result<(), StoreE
     };
     match role.as_deref() {
         Some("master") => Ok(()),
+        Some("slave") => {
+            let why = "the server is a replica, and a store is on a master";
+            Err(StoreError::Unreachable(why.to_owned()))
+        }
         Some(other) => {
-            Err(StoreError::Unreachable(format!("the server is a {other}, not a master")))
+            let why = format!("the server is a {other}, and a store is on a master");
+            Err(Refusal { about: Concern::Topology, why }.into())
         }
         None => {
             if !ROLE_UNKNOWN_TOLD.swap(true, Ordering::Relaxed) {

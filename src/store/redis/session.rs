@@ -5,7 +5,10 @@
 //! after 15 s of outage and re-attaches to a stale master over Sentinel, the second hangs for
 //! ever on a hung server (each was observed with redis-rs 1.8).
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use redis::{
@@ -16,18 +19,20 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{
-        Census, Head, Push, RestrictedPage, Session, SessionReader, StoreError,
+        Census, Concern, Head, Push, Refusal, RestrictedPage, Session, SessionReader, StoreError,
         format::{self, unexpected},
     },
     check_format,
-    connection::{Question, store_error},
+    connection::Question,
     keys::{Channels, Keys},
+    refusal::store_error,
     role::check_master,
     topology::Topology,
 };
-use crate::domain::{Change, Epoch, Partition, Revision, Subject};
+use crate::domain::{Change, Epoch, Lineage, Partition, Revision, Subject};
 
-/// Connects to the master of `partitions`, and subscribes to them.
+/// Connects to the master of `partitions`, subscribes to them, and makes sure that their keys can be
+/// read: what cannot be followed is better told now, and once.
 pub(super) async fn open(
     topology: &Arc<Topology>,
     keys: &Keys,
@@ -50,8 +55,9 @@ pub(super) async fn open(
     for partition in partitions {
         reader.subscribe(*partition).await?;
     }
-    // One that is on its way to another node is better told now, and once.
-    reader.heads(partitions).await?;
+    for partition in partitions {
+        reader.read_each_key(*partition).await?;
+    }
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
@@ -82,13 +88,15 @@ impl Reader {
         if self.severed.get().is_some() { Err(self.end()) } else { Ok(answer) }
     }
 
-    /// The same about one partition, with what its errors mean.
+    /// The same about one key of a partition, with what its errors mean.
     async fn ask_about<T: FromRedisValue + Send>(
         &self,
         partition: Partition,
+        key: &str,
         question: &impl Question,
     ) -> Result<T, StoreError> {
-        self.ask(question).await?.map_err(|error| self.topology.error(partition, &error))
+        let answer = self.ask(question).await?;
+        answer.map_err(|error| self.topology.key_error(partition, key, &error))
     }
 
     async fn subscribe(&self, partition: Partition) -> Result<(), StoreError> {
@@ -98,9 +106,8 @@ impl Reader {
         let subscribed: Answered<redis::Value> = self.ask(&command).await?;
         let Err(error) = subscribed else { return Ok(()) };
         if matches!(channels, Channels::Sharded) && error.to_string().contains("unknown command") {
-            let old =
-                "a cluster in --store has to be of Redis 7 or Valkey, for its sharded pub/sub";
-            return Err(StoreError::Refused(format!("{old} ({error})")));
+            let why = format!("the cluster has no sharded pub/sub ({error})");
+            return Err(Refusal { about: Concern::Protocol, why }.into());
         }
         Err(self.topology.error(partition, &error))
     }
@@ -130,7 +137,8 @@ impl Reader {
         check_master(answered.next().unwrap_or(Ok(redis::Value::Nil)))?;
         let heads = partitions.iter().zip(answered).map(|(partition, fields)| {
             let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
-            read_head(fields.map_err(|error| self.topology.error(*partition, &error))?)
+            let meta = self.keys.meta(*partition);
+            read_head(fields.map_err(|error| self.topology.key_error(*partition, &meta, &error))?)
         });
         heads.collect()
     }
@@ -141,11 +149,11 @@ impl Reader {
         partition: Partition,
         from: Option<&str>,
     ) -> Result<RestrictedPage, StoreError> {
+        let key = self.keys.restricted(partition);
         let mut command = redis::cmd("HSCAN");
-        command.arg(self.keys.restricted(partition)).arg(from.unwrap_or("0"));
-        command.arg("COUNT").arg(PAGE);
+        command.arg(&key).arg(from.unwrap_or("0")).arg("COUNT").arg(PAGE);
         let (next, found): (String, Vec<(String, String)>) =
-            self.ask_about(partition, &command).await?;
+            self.ask_about(partition, &key, &command).await?;
         // What is no entry of ours is left out; the census tells whether one of ours was lost.
         let entries = found.iter().filter_map(|(key, value)| {
             let entry = format::read_restricted(key, value);
@@ -162,23 +170,55 @@ impl Reader {
         from: &str,
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
-        let mut command = redis::cmd("XRANGE");
-        command.arg(self.keys.log(partition)).arg(if from.is_empty() { "-" } else { from });
-        command.arg("+").arg("COUNT").arg(count);
-        let found: Vec<(String, std::collections::HashMap<String, String>)> =
-            self.ask_about(partition, &command).await?;
-        // An entry without a revision is not ours; the revisions tell whether one of ours is gone.
-        let change = |(log_id, fields): (String, std::collections::HashMap<String, String>)| {
-            let revision = Revision(fields.get("rev")?.parse().ok()?);
-            Some(Change { revision, log_id, subject: Subject::from_log(fields.get("change")?) })
-        };
-        Ok(found.into_iter().filter_map(change).collect())
+        let page = log_page(&self.keys, partition, from, count);
+        Ok(read_log(self.ask_about(partition, &self.keys.log(partition), &page).await?))
     }
 
     /// See [`SessionReader::keys`].
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
-        self.ask_about(Partition(0), &redis::Cmd::hgetall(self.keys.operators())).await
+        let key = self.keys.operators();
+        self.ask_about(Partition(0), &key, &redis::Cmd::hgetall(&key)).await
     }
+
+    /// Reads a little of each of the partition's keys that a session needs.
+    async fn read_each_key(&self, partition: Partition) -> Result<(), StoreError> {
+        let log = self.keys.log(partition);
+        let mut hashes = vec![self.keys.meta(partition), self.keys.restricted(partition)];
+        if partition == Partition(0) {
+            hashes.push(self.keys.operators());
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("XRANGE").arg(&log).arg("-").arg("+").arg("COUNT").arg(1);
+        for hash in &hashes {
+            pipeline.cmd("HMGET").arg(hash).arg("epoch");
+        }
+        let answered: Answered<Vec<Answered<redis::Value>>> = self.ask(&pipeline).await?;
+        let answers = answered.map_err(|error| store_error(&error))?;
+        for (key, answer) in std::iter::once(&log).chain(&hashes).zip(answers) {
+            answer.map_err(|error| self.topology.key_error(partition, key, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Asks for a page of the log; from the oldest entry on when `from` is empty.
+pub(super) fn log_page(keys: &Keys, partition: Partition, from: &str, count: usize) -> redis::Cmd {
+    let mut command = redis::cmd("XRANGE");
+    command.arg(keys.log(partition)).arg(if from.is_empty() { "-" } else { from }).arg("+");
+    command.arg("COUNT").arg(count);
+    command
+}
+
+pub(super) type LogPage = Vec<(String, HashMap<String, String>)>;
+
+/// An entry without a revision is not ours; the revisions tell whether one of ours is gone.
+pub(super) fn read_log(found: LogPage) -> Vec<Change> {
+    let change = |(log_id, fields): (String, HashMap<String, String>)| {
+        let revision = Revision(fields.get("rev")?.parse().ok()?);
+        Some(Change { revision, log_id, subject: Subject::from_log(fields.get("change")?) })
+    };
+    found.into_iter().filter_map(change).collect()
 }
 
 /// Turns what the server sends unasked into pushes. Ends the session when it cannot: a change
@@ -235,13 +275,14 @@ impl Ear {
 
 fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let fields: Result<[Option<String>; HEAD_FIELDS.len()], _> = fields.try_into();
-    let [epoch, revision, log_id, count, digest, format, partitions] =
+    let [epoch, revision, log_id, count, digest, format, partitions, created, previous, partial] =
         fields.map_err(|_| unexpected("an incomplete meta"))?;
     let Some(epoch) = epoch else { return Ok(None) };
     let number = |field: Option<String>| -> Result<u64, StoreError> {
         field.unwrap_or_default().parse().map_err(unexpected)
     };
     check_format(number(format)?)?;
+    let created = Epoch::parse(&created.unwrap_or_default()).map_err(unexpected)?;
     let digest = u64::from_str_radix(&digest.unwrap_or_default(), 16).map_err(unexpected)?;
     Ok(Some(Head {
         partitions: partitions.unwrap_or_default().parse().map_err(unexpected)?,
@@ -249,11 +290,23 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
         revision: Revision(number(revision)?),
         log_id: log_id.unwrap_or_default(),
         restricted: Census { count: number(count)?, digest },
+        lineage: Lineage::parse(created, &previous.unwrap_or_default()).map_err(unexpected)?,
+        partial: partial.as_deref() == Some("1"),
     }))
 }
 
-const HEAD_FIELDS: &[&str; 7] =
-    &["epoch", "rev", "sid", "restricted_count", "restricted_digest", "format", "partitions"];
+const HEAD_FIELDS: &[&str; 10] = &[
+    "epoch",
+    "rev",
+    "sid",
+    "restricted_count",
+    "restricted_digest",
+    "format",
+    "partitions",
+    "created",
+    "previous",
+    "partial",
+];
 /// Never one big reply: it would hold up everybody else's.
 const PAGE: usize = 1000;
 /// More than this waiting means that this instance does not keep up; it catches up from the log.

@@ -1,5 +1,7 @@
 //! Where the master is. It is asked at every connect, because it moves.
 
+use std::sync::Arc;
+
 use redis::{
     Client, ConnectionAddr, RedisError,
     aio::{AsyncPushSender, MultiplexedConnection},
@@ -7,8 +9,10 @@ use redis::{
 
 use super::{
     cluster::{Cluster, Redirect},
-    connection::{self, address, client, store_error},
+    connection::{address, client, connect},
+    refusal::{foreign_key, store_error},
     role,
+    sentinel::Sentinels,
     settings::{Server, Servers, Settings},
 };
 use crate::{
@@ -20,9 +24,11 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Topology {
     /// The nodes of a cluster know where each master is.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
+    /// Sentinels know where the one master is.
+    Sentinel(Arc<Sentinels>),
     /// There is one server, and it is the master.
-    Single(Client),
+    Single(Box<Client>),
 }
 
 /// One of the masters.
@@ -36,19 +42,26 @@ pub(super) enum Node {
 
 impl Topology {
     pub(super) fn new(settings: &Settings) -> Result<Self, StoreError> {
+        let Settings { login, database, tls, .. } = settings;
+        let tls = tls.as_ref();
         let address = match &settings.servers {
-            Servers::Cluster(seeds) => return Ok(Self::Cluster(Cluster::new(seeds, settings))),
-            Servers::Single(server) => address(server),
+            Servers::Cluster(seeds) => {
+                return Ok(Self::Cluster(Box::new(Cluster::new(seeds, settings))));
+            }
+            Servers::Sentinels { .. } => {
+                return Ok(Self::Sentinel(Arc::new(Sentinels::new(settings)?)));
+            }
+            Servers::Single(server) => address(server, tls),
             Servers::Socket(path) => ConnectionAddr::Unix(path.clone()),
         };
-        Ok(Self::Single(client(address, &settings.login, settings.database)?))
+        Ok(Self::Single(Box::new(client(address, login, *database, tls)?)))
     }
 
     /// The master of `partition`, as far as is known.
     pub(super) async fn node_of(&self, partition: Partition) -> Result<Node, StoreError> {
         match self {
             Self::Cluster(cluster) => cluster.node_of(partition).await.map(Node::At),
-            Self::Single(_) => Ok(Node::Only),
+            Self::Sentinel(_) | Self::Single(_) => Ok(Node::Only),
         }
     }
 
@@ -58,7 +71,7 @@ impl Topology {
             Self::Cluster(cluster) => {
                 Ok(cluster.masters().await?.into_iter().map(Node::At).collect())
             }
-            Self::Single(_) => Ok(vec![Node::Only]),
+            Self::Sentinel(_) | Self::Single(_) => Ok(vec![Node::Only]),
         }
     }
 
@@ -69,7 +82,7 @@ impl Topology {
     ) -> Result<Vec<Vec<Partition>>, StoreError> {
         match self {
             Self::Cluster(cluster) => cluster.by_node(partitions).await,
-            Self::Single(_) => Ok(vec![partitions.to_vec()]),
+            Self::Sentinel(_) | Self::Single(_) => Ok(vec![partitions.to_vec()]),
         }
     }
 
@@ -77,12 +90,13 @@ impl Topology {
     pub(super) const fn usual_partitions(&self) -> Partitions {
         match self {
             Self::Cluster(_) => Partitions::OF_A_CLUSTER,
-            Self::Single(_) => Partitions::ONE,
+            Self::Sentinel(_) | Self::Single(_) => Partitions::ONE,
         }
     }
 
     /// Connects to `node`, and makes sure that it is a master. `pushes` makes what hears what the
-    /// server sends unasked, anew for each server that is tried.
+    /// server sends unasked, anew for each server that is tried; it is told of a disconnection
+    /// also when sentinels name another master from now on.
     pub(super) async fn connect<P: AsyncPushSender>(
         &self,
         node: &Node,
@@ -93,7 +107,8 @@ impl Topology {
             (Self::Cluster(_), Node::Only) => {
                 return Err(StoreError::Unreachable("no node of the cluster is named".to_owned()));
             }
-            (Self::Single(client), _) => connection::connect(client, pushes()).await?,
+            (Self::Sentinel(sentinels), _) => return sentinels.connect(pushes).await,
+            (Self::Single(client), _) => connect(client, pushes()).await?,
         };
         role::require_master(&mut connection).await?;
         Ok(connection)
@@ -104,7 +119,7 @@ impl Topology {
     pub(super) fn redirect(&self, partition: Partition, error: &RedisError) -> Option<Redirect> {
         match self {
             Self::Cluster(cluster) => cluster.redirect(partition, error),
-            Self::Single(_) => None,
+            Self::Sentinel(_) | Self::Single(_) => None,
         }
     }
 
@@ -112,8 +127,18 @@ impl Topology {
     pub(super) fn error(&self, partition: Partition, error: &RedisError) -> StoreError {
         match self {
             Self::Cluster(cluster) => cluster.error(partition, error),
-            Self::Single(_) => store_error(error),
+            Self::Sentinel(_) | Self::Single(_) => store_error(error),
         }
+    }
+
+    /// The same for an answer about one key of `partition`.
+    pub(super) fn key_error(
+        &self,
+        partition: Partition,
+        key: &str,
+        error: &RedisError,
+    ) -> StoreError {
+        foreign_key(key, error).unwrap_or_else(|| self.error(partition, error))
     }
 
     /// Takes note that `node` cannot be spoken to: it may have been replaced.
