@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::ports::PortError;
 use self::ports::Ports;
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, Comparing, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
-    feed::{Creation, Feed, FeedStatus, machine::OnLoss, random_epoch},
+    feed::{Alarm, Creation, Feed, FeedStatus, Rights, machine::OnLoss, random_epoch},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
@@ -44,6 +44,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
         let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
         tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
     }
+    tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
+    tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
     tasks.spawn_endless("feed", app.feed.run(latch));
     if let Some(recovery) = app.recovery {
         tasks.spawn_endless("recovery", recovery.run());
@@ -113,6 +115,7 @@ impl App {
         );
         let keyring = Keyring::default();
         let (status, feed_status) = watch::channel(FeedStatus::default());
+        let alarm = Alarm::default();
         let may_write = is_own || config.operator_listen.on().is_some();
         let feed = Feed {
             store: store.clone(),
@@ -125,12 +128,13 @@ impl App {
                 StoreCreate::Auto if may_write => Creation::Auto,
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
-            may_write,
             on_loss: match config.on_store_loss {
                 config::OnStoreLoss::Adopt => OnLoss::Adopt,
                 config::OnStoreLoss::Keep => OnLoss::Keep,
             },
             partitions: config.partitions,
+            rights: if may_write { Rights::ReadWrite } else { Rights::ReadOnly },
+            alarm: alarm.clone(),
             status,
         };
         let settings = gate::Settings {
@@ -148,6 +152,7 @@ impl App {
             feed: feed_status.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            alarm,
         };
         let operators = Operators {
             control: control.clone(),

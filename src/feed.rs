@@ -5,6 +5,7 @@
 mod applied;
 mod follower;
 pub mod machine;
+mod repair;
 mod status;
 mod succession;
 
@@ -14,10 +15,14 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use self::status::{FeedStatus, PartitionStatus};
 use self::{
     follower::{Follower, Part},
     machine::OnLoss,
+    repair::Rewritten,
+};
+pub use self::{
+    repair::Alarm,
+    status::{FeedStatus, PartitionStatus},
 };
 use crate::{
     cache::{Cache, keyring::Keyring},
@@ -26,8 +31,11 @@ use crate::{
     lifecycle::Latch,
     store::{CreateError, Session, Store, StoreError},
     telemetry::{
-        Metrics,
-        event::{FeedConnected, FeedLost, FeedMoved, StoreCreated, StoreUninitialised},
+        Metrics, RewrittenFrom,
+        event::{
+            FeedConnected, FeedLost, FeedMoved, RestrictedLost, RestrictedNotRewritten,
+            RestrictedRewritten, RestrictedWhole, StoreCreated, StoreUninitialised,
+        },
     },
 };
 
@@ -48,12 +56,15 @@ pub struct Feed {
     pub heartbeat: Duration,
     /// Whether an empty store may be begun.
     pub creation: Creation,
-    /// Whether this instance may write: then it ends a history that lost its end.
-    pub may_write: bool,
     /// Whether a store that lost what it held is believed all the same.
     pub on_loss: OnLoss,
     /// How many partitions the store has to have, if that is said.
     pub partitions: Option<Partitions>,
+    /// Whether this instance may write to the store: then it ends a history that lost its end, and
+    /// writes a restricted set anew that went missing.
+    pub rights: Rights,
+    /// Rung when the store refuses a change because its restricted set is not whole.
+    pub alarm: Alarm,
     /// Told whenever the feed's state changes.
     pub status: watch::Sender<FeedStatus>,
 }
@@ -73,6 +84,15 @@ pub enum Creation {
     Auto,
     /// It may not.
     Never,
+}
+
+/// Whether an instance may write to the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rights {
+    /// It only reads.
+    ReadOnly,
+    /// It may.
+    ReadWrite,
 }
 
 impl Feed {
@@ -101,7 +121,15 @@ impl Feed {
                         steps.push(self.follow(group, &latch).boxed());
                     }
                 }
-                Some(Step::Left(parts)) => unfollowed = parts,
+                Some(Step::Left(parts)) => {
+                    for part in parts {
+                        if part.damaged && self.rights == Rights::ReadWrite {
+                            steps.push(self.mend(part).boxed());
+                        } else {
+                            unfollowed.push(part);
+                        }
+                    }
+                }
                 None => {}
             }
         }
@@ -122,6 +150,24 @@ impl Feed {
                 Step::Left(rest(parts).await)
             }
         }
+    }
+
+    /// Has the store's restricted set of a partition written anew from the records. Nobody who
+    /// holds it may be left.
+    async fn mend(&self, mut part: Part) -> Step {
+        // Whatever comes of it, it is read anew.
+        part.damaged = false;
+        let partition = part.number;
+        match repair::from_records(&self.store, partition, &self.metrics).await {
+            Ok(Rewritten::Done(customers)) => {
+                let from = RewrittenFrom::Records;
+                RestrictedRewritten { partition, customers, from }.emit(&self.metrics);
+                return Step::Left(vec![part]);
+            }
+            Ok(Rewritten::Overtaken | Rewritten::Whole) => {}
+            Err(why) => RestrictedNotRewritten { partition, why }.emit(&self.metrics),
+        }
+        Step::Left(rest(vec![part]).await)
     }
 
     /// Finds out how many partitions the store has. Begins the history of an empty one, if that is
@@ -193,6 +239,19 @@ impl Feed {
         }
         for partition in partitions {
             self.tell(*partition, |it| (it.connected, it.phase) = (false, machine::DISCONNECTED));
+        }
+    }
+
+    /// Tells whether the store's restricted set is whole, if that is news.
+    fn tell_restricted(&self, partition: Partition, is_lost: bool) {
+        if self.status.borrow().of(partition).restricted_lost == is_lost {
+            return;
+        }
+        self.tell(partition, |status| status.restricted_lost = is_lost);
+        if is_lost {
+            RestrictedLost { partition }.emit(&self.metrics);
+        } else if !self.status.borrow().is_restricted_lost() {
+            RestrictedWhole.emit(&self.metrics);
         }
     }
 

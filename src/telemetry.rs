@@ -23,7 +23,9 @@ use tracing_subscriber::{
 
 use catalogue::Kind;
 
-pub use catalogue::{AuthFailure, Dialect, FillResult, ReachedBy, StoreCommand, Tier, Unreadable};
+pub use catalogue::{
+    AuthFailure, Dialect, FillResult, ReachedBy, RewrittenFrom, StoreCommand, Tier, Unreadable,
+};
 pub use handles::Metrics;
 
 /// How log lines are written.

@@ -7,6 +7,7 @@ mod creation;
 mod keys;
 mod lease;
 mod refusal;
+pub mod repair;
 mod role;
 mod script;
 mod sentinel;
@@ -23,7 +24,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use redis::RedisError;
+use redis::{FromRedisValue as _, RedisError};
 
 pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
@@ -35,7 +36,7 @@ use self::{
 };
 use super::{
     Among, AuditPage, Commit, CommitError, Committed, Concern, CustomerPage, Direction, Lease,
-    Read, Refusal, Session, StoreError, StoredRecord,
+    Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -70,9 +71,7 @@ impl Redis {
     /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         let partition = self.partitions().of(key);
-        let session = self.sessions.load().get(&partition).cloned();
-        let no_session = || StoreError::Unreachable("there is no session".to_owned());
-        let session = session.ok_or_else(no_session)?;
+        let session = self.session_of(partition)?;
         let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
         // No transaction, which would take a right that can do more. The record is read after the
         // revision, so it is at least that new; and within one history, if that has not changed.
@@ -84,22 +83,63 @@ impl Redis {
         let asked: Answered<Filled> = session.ask(&pipeline).await?;
         let (head, record, after) = asked.map_err(|error| store_error(&error))?;
         let at_meta = |error: RedisError| self.topology.key_error(partition, &meta, &error);
-        let (epoch, revision) = head.map_err(at_meta)?;
+        let (epoch, revision) = read_head(head.map_err(at_meta)?)?;
         let (after,) = after.map_err(at_meta)?;
-        if epoch != after {
+        if after.as_deref() != Some(epoch.as_str()) {
             return Err(unexpected("another history than a moment ago"));
         }
-        let (Some(epoch), Some(revision)) = (epoch, revision) else {
-            return Err(unexpected("a store without a history"));
-        };
         let record = match record {
             Ok(None) => StoredRecord::Absent,
             Ok(Some(json)) => format::read_record(key, &json),
             Err(error) if is_the_keys_fault(&error) => StoredRecord::Unreadable(error.to_string()),
             Err(error) => return Err(self.topology.error(partition, &error)),
         };
-        let epoch = Epoch::parse(&epoch).map_err(unexpected)?;
-        Ok(Read { epoch, revision: Revision(revision), record })
+        Ok(Read { epoch, revision, record })
+    }
+
+    /// See [`super::Store::read_many`]. Reads on the session's connection, or not at all.
+    pub async fn read_many(
+        &self,
+        partition: Partition,
+        keys: &[CustomerKey],
+    ) -> Result<ReadMany, StoreError> {
+        let session = self.session_of(partition)?;
+        let meta = self.keys.meta(partition);
+        // Not a transaction, as in `read`: what was read while something was committed is of no use.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        for key in keys {
+            pipeline.cmd("GET").arg(self.keys.record(partition, key));
+        }
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let answered: Answered<Vec<Answered<redis::Value>>> = session.ask(&pipeline).await?;
+        let answered = answered.map_err(|error| store_error(&error))?;
+        let [before, found @ .., after] = answered.as_slice() else {
+            return Err(unexpected("an incomplete answer"));
+        };
+        let head = |fields: &Answered<redis::Value>| {
+            let fields = fields.as_ref();
+            let fields =
+                fields.map_err(|error| self.topology.key_error(partition, &meta, error))?;
+            read_head(MetaHead::from_redis_value_ref(fields).map_err(unexpected)?)
+        };
+        let (epoch, revision) = head(before)?;
+        if head(after)? != (epoch.clone(), revision) {
+            return Err(StoreError::Unreachable("something was committed meanwhile".to_owned()));
+        }
+        let records = keys.iter().zip(found).map(|(key, found)| match found {
+            Ok(found) => match Option::<String>::from_redis_value_ref(found) {
+                Ok(None) => Ok(StoredRecord::Absent),
+                Ok(Some(json)) => Ok(format::read_record(key, &json)),
+                Err(error) => Ok(StoredRecord::Unreadable(error.to_string())),
+            },
+            Err(error) if is_the_keys_fault(error) => {
+                Ok(StoredRecord::Unreadable(error.to_string()))
+            }
+            Err(error) => Err(self.topology.error(partition, error)),
+        });
+        Ok(ReadMany { epoch, revision, records: records.collect::<Result<_, _>>()? })
     }
 
     /// See [`super::Store::customer`].
@@ -255,6 +295,12 @@ impl Redis {
         self.partitions.get_or_init(|| partitions);
     }
 
+    /// The partition's newest session.
+    fn session_of(&self, partition: Partition) -> Result<Reader, StoreError> {
+        let session = self.sessions.load().get(&partition).cloned();
+        session.ok_or_else(|| StoreError::Unreachable("there is no session".to_owned()))
+    }
+
     /// The keys of one page, of all partitions together.
     async fn keys_in(&self, page: &CustomerPage) -> Result<Vec<CustomerKey>, StoreError> {
         let mut keys = Vec::new();
@@ -360,6 +406,13 @@ type Answered<T> = Result<T, RedisError>;
 type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
+
+fn read_head(head: MetaHead) -> Result<(Epoch, Revision), StoreError> {
+    let (Some(epoch), Some(revision)) = head else {
+        return Err(unexpected("a store without a history"));
+    };
+    Ok((Epoch::parse(&epoch).map_err(unexpected)?, Revision(revision)))
+}
 
 /// Whether the server answered, and what is at the key is not what it should be.
 fn is_the_keys_fault(error: &RedisError) -> bool {

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::{
     super::{
         Census, Concern, Head, Push, Refusal, RestrictedPage, Session, SessionReader, StoreError,
+        Tally,
         format::{self, unexpected},
     },
     check_format,
@@ -62,6 +63,8 @@ pub(super) async fn open(
 }
 
 type Answered<T> = Result<T, RedisError>;
+type Fields = Vec<Option<String>>;
+type Tallied = (Answered<Fields>, Answered<u64>, Answered<Fields>);
 
 /// The reads of a session.
 #[derive(Clone, Debug)]
@@ -141,6 +144,31 @@ impl Reader {
             read_head(fields.map_err(|error| self.topology.key_error(*partition, &meta, &error))?)
         });
         heads.collect()
+    }
+
+    /// See [`SessionReader::tally`].
+    pub async fn tally(&self, partition: Partition) -> Result<Option<Tally>, StoreError> {
+        let (meta, restricted) = (self.keys.meta(partition), self.keys.restricted(partition));
+        // No transaction, which would take a right that can do more.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
+        pipeline.cmd("HLEN").arg(&restricted);
+        pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
+        let answered: Answered<Tallied> = self.ask(&pipeline).await?;
+        let (before, length, after) = answered.map_err(|error| store_error(&error))?;
+        let at_meta = |error: RedisError| self.topology.key_error(partition, &meta, &error);
+        let (before, after) = (before.map_err(at_meta)?, after.map_err(at_meta)?);
+        if before != after {
+            return Err(StoreError::Unreachable("something was committed meanwhile".to_owned()));
+        }
+        let meta = read_head(after)?;
+        let held = match length {
+            // Something else is in its place.
+            Err(error) if error.code() == Some("WRONGTYPE") => 0,
+            length => length.map_err(|error| self.topology.error(partition, &error))?,
+        };
+        Ok(meta.map(|head| Tally { head, held }))
     }
 
     /// See [`SessionReader::restricted_page`].
