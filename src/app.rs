@@ -19,13 +19,13 @@ use self::{
     ports::Ports,
 };
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, Comparing, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
     domain::Epoch,
     feed::{
-        Creation, Feed, FeedStatus,
+        Alarm, Creation, Feed, FeedStatus, Rights,
         machine::OnLoss,
         random_epoch,
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
@@ -64,6 +64,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
         let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
         tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
     }
+    tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
+    tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
     tasks.spawn_endless("feed", app.feed.run(latch));
     if let Some(recovery) = app.recovery {
         tasks.spawn_endless("recovery", recovery.run());
@@ -142,11 +144,9 @@ impl App {
         let first_answer = store::ask(&store, config, &boot).await?;
         let (keeper, journal, snapshot) = keep_snapshot(config, source, &metrics);
         let (status, feed_status) = watch::channel(FeedStatus::default());
+        let alarm = Alarm::default();
         let may_write = is_own || config.operator_listen.on().is_some();
-        let on_loss = match config.on_store_loss {
-            config::OnStoreLoss::Adopt => OnLoss::Adopt,
-            config::OnStoreLoss::Keep => OnLoss::Keep,
-        };
+        let on_loss = on_loss(config);
         let feed = Feed {
             store: store.clone(),
             cache: cache.clone(),
@@ -156,10 +156,11 @@ impl App {
             heartbeat: config.heartbeat,
             creation: creation(config, may_write),
             expect_epoch: config.expect_epoch.clone(),
-            journal,
-            may_write,
             on_loss,
             partitions: config.partitions,
+            rights: if may_write { Rights::ReadWrite } else { Rights::ReadOnly },
+            alarm: alarm.clone(),
+            journal,
             status,
         };
         let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings(config));
@@ -171,6 +172,7 @@ impl App {
             feed: feed_status.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            alarm,
         };
         let operators = Operators {
             control: control.clone(),
@@ -182,10 +184,7 @@ impl App {
             metrics: metrics.clone(),
             identity: identity_source(config)?,
             min_revision_header: config.min_revision_header.on().map(header_name).transpose()?,
-            disabled_billing: match config.disabled_billing {
-                config::DisabledBilling::Active => DisabledBilling::Active,
-                config::DisabledBilling::Paused => DisabledBilling::Paused,
-            },
+            disabled_billing: disabled_billing(config),
             guard: (!config.check_open).then(|| operators.clone()),
         };
         let admin = Admin {
@@ -229,6 +228,20 @@ fn creation(config: &Config, may_write: bool) -> Creation {
     match config.store_create {
         StoreCreate::Auto if may_write && config.expect_epoch.is_none() => Creation::Auto,
         StoreCreate::Auto | StoreCreate::Never => Creation::Never,
+    }
+}
+
+const fn on_loss(config: &Config) -> OnLoss {
+    match config.on_store_loss {
+        config::OnStoreLoss::Adopt => OnLoss::Adopt,
+        config::OnStoreLoss::Keep => OnLoss::Keep,
+    }
+}
+
+const fn disabled_billing(config: &Config) -> DisabledBilling {
+    match config.disabled_billing {
+        config::DisabledBilling::Active => DisabledBilling::Active,
+        config::DisabledBilling::Paused => DisabledBilling::Paused,
     }
 }
 

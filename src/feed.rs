@@ -6,6 +6,7 @@ mod applied;
 mod follower;
 pub mod machine;
 mod remnant;
+mod repair;
 pub mod snapshot_file;
 mod status;
 mod succession;
@@ -16,11 +17,15 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use self::status::{FeedStatus, PartitionStatus};
 use self::{
     follower::{Follower, Part},
     machine::OnLoss,
+    repair::Rewritten,
     snapshot_file::Journal,
+};
+pub use self::{
+    repair::Alarm,
+    status::{FeedStatus, PartitionStatus},
 };
 use crate::{
     cache::{Cache, keyring::Keyring},
@@ -29,8 +34,11 @@ use crate::{
     lifecycle::Latch,
     store::{CreateError, Session, Store, StoreError},
     telemetry::{
-        Metrics,
-        event::{FeedConnected, FeedLost, StoreCreated, StoreUninitialised},
+        Metrics, RewrittenFrom,
+        event::{
+            FeedConnected, FeedLost, FeedMoved, RestrictedLost, RestrictedNotRewritten,
+            RestrictedRewritten, RestrictedWhole, StoreCreated, StoreUninitialised,
+        },
     },
 };
 
@@ -51,18 +59,29 @@ pub struct Feed {
     pub heartbeat: Duration,
     /// Whether an empty store may be begun.
     pub creation: Creation,
-    /// Whether this instance may write: then it ends a history that lost its end.
-    pub may_write: bool,
     /// Whether a store that lost what it held is believed all the same.
     pub on_loss: OnLoss,
     /// The first epoch of the only store that is believed, if there is but one.
     pub expect_epoch: Option<Epoch>,
     /// How many partitions the store has to have, if that is said.
     pub partitions: Option<Partitions>,
+    /// Whether this instance may write to the store: then it ends a history that lost its end, and
+    /// writes a restricted set anew that went missing.
+    pub rights: Rights,
+    /// Rung when the store refuses a change because its restricted set is not whole.
+    pub alarm: Alarm,
     /// Where every change is noted for the next start.
     pub journal: Journal,
     /// Told whenever the feed's state changes.
     pub status: watch::Sender<FeedStatus>,
+}
+
+/// What became of partitions that are to be followed.
+enum Step {
+    /// Each group of them is on one node.
+    Grouped(Vec<Vec<Part>>),
+    /// They are not followed any more.
+    Left(Vec<Part>),
 }
 
 /// Whether an instance may begin the history of an empty store.
@@ -72,6 +91,15 @@ pub enum Creation {
     Auto,
     /// It may not.
     Never,
+}
+
+/// Whether an instance may write to the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rights {
+    /// It only reads.
+    ReadOnly,
+    /// It may.
+    ReadWrite,
 }
 
 impl Feed {
@@ -88,25 +116,65 @@ impl Feed {
         let latch = Mutex::new(Some(latch));
         let mut unfollowed: Vec<Part> =
             partitions.all().map(|number| Part::new(number, &self)).collect();
-        let mut followed = FuturesUnordered::new();
+        let mut steps = FuturesUnordered::new();
         loop {
-            let numbers: Vec<Partition> = unfollowed.iter().map(|part| part.number).collect();
-            match self.store.by_node(&numbers).await {
-                Ok(groups) => {
+            if !unfollowed.is_empty() {
+                // While it is asked where these are, the others are followed.
+                steps.push(self.group(std::mem::take(&mut unfollowed)).boxed());
+            }
+            match steps.next().await {
+                Some(Step::Grouped(groups)) => {
                     for group in groups {
-                        let (theirs, others) =
-                            unfollowed.into_iter().partition(|part| group.contains(&part.number));
-                        unfollowed = others;
-                        followed.push(self.follow(theirs, &latch).boxed());
+                        steps.push(self.follow(group, &latch).boxed());
                     }
                 }
-                Err(error) => {
-                    self.tell_lost(&numbers, error);
-                    followed.push(rest(std::mem::take(&mut unfollowed)).boxed());
+                Some(Step::Left(parts)) => {
+                    for part in parts {
+                        if part.damaged && self.rights == Rights::ReadWrite {
+                            steps.push(self.mend(part).boxed());
+                        } else {
+                            unfollowed.push(part);
+                        }
+                    }
                 }
+                None => {}
             }
-            unfollowed.extend(followed.next().await.unwrap_or_default());
         }
+    }
+
+    /// Groups partitions by the nodes that serve them.
+    async fn group(&self, mut parts: Vec<Part>) -> Step {
+        let numbers: Vec<Partition> = parts.iter().map(|part| part.number).collect();
+        match self.store.by_node(&numbers).await {
+            Ok(groups) => {
+                let theirs = |group: &Vec<Partition>| -> Vec<Part> {
+                    parts.extract_if(.., |part| group.contains(&part.number)).collect()
+                };
+                Step::Grouped(groups.iter().map(theirs).collect())
+            }
+            Err(error) => {
+                self.tell_lost(&numbers, error);
+                Step::Left(rest(parts).await)
+            }
+        }
+    }
+
+    /// Has the store's restricted set of a partition written anew from the records. Nobody who
+    /// holds it may be left.
+    async fn mend(&self, mut part: Part) -> Step {
+        // Whatever comes of it, it is read anew.
+        part.damaged = false;
+        let partition = part.number;
+        match repair::from_records(&self.store, partition, &self.metrics).await {
+            Ok(Rewritten::Done(customers)) => {
+                let from = RewrittenFrom::Records;
+                RestrictedRewritten { partition, customers, from }.emit(&self.metrics);
+                return Step::Left(vec![part]);
+            }
+            Ok(Rewritten::Overtaken | Rewritten::Whole) => {}
+            Err(why) => RestrictedNotRewritten { partition, why }.emit(&self.metrics),
+        }
+        Step::Left(rest(vec![part]).await)
     }
 
     /// Finds out how many partitions the store has. Begins the history of an empty one, if that is
@@ -124,7 +192,7 @@ impl Feed {
                 return Ok(());
             }
             if self.creation == Creation::Auto {
-                let partitions = self.partitions.unwrap_or(Partitions::ONE);
+                let partitions = self.partitions.unwrap_or_else(|| self.store.usual_partitions());
                 create(self.store.clone(), self.metrics.clone(), partitions).await?;
                 continue;
             }
@@ -146,16 +214,17 @@ impl Feed {
     }
 
     /// Follows partitions that one node serves until the session ends, and rests.
-    async fn follow(&self, parts: Vec<Part>, latch: &Mutex<Option<Latch>>) -> Vec<Part> {
+    async fn follow(&self, parts: Vec<Part>, latch: &Mutex<Option<Latch>>) -> Step {
         let numbers: Vec<Partition> = parts.iter().map(|part| part.number).collect();
         let mut follower = Follower::new(self, parts, latch);
         let error = match self.store.open_session(&numbers).await {
             Ok(session) => {
-                FeedConnected.emit(&self.metrics);
                 self.store.read_on(&numbers, &session);
                 for number in &numbers {
                     self.tell(*number, |status| status.connected = true);
                 }
+                let everywhere = self.status.borrow().is_connected();
+                FeedConnected { everywhere }.emit(&self.metrics);
                 follower.follow(session).await
             }
             Err(error) => error,
@@ -169,7 +238,7 @@ impl Feed {
                 part.pause = FIRST_PAUSE;
             }
         }
-        rest(parts).await
+        Step::Left(rest(parts).await)
     }
 
     /// Tells that there is no session: once, however often the store is then asked in vain.
@@ -180,9 +249,26 @@ impl Feed {
             return;
         }
         self.store.forget_session(partitions);
-        FeedLost { error }.emit(&self.metrics);
+        if let StoreError::Moved(why) = error {
+            FeedMoved { why }.emit(&self.metrics);
+        } else {
+            FeedLost { error }.emit(&self.metrics);
+        }
         for partition in partitions {
             self.tell(*partition, |it| (it.connected, it.phase) = (false, machine::DISCONNECTED));
+        }
+    }
+
+    /// Tells whether the store's restricted set is whole, if that is news.
+    fn tell_restricted(&self, partition: Partition, is_lost: bool) {
+        if self.status.borrow().of(partition).restricted_lost == is_lost {
+            return;
+        }
+        self.tell(partition, |status| status.restricted_lost = is_lost);
+        if is_lost {
+            RestrictedLost { partition }.emit(&self.metrics);
+        } else if !self.status.borrow().is_restricted_lost() {
+            RestrictedWhole.emit(&self.metrics);
         }
     }
 

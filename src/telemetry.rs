@@ -24,8 +24,8 @@ use tracing_subscriber::{
 use catalogue::Kind;
 
 pub use catalogue::{
-    AuthFailure, BootSource, Dialect, FillResult, ReachedBy, SnapshotResult, StoreCommand, Tier,
-    Unreadable,
+    AuthFailure, BootSource, Dialect, FillResult, ReachedBy, RewrittenFrom, SnapshotResult,
+    StoreCommand, Tier, Unreadable,
 };
 pub use handles::Metrics;
 

@@ -109,12 +109,16 @@ impl Picture {
         }
     }
 
-    /// Every entry, some thousands at a time. Changes go on meanwhile: each customer is as it was
-    /// at some moment between the first step and the last.
-    pub fn parts(&self) -> impl Iterator<Item = Vec<(CustomerKey, Arc<Entry>)>> {
+    /// All entries, some at a time. One that changes meanwhile may come as it was or as it is.
+    pub fn pages(&self) -> impl Iterator<Item = Vec<RestrictedEntry>> {
         self.shards.iter().map(|shard| {
-            let shard = shard.read();
-            shard.iter().map(|(key, entry)| (key.clone(), Arc::clone(entry))).collect()
+            let entries = shard.read();
+            let entries = entries.iter().map(|(key, entry)| RestrictedEntry {
+                key: key.clone(),
+                revision: entry.revision,
+                restrictions: entry.restrictions.clone(),
+            });
+            entries.collect()
         })
     }
 

@@ -103,6 +103,7 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
             url: admin.store.clone(),
             created: admin.cache.created().map(|epoch| epoch.to_string()),
             lost: feed.lost(),
+            restricted_lost: feed.is_restricted_lost(),
         },
         feed: FeedShown {
             connected: feed.is_connected(),
@@ -175,10 +176,12 @@ struct Status {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct StoreStatus {
     url: String,
     created: Option<String>,
     lost: Option<&'static str>,
+    restricted_lost: bool,
 }
 
 #[derive(Serialize)]

@@ -28,8 +28,8 @@ use self::{
     writer::{Request, Writer},
 };
 use super::{
-    AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read,
-    RestrictedPage, Session, SessionReader, StoreError,
+    AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read, ReadMany,
+    RestrictedPage, Session, SessionReader, StoreError, Tally,
 };
 use crate::{
     clock::Clock,
@@ -72,6 +72,12 @@ impl Embedded {
         self.snapshot()?.read(key)
     }
 
+    /// See [`super::Store::read_many`].
+    #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
+    pub async fn read_many(&self, keys: &[CustomerKey]) -> Result<ReadMany, StoreError> {
+        self.snapshot()?.read_many(keys)
+    }
+
     /// See [`super::Store::customer`].
     #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
     pub async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
@@ -106,10 +112,21 @@ impl Embedded {
         Ok(Session { pushes, reader: SessionReader::Embedded(self.clone()) })
     }
 
+    /// See [`SessionReader::end`].
+    #[must_use]
+    pub fn end(&self) -> StoreError {
+        StoreError::Unreachable("the session ended".to_owned())
+    }
+
     /// See [`SessionReader::heads`]. There is one partition.
     pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
         let snapshot = self.pushed_snapshot().await?;
         partitions.iter().map(|_| snapshot.head()).collect()
+    }
+
+    /// See [`SessionReader::tally`]. There is one partition.
+    pub async fn tally(&self, _partition: Partition) -> Result<Option<Tally>, StoreError> {
+        self.pushed_snapshot().await?.tally()
     }
 
     /// See [`SessionReader::restricted_page`].

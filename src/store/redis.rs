@@ -1,14 +1,19 @@
 //! Records in Redis or Valkey. Only the script writes.
 
+mod cluster;
+mod commands;
 mod connection;
+mod creation;
 mod keys;
 mod lease;
 mod refusal;
+pub mod repair;
 mod role;
 mod script;
 mod sentinel;
 pub mod session;
 mod settings;
+mod slots;
 mod succession;
 mod topology;
 
@@ -19,18 +24,19 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use redis::{RedisError, aio::MultiplexedConnection};
+use redis::RedisError;
 
 pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
-    connection::Lazy,
-    keys::Keys,
-    refusal::{key_error, store_error},
+    commands::Commands,
+    keys::{Channels, Keys},
+    refusal::store_error,
+    session::Reader,
     topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, Concern, CreateError, CustomerPage,
-    Direction, Lease, Read, Refusal, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, Concern, CustomerPage, Direction, Lease,
+    Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -42,11 +48,11 @@ use crate::domain::{
 pub struct Redis {
     topology: Arc<Topology>,
     keys: Keys,
-    commands: Lazy,
+    commands: Commands,
     partitions: Arc<OnceLock<Partitions>>,
-    /// The connection of each partition's newest session. Fills read on it, so that they ask the
-    /// very server that the feed follows.
-    sessions: Arc<ArcSwap<BTreeMap<Partition, MultiplexedConnection>>>,
+    /// Each partition's newest session. Fills read on its connection, so that they ask the very
+    /// server that the feed follows.
+    sessions: Arc<ArcSwap<BTreeMap<Partition, Reader>>>,
 }
 
 impl Redis {
@@ -54,9 +60,9 @@ impl Redis {
     pub fn open(settings: &Settings) -> Result<Self, StoreError> {
         let topology = Arc::new(Topology::new(settings)?);
         Ok(Self {
-            commands: Lazy::new(Arc::clone(&topology), Partition(0)),
+            commands: Commands::new(Arc::clone(&topology)),
+            keys: Keys::new(&settings.key_prefix, Channels::of(&topology)),
             topology,
-            keys: Keys::new(&settings.key_prefix),
             partitions: Arc::default(),
             sessions: Arc::default(),
         })
@@ -65,9 +71,7 @@ impl Redis {
     /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         let partition = self.partitions().of(key);
-        let session = self.sessions.load().get(&partition).cloned();
-        let no_session = || StoreError::Unreachable("there is no session".to_owned());
-        let mut connection = session.ok_or_else(no_session)?;
+        let session = self.session_of(partition)?;
         let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
         // No transaction, which would take a right that can do more. The record is read after the
         // revision, so it is at least that new; and within one history, if that has not changed.
@@ -76,24 +80,50 @@ impl Redis {
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
         pipeline.cmd("GET").arg(&name);
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch"]);
-        let (head, record, after): Filled =
-            pipeline.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = head.map_err(|error| key_error(&meta, &error))?;
-        let (after,) = after.map_err(|error| key_error(&meta, &error))?;
-        if epoch != after {
+        let asked: Answered<Filled> = session.ask(&pipeline).await?;
+        let (head, record, after) = asked.map_err(|error| store_error(&error))?;
+        let at_meta = |error: RedisError| self.topology.key_error(partition, &meta, &error);
+        let (epoch, revision) = read_head(head.map_err(at_meta)?)?;
+        let (after,) = after.map_err(at_meta)?;
+        if after.as_deref() != Some(epoch.as_str()) {
             return Err(unexpected("another history than a moment ago"));
         }
-        let (Some(epoch), Some(revision)) = (epoch, revision) else {
-            return Err(unexpected("a store without a history"));
-        };
         let record = match record {
             Ok(None) => StoredRecord::Absent,
             Ok(Some(json)) => format::read_record(key, &json),
             Err(error) if is_the_keys_fault(&error) => StoredRecord::Unreadable(error.to_string()),
-            Err(error) => return Err(store_error(&error)),
+            Err(error) => return Err(self.topology.error(partition, &error)),
         };
-        let epoch = Epoch::parse(&epoch).map_err(unexpected)?;
-        Ok(Read { epoch, revision: Revision(revision), record })
+        Ok(Read { epoch, revision, record })
+    }
+
+    /// See [`super::Store::read_many`]. Reads on the session's connection, or not at all.
+    pub async fn read_many(
+        &self,
+        partition: Partition,
+        keys: &[CustomerKey],
+    ) -> Result<ReadMany, StoreError> {
+        let session = self.session_of(partition)?;
+        let meta = self.keys.meta(partition);
+        // Not a transaction, as in `read`: what was read while something was committed is of no use.
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let records = pipeline.cmd("MGET");
+        for key in keys {
+            records.arg(self.keys.record(partition, key));
+        }
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let answered: Answered<(MetaHead, Vec<Option<String>>, MetaHead)> =
+            session.ask(&pipeline).await?;
+        let (before, found, after) =
+            answered.map_err(|error| self.topology.error(partition, &error))?;
+        if before != after {
+            return Err(StoreError::Unreachable("something was committed meanwhile".to_owned()));
+        }
+        let (epoch, revision) = read_head(before)?;
+        let records = keys.iter().zip(found);
+        let records = records.map(|(key, json)| Some(format::read_record(key, &json?)));
+        Ok(ReadMany { epoch, revision, records: records.collect() })
     }
 
     /// See [`super::Store::customer`].
@@ -144,7 +174,7 @@ impl Redis {
             };
             let mut command = redis::cmd("XREVRANGE");
             command.arg(stream).arg(before).arg("-").arg("COUNT").arg(page.limit);
-            let found: Vec<(String, AuditFields)> = self.commands.ask(&command).await?;
+            let found: Vec<(String, AuditFields)> = self.commands.ask(partition, &command).await?;
             for (id, fields) in found {
                 entries.push(read_audit(partition, id, &fields)?);
             }
@@ -160,27 +190,8 @@ impl Redis {
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let partition = commit.partition(self.partitions());
         let invocation = script::commit(&self.keys, partition, &commit)?;
-        let reply: Vec<String> = self.commands.ask(&invocation).await?;
+        let reply: Vec<String> = self.commands.ask(partition, &invocation).await?;
         script::read_commit_reply(&reply)
-    }
-
-    /// See [`super::Store::create`].
-    pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
-        for partition in partitions.all() {
-            let command = redis::Cmd::get(self.keys.lost(partition));
-            if let Some(epoch) = self.commands.ask::<Option<String>>(&command).await? {
-                return Err(CreateError::Lost(epoch));
-            }
-        }
-        if self.holds_any_key().await? && !self.has_history().await? {
-            return Err(CreateError::NotEmpty);
-        }
-        for partition in partitions.all().rev() {
-            let invocation = script::create(&self.keys, partition, partitions, epoch);
-            let reply: Vec<String> = self.commands.ask(&invocation).await?;
-            script::read_create_reply(&reply)?;
-        }
-        Ok(())
     }
 
     /// See [`super::Store::hold_lease`].
@@ -190,25 +201,34 @@ impl Redis {
         holder: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        self.commands.ask(&lease::hold(self.keys.lease(lease), holder, ttl)).await
+        let invocation = lease::hold(self.keys.lease(lease), holder, ttl);
+        self.commands.ask(lease.partition(), &invocation).await
     }
 
     /// See [`super::Store::release_lease`].
     pub async fn release_lease(&self, lease: Lease, holder: &str) -> Result<(), StoreError> {
-        self.commands.ask(&lease::release(self.keys.lease(lease), holder)).await
+        let invocation = lease::release(self.keys.lease(lease), holder);
+        self.commands.ask(lease.partition(), &invocation).await
     }
 
     /// See [`super::Store::eviction_policy`].
     pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
         let mut command = redis::cmd("INFO");
         command.arg("memory");
-        let told: String = match self.commands.ask(&command).await {
-            Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => return Ok(None),
-            told => told?,
-        };
-        let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-        let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
-        Ok(Some(policy.to_owned()).filter(|policy| policy != "noeviction"))
+        for node in self.commands.nodes().await? {
+            let told: String = match self.commands.ask_node(&node, &command).await {
+                Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => {
+                    return Ok(None);
+                }
+                told => told?,
+            };
+            let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+            let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
+            if policy != "noeviction" {
+                return Ok(Some(policy.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// See [`super::Store::open_session`].
@@ -217,10 +237,10 @@ impl Redis {
     }
 
     /// See [`super::Store::read_on`].
-    pub fn read_on(&self, partitions: &[Partition], reader: &session::Reader) {
+    pub fn read_on(&self, partitions: &[Partition], reader: &Reader) {
         self.sessions.rcu(|sessions| {
             let mut sessions = BTreeMap::clone(sessions);
-            sessions.extend(partitions.iter().map(|it| (*it, reader.connection())));
+            sessions.extend(partitions.iter().map(|it| (*it, reader.clone())));
             sessions
         });
     }
@@ -234,13 +254,18 @@ impl Redis {
         });
     }
 
-    /// See [`super::Store::by_node`]. One server serves them all.
-    #[expect(clippy::unused_async, reason = "where partitions are is asked of the servers")]
+    /// See [`super::Store::by_node`].
     pub async fn by_node(
         &self,
         partitions: &[Partition],
     ) -> Result<Vec<Vec<Partition>>, StoreError> {
-        Ok(vec![partitions.to_vec()])
+        self.topology.by_node(partitions).await
+    }
+
+    /// See [`super::Store::usual_partitions`].
+    #[must_use]
+    pub fn usual_partitions(&self) -> Partitions {
+        self.topology.usual_partitions()
     }
 
     /// See [`super::Store::partitions`].
@@ -254,27 +279,10 @@ impl Redis {
         self.partitions.get_or_init(|| partitions);
     }
 
-    async fn has_history(&self) -> Result<bool, StoreError> {
-        let meta = self.keys.meta(Partition(0));
-        let command = redis::Cmd::exists(meta);
-        self.commands.ask(&command).await
-    }
-
-    async fn holds_any_key(&self) -> Result<bool, StoreError> {
-        let pattern = format!("{}*", self.keys.any());
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut command = redis::cmd("SCAN");
-            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let (next, found): (String, Vec<String>) = self.commands.ask(&command).await?;
-            if !found.is_empty() {
-                return Ok(true);
-            }
-            if next == "0" {
-                return Ok(false);
-            }
-            cursor = next;
-        }
+    /// The partition's newest session.
+    fn session_of(&self, partition: Partition) -> Result<Reader, StoreError> {
+        let session = self.sessions.load().get(&partition).cloned();
+        session.ok_or_else(|| StoreError::Unreachable("there is no session".to_owned()))
     }
 
     /// The keys of one page, of all partitions together.
@@ -322,30 +330,58 @@ impl Redis {
             }
         };
         command.arg("LIMIT").arg(0).arg(page.limit);
-        let found: Vec<String> = self.commands.ask(&command).await?;
+        let found: Vec<String> = self.commands.ask(partition, &command).await?;
         found.iter().map(|key| CustomerKey::parse(key).map_err(unexpected)).collect()
     }
 
     async fn customers_named(&self, keys: &[CustomerKey]) -> Result<Vec<Stored>, StoreError> {
+        let mut stored = BTreeMap::new();
+        for partition in self.partitions().all() {
+            let theirs = keys.iter().filter(|key| self.partitions().of(key) == partition);
+            let theirs: Vec<_> = theirs.cloned().collect();
+            for (key, record, private) in self.customers_in(partition, theirs).await? {
+                stored.insert(key, (record, private));
+            }
+        }
+        let named = keys.iter().filter_map(|key| stored.remove_entry(key));
+        Ok(named.map(|(key, (record, private))| (key, record, private)).collect())
+    }
+
+    async fn customers_in(
+        &self,
+        partition: Partition,
+        keys: Vec<CustomerKey>,
+    ) -> Result<Vec<Stored>, StoreError> {
         if keys.is_empty() {
             // An empty pipeline is an error.
             return Ok(Vec::new());
         }
+        let both = |key: &CustomerKey| {
+            [self.keys.record(partition, key), self.keys.private(partition, key)]
+        };
+        let commands: Vec<_> = keys.iter().flat_map(both).map(redis::Cmd::get).collect();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        for key in keys {
-            let partition = self.partitions().of(key);
-            pipeline.cmd("GET").arg(self.keys.record(partition, key));
-            pipeline.cmd("GET").arg(self.keys.private(partition, key));
+        for command in &commands {
+            pipeline.add_command(command.clone());
         }
-        let answers: Vec<Answered<Option<String>>> = self.commands.ask(&pipeline).await?;
-        let mut stored = Vec::with_capacity(keys.len());
-        let mut answers = answers.into_iter();
-        for key in keys {
-            let (Some(record), Some(private)) = (answers.next(), answers.next()) else { break };
-            stored.push((key.clone(), record, private));
+        let answers: Vec<Answered<Option<String>>> =
+            self.commands.ask(partition, &pipeline).await?;
+        let mut found = Vec::with_capacity(commands.len());
+        for (command, answer) in commands.iter().zip(answers) {
+            found.push(match answer {
+                Err(error) if is_the_keys_fault(&error) => Err(error),
+                // Some may be on their way to another node, or there already.
+                Err(error) if error.is_cluster_error() => {
+                    Ok(self.commands.ask(partition, command).await?)
+                }
+                Err(error) => return Err(self.topology.error(partition, &error)),
+                Ok(text) => Ok(text),
+            });
         }
-        Ok(stored)
+        let mut found = found.into_iter();
+        let mut of = |key| Some((key, found.next()?, found.next()?));
+        Ok(keys.into_iter().map_while(&mut of).collect())
     }
 }
 
@@ -354,6 +390,13 @@ type Answered<T> = Result<T, RedisError>;
 type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
+
+fn read_head(head: MetaHead) -> Result<(Epoch, Revision), StoreError> {
+    let (Some(epoch), Some(revision)) = head else {
+        return Err(unexpected("a store without a history"));
+    };
+    Ok((Epoch::parse(&epoch).map_err(unexpected)?, Revision(revision)))
+}
 
 /// Whether the server answered, and what is at the key is not what it should be.
 fn is_the_keys_fault(error: &RedisError) -> bool {

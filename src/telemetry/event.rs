@@ -6,19 +6,26 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Metrics,
-    label::{AuthFailure, BootSource, SnapshotResult, Unreadable},
+    label::{AuthFailure, BootSource, RewrittenFrom, SnapshotResult, Unreadable},
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Revision, Token};
 
 /// This instance hears the store's changes.
 #[derive(Clone, Copy, Debug)]
-pub struct FeedConnected;
+pub struct FeedConnected {
+    /// Whether it hears those of every partition.
+    pub everywhere: bool,
+}
 
 impl FeedConnected {
     /// Writes log line and metric.
     pub fn emit(self, metrics: &Metrics) {
-        metrics.feed_connected.raise();
-        info!("The feed is connected to the store");
+        if self.everywhere {
+            metrics.feed_connected.raise();
+            info!("The feed is connected to the store");
+        } else {
+            info!("The feed is connected to a node of the store, and not yet to all");
+        }
     }
 }
 
@@ -36,6 +43,23 @@ impl<E: Display> FeedLost<E> {
         metrics.feed_disconnects.increment(1);
         let error = self.error;
         warn!(%error, "The feed lost the store, staleness grows until it is back: {error}");
+    }
+}
+
+/// A node of a cluster no longer serves what was followed there.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedMoved<W> {
+    /// How that shows.
+    pub why: W,
+}
+
+impl<W: Display> FeedMoved<W> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_connected.lower();
+        metrics.feed_moves.increment(1);
+        let why = self.why;
+        info!(feed.moved = %why, "The feed goes on at another node of the cluster: {why}");
     }
 }
 
@@ -466,6 +490,104 @@ impl<W: Display> JournalBroken<W> {
     }
 }
 
+/// The store's restricted set has not as many entries as it should have, or other ones.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedLost {
+    /// In which partition.
+    pub partition: Partition,
+}
+
+impl RestrictedLost {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.restricted_lost.raise();
+        let partition = self.partition;
+        error!(
+            store.partition = %partition,
+            "The store's restricted set of partition {partition} is not whole: no customer can be \
+             changed there until an instance that may write has written it anew, and checks are \
+             answered from memory",
+        );
+    }
+}
+
+/// It has, in every partition.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedWhole;
+
+impl RestrictedWhole {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.restricted_lost.lower();
+        info!("The store's restricted set is whole again");
+    }
+}
+
+/// This instance wrote the store's restricted set anew.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedRewritten {
+    /// In which partition.
+    pub partition: Partition,
+    /// How many customers it names.
+    pub customers: u64,
+    /// Where it had it from.
+    pub from: RewrittenFrom,
+}
+
+impl RestrictedRewritten {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { partition, customers, from } = self;
+        metrics.restricted_rewrites[from].increment(1);
+        let from = from.as_str();
+        warn!(
+            store.partition = %partition, restricted.customers = customers, restricted.from = from,
+            "Wrote the store's restricted set of partition {partition} anew from {from}: \
+             {customers} customers",
+        );
+    }
+}
+
+/// It could not.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedNotRewritten<W> {
+    /// In which partition.
+    pub partition: Partition,
+    /// Why not.
+    pub why: W,
+}
+
+impl<W: Display> RestrictedNotRewritten<W> {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        let Self { partition, why } = self;
+        error!(
+            store.partition = %partition, %why,
+            "The store's restricted set of partition {partition} could not be written anew: {why}",
+        );
+    }
+}
+
+/// What was held of a customer differed from the store, although nothing had changed.
+#[derive(Clone, Debug)]
+pub struct RecordRepaired {
+    /// Whose record.
+    pub customer: CustomerKey,
+}
+
+impl RecordRepaired {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.repairs.increment(1);
+        let customer = self.customer;
+        error!(
+            customer.id = %customer,
+            "The record of {customer} in memory differed from the store's and was put right; this \
+             is a bug, or somebody else writes to the store",
+        );
+    }
+}
+
 /// A customer's record cannot be read.
 #[derive(Clone, Debug)]
 pub struct RecordUnreadable<W> {
@@ -564,7 +686,7 @@ mod tests {
         let recorder = recorder().unwrap();
         metrics::with_local_recorder(&recorder, || {
             let metrics = Metrics::new();
-            FeedConnected.emit(&metrics);
+            FeedConnected { everywhere: true }.emit(&metrics);
             FeedLost { error: "reset by peer" }.emit(&metrics);
             FeedGap { partition: Partition(0), expected: Revision(4), got: Revision(7) }
                 .emit(&metrics);

@@ -13,8 +13,8 @@ use metrics::{Counter, Gauge, Histogram};
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, BootSource, Dialect, FillResult, Label, ReachedBy, SnapshotResult,
-        StoreCommand, Tier, Unreadable,
+        AuthFailure, BootSource, Dialect, FillResult, Label, ReachedBy, RewrittenFrom,
+        SnapshotResult, StoreCommand, Tier, Unreadable,
     },
     pace::Pace,
     process::Process,
@@ -96,6 +96,8 @@ pub struct Handles {
     pub feed_resnapshots: Counter,
     /// [`catalogue::FEED_DISCONNECTS`].
     pub feed_disconnects: Counter,
+    /// [`catalogue::FEED_MOVES`].
+    pub feed_moves: Counter,
     /// [`catalogue::FEED_SUSPECT`].
     pub feed_suspect: Flag,
     /// [`catalogue::STORE_LOST`].
@@ -110,6 +112,12 @@ pub struct Handles {
     pub changes_withheld: Level,
     /// [`catalogue::STORE_EVICTS`].
     pub store_evicts: Flag,
+    /// [`catalogue::RESTRICTED_LOST`].
+    pub restricted_lost: Flag,
+    /// [`catalogue::RESTRICTED_REWRITES`].
+    pub restricted_rewrites: By<RewrittenFrom, Counter>,
+    /// [`catalogue::REPAIRS`].
+    pub repairs: Counter,
     /// [`catalogue::UNREADABLE`].
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
@@ -160,6 +168,7 @@ impl Handles {
             feed_catch_ups: counter(catalogue::FEED_CATCH_UPS),
             feed_resnapshots: counter(catalogue::FEED_RESNAPSHOTS),
             feed_disconnects: counter(catalogue::FEED_DISCONNECTS),
+            feed_moves: counter(catalogue::FEED_MOVES),
             feed_suspect: Flag(gauge(catalogue::FEED_SUSPECT)),
             store_lost: Flag(gauge(catalogue::STORE_LOST)),
             successions: counter(catalogue::SUCCESSIONS),
@@ -167,6 +176,9 @@ impl Handles {
             changes_recovered: counter(catalogue::CHANGES_RECOVERED),
             changes_withheld: Level(gauge(catalogue::CHANGES_WITHHELD)),
             store_evicts: Flag(gauge(catalogue::STORE_EVICTS)),
+            restricted_lost: Flag(gauge(catalogue::RESTRICTED_LOST)),
+            restricted_rewrites: counters(catalogue::RESTRICTED_REWRITES),
+            repairs: counter(catalogue::REPAIRS),
             unreadable: counters(catalogue::UNREADABLE),
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),

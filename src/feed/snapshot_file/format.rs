@@ -34,7 +34,7 @@ use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::{Cut, CutPartition, Id, sixteen_digits};
 use crate::{
-    cache::{Entry, Forgotten, Picture},
+    cache::{Forgotten, Picture},
     domain::{
         Epoch, Lineage, Partition, Partitions, Position, Restrictions, Revision, Subject,
         Timestamp, Watermark,
@@ -140,23 +140,19 @@ fn write_partition(
     }
     let mut census = Census::default();
     let mut lines = String::new();
-    for entries in part.picture.parts() {
+    for entries in part.picture.pages() {
         lines.clear();
-        for (key, entry) in entries {
-            census = census.with(&key, entry.revision);
+        for RestrictedEntry { key, revision, restrictions } in entries {
+            census = census.with(&key, revision);
             lines.push_str(key.as_str());
             lines.push(' ');
-            lines.push_str(&spell(&entry));
+            lines.push_str(&spell_entry(revision, restrictions.as_ref()));
             lines.push('\n');
         }
         out.write_all(lines.as_bytes())?;
     }
     writeln!(out, "end {} {:016x}", census.count, census.digest)?;
     Ok(census.count)
-}
-
-fn spell(entry: &Entry) -> String {
-    spell_entry(entry.revision, entry.restrictions.as_ref())
 }
 
 /// An entry as the store spells it, or that it cannot be read.

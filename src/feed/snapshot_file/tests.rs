@@ -12,11 +12,11 @@ use super::{
     *,
 };
 use crate::{
-    cache::{Picture, Refused, Use},
+    cache::{Forgotten, Picture, Refused, Use},
     clock::Clock,
     domain::{
-        Change, CustomerKey, Epoch, Freshness, Partitions, Position, Restrictions, Revision, Role,
-        Source as Origin, Subject, Verb,
+        Change, CustomerKey, Epoch, Freshness, Kind, Lineage, Partitions, Position, Restrictions,
+        Revision, Role, Source as Origin, Subject, Verb,
         change::{Act, CustomerChange},
         restriction::tests::any_restrictions,
     },
@@ -347,4 +347,69 @@ fn a_snapshot_of_another_store_is_refused() {
     assert!(check(None, None).is_ok());
     assert!(check(Some(16), None).unwrap_err().contains("1 partitions, and this one has 16"));
     assert!(check(Some(1), Some("e2")).unwrap_err().contains("--expect-epoch"));
+}
+
+/// An act that the store forgot: number 7 of an earlier history, on customer 5.
+fn forgotten(in_conflict: bool) -> Forgotten {
+    let Subject::Customer(mut change) = change(7, 5, "frozen,operator,other,1,").subject else {
+        panic!("no act")
+    };
+    (change.act.verb, change.act.kind) = (Verb::Freeze, Some(Kind::Frozen));
+    let (token, since) = ("e0:0.7".parse().unwrap(), "4-0".to_owned());
+    Forgotten { token, change, common: Revision(4), since, in_conflict }
+}
+
+/// A source whose history came out of another one, that withholds an act of that.
+fn withholding(act: Forgotten) -> Source {
+    let source = source();
+    let mut picture = Picture::new(1, epoch());
+    let created = Epoch::parse("e0").unwrap();
+    picture.lineage = Lineage::parse(created, "e0@4").unwrap();
+    picture.partial = true;
+    picture.withheld.set(vec![Arc::new(act)]);
+    source.cache.install(Partition(0), Arc::new(picture), watermark(100));
+    source.cache.confirm(Partition(0), source.clock.moment());
+    source.keyring.replace(&[]);
+    source
+}
+
+#[test]
+fn what_is_withheld_is_withheld_by_whoever_begins_with_it() {
+    for in_conflict in [false, true] {
+        let snapshot = Snapshot::parse(&written(&withholding(forgotten(in_conflict)))).unwrap();
+        let source = source();
+        source.boot(&snapshot, Duration::from_hours(1)).unwrap();
+        let found = source.cache.find(&customer(5));
+        assert!(found.entry.is_none() && found.withheld.is_some());
+        let picture = source.cache.picture(Partition(0)).unwrap();
+        assert_eq!(*picture.withheld.list()[0], forgotten(in_conflict));
+        assert_eq!((picture.lineage.previous_to_text().as_str(), picture.partial), ("e0@4", true));
+        assert_eq!(source.cache.created(), Epoch::parse("e0").ok());
+    }
+}
+
+#[test]
+fn what_the_journal_says_was_written_back_or_settled_is_not_withheld_any_more() {
+    let bytes = written(&withholding(forgotten(false)));
+    let restrictions = Restrictions::parse_compact("frozen,operator,other,1,").unwrap();
+    let mut written_back = forgotten(false).change;
+    written_back.act.recovers = "e0:0.7".parse().ok();
+    let settled = Subject::Conflict { forgotten: "e0:0.7".parse().unwrap(), stored: None };
+    let written_back = Subject::Customer(written_back);
+    for (subject, entry) in [(settled, None), (written_back, Some(restrictions))] {
+        let change = Change { revision: Revision(101), log_id: "101-0".to_owned(), subject };
+        let line = Line::Applied {
+            partition: Partition(0),
+            log_id: change.log_id.clone(),
+            revision: change.revision,
+            left: Left::told_by(&change),
+        };
+        let mut snapshot = Snapshot::parse(&bytes).unwrap();
+        assert_eq!(snapshot.replay(&journal(snapshot.id, &[line])), 1);
+        let picture = &snapshot.partitions[0].picture;
+        assert!(picture.withheld.is_empty());
+        let found = picture.find(&customer(5)).and_then(|found| found.restrictions.clone());
+        assert_eq!(found, entry);
+        assert_eq!(snapshot.partitions[0].watermark, watermark(101));
+    }
 }

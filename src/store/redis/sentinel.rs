@@ -314,6 +314,7 @@ fn whose(server: fmt::Arguments<'_>, error: StoreError) -> StoreError {
         StoreError::Unreachable(why) => StoreError::Unreachable(format!("{server}: {why}")),
         error @ (StoreError::BootedElsewhere { .. }
         | StoreError::Locked(_)
+        | StoreError::Moved(_)
         | StoreError::NewerFormat { .. }
         | StoreError::Partitions { .. }
         | StoreError::Unexpected(_)) => error,

@@ -15,13 +15,13 @@ impl Redis {
         let mut invocation = script.prepare_invoke();
         invocation.key(self.keys.meta(partition)).key(self.keys.lost(partition));
         invocation.arg(epoch.as_str());
-        self.commands.ask(&invocation).await
+        self.commands.ask(partition, &invocation).await
     }
 
     /// See [`crate::store::Store::succeed`].
     pub async fn succeed(&self, succession: &Succession) -> Result<(), SuccessionError> {
         let invocation = script::succeed(&self.keys, succession);
-        let reply: Vec<String> = self.commands.ask(&invocation).await?;
+        let reply: Vec<String> = self.commands.ask(succession.partition, &invocation).await?;
         script::read_succession_reply(&reply)
     }
 
@@ -32,7 +32,8 @@ impl Redis {
         epoch: &Epoch,
         entries: &[RestrictedEntry],
     ) -> Result<(), StoreError> {
-        let [set, index] = self.keys.staged(partition, epoch);
+        let set = self.keys.staged(partition, "restricted", epoch.as_str());
+        let index = self.keys.staged(partition, "restricted-index", epoch.as_str());
         let mut pipeline = redis::pipe();
         for entry in entries {
             // What this version cannot read it cannot write.
@@ -43,7 +44,7 @@ impl Redis {
         }
         pipeline.cmd("EXPIRE").arg(&set).arg(STAGED_FOR_SECONDS).ignore();
         pipeline.cmd("EXPIRE").arg(&index).arg(STAGED_FOR_SECONDS).ignore();
-        self.commands.ask(&pipeline).await
+        self.commands.ask(partition, &pipeline).await
     }
 
     /// See [`crate::store::Store::supply`].
@@ -59,7 +60,7 @@ impl Redis {
             // An empty pipeline is an error.
             return Ok(());
         }
-        self.commands.ask(&pipeline).await
+        self.commands.ask(partition, &pipeline).await
     }
 
     /// See [`crate::store::Store::supply_keys`].
@@ -72,7 +73,7 @@ impl Redis {
             // An empty pipeline is an error.
             return Ok(());
         }
-        self.commands.ask(&pipeline).await
+        self.commands.ask(Partition(0), &pipeline).await
     }
 
     /// See [`crate::store::Store::conflicts`].
@@ -80,7 +81,8 @@ impl Redis {
         &self,
         partition: Partition,
     ) -> Result<Vec<(String, String)>, StoreError> {
-        self.commands.ask(&redis::Cmd::hgetall(self.keys.conflicts(partition))).await
+        let command = redis::Cmd::hgetall(self.keys.conflicts(partition));
+        self.commands.ask(partition, &command).await
     }
 
     /// See [`crate::store::Store::log`].
@@ -91,7 +93,7 @@ impl Redis {
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let page = session::log_page(&self.keys, partition, from, count);
-        Ok(session::read_log(self.commands.ask(&page).await?))
+        Ok(session::read_log(self.commands.ask(partition, &page).await?))
     }
 }
 

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
 
+mod loss;
+
+#[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
@@ -477,10 +480,15 @@ fn fill(tollgate: &Tollgate) {
 
 /// Starts one in `left` and waits until it refuses `bad`, for a second at most.
 fn within_a_second(left: &Arc<TempDir>, flags: &[&str]) -> Tollgate {
+    within_a_second_for(left, flags, "bad")
+}
+
+/// The same for another customer.
+fn within_a_second_for(left: &Arc<TempDir>, flags: &[&str], customer: &str) -> Tollgate {
     let begun = Instant::now();
     let tollgate = Tollgate::start_in(Arc::clone(left), flags);
     tollgate.wait_until("refusing", || {
-        tollgate.ask("POST", "/v1/forward-auth", &[("x-customer-id", "bad")]).status == 403
+        tollgate.ask("POST", "/v1/forward-auth", &[("x-customer-id", customer)]).status == 403
     });
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
