@@ -152,7 +152,7 @@ impl Campaign {
         }
         let (held, wrong) = self.read_and_ask(&customers);
         let kept = verify::compare(&self.ledger.entries(), &held, promise);
-        self.row.lost += kept.broken.len();
+        *self.row.lost.get_or_insert(0) += kept.broken.len();
         self.row.wrong += wrong.len();
         // What was forgotten in an earlier round is still so.
         self.row.forgotten = kept.forgotten;
