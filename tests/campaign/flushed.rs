@@ -41,6 +41,8 @@ pub(crate) fn run_and_refill(fault: &'static str, flavor: Flavor, seed: u64, tim
         let entries = campaign.ledger.entries();
         refused(&entries[first..]);
         operate(&campaign.fleet, &["store", "refill-redis", "--yes"]);
+        // The other instances read it first, which they do at their own pace.
+        campaign.fleet.settle();
         // It is written to again, and everybody hears it.
         campaign.disturb(|_, _| {}, Fleet::settle);
         done_or_unknown(&campaign.ledger.entries()[entries.len()..]);
