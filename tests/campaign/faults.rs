@@ -84,8 +84,8 @@ faults! {
         "Redis restarted from an older file", 2, 10, Course::Forgetful(recovery::roll_back);
     now redis_goes_another_way:
         "the same, after others wrote to it", 1, 4, Course::Forgetful(recovery::diverge);
-    now the_master_crashes: "failover by sentinels", 1, 6, Course::Watched(failover::crash);
-    now the_master_is_switched_by_order:
+    later the_master_crashes: "failover by sentinels", 1, 6, Course::Watched(failover::crash);
+    later the_master_is_switched_by_order:
         "switch ordered of sentinels", 1, 6, Course::Watched(failover::order);
 }
 
