@@ -1,6 +1,6 @@
 //! The faults, in one table.
 
-use std::{thread, time::Duration};
+use std::{fs, thread, time::Duration};
 
 use super::{
     campaign::{Campaign, Scene, seed_or},
@@ -218,9 +218,15 @@ fn trim(fleet: &Fleet, scene: &mut Scene<'_>, kept: &str) {
 /// Kills an instance in the middle of its writes, and again at a step of its start.
 fn kill_instance(fleet: &mut Fleet, scene: &mut Scene<'_>) {
     let instance = scene.rng.usize(..fleet.tollgates.len());
+    let file = fleet.tollgates[instance].data_dir().path().join("snapshot");
+    fleet.tollgates[instance].wait_until("kept on disk", || file.exists());
     fleet.kill_tollgate(instance);
+    let step = STEPS.get(scene.rng.usize(..=STEPS.len()));
+    if let Some((Begins::WithoutFile, _)) = step {
+        fs::remove_file(file).unwrap();
+    }
     fleet.start_tollgate(instance);
-    if let Some(step) = STEPS.get(scene.rng.usize(..=STEPS.len())) {
+    if let Some((_, step)) = step {
         fleet.tollgates[instance].wait_for_log(step);
         fleet.kill_tollgate(instance);
         fleet.start_tollgate(instance);
@@ -234,6 +240,20 @@ fn hang_instance(fleet: &mut Fleet, scene: &mut Scene<'_>) {
     fleet.resume_tollgate(instance);
 }
 
-/// What an instance says on its way to being ready.
-const STEPS: [&str; 4] =
-    ["listen.setting", "The feed is connected", "Reading a snapshot", "The snapshot decides now"];
+/// What an instance begins with that is started again.
+#[derive(Clone, Copy)]
+enum Begins {
+    WithFile,
+    WithoutFile,
+}
+
+/// What it says on its way to following the store.
+const STEPS: [(Begins, &str); 7] = [
+    (Begins::WithFile, "listen.setting"),
+    (Begins::WithFile, "Began with a picture"),
+    (Begins::WithFile, "The feed is connected"),
+    (Begins::WithFile, "The feed caught up"),
+    (Begins::WithoutFile, "The feed is connected"),
+    (Begins::WithoutFile, "Reading a snapshot"),
+    (Begins::WithoutFile, "The snapshot decides now"),
+];
