@@ -88,6 +88,34 @@ fn whom_only_the_file_names_stays_refused_in_the_history_that_another_one_began(
 }
 
 #[test]
+fn a_history_that_went_another_way_before_it_ended_is_not_taken_for_the_files() {
+    let mut site = Site::new();
+    let mut first = Tollgate::start(&site.flags(&[]));
+    fill(&first);
+    let before = site.redis.copy();
+    act(&first, "late", "freeze");
+    first.wait_until("told", || first.reason_to_write("late") == "customer_frozen");
+    assert!(first.terminate().success());
+    site.redis.restart_from(&before);
+    let other = Tollgate::start(&site.flags(&["--snapshot-file", "off"]));
+    act(&other, "new", "freeze");
+    act(&other, "new", "disable");
+    let beyond_the_file = site.redis.copy();
+    act(&other, "newest", "freeze");
+    site.redis.restart_from(&beyond_the_file);
+    other.wait_until("ended", || counted(&other, "tollgate_store_successions_total") == "1");
+
+    let booted = Tollgate::start_in(first.data_dir(), &site.flags(&[]));
+    booted.wait_until("following", || {
+        assert_eq!(booted.reason_to_write("late"), "customer_frozen");
+        booted.reason_to_write("new") == "customer_disabled"
+    });
+    other.wait_until("told", || other.reason_to_write("late") == "customer_frozen");
+    assert_eq!(booted.reason_to_write("late"), "customer_frozen");
+    assert_eq!(booted.reason_to_write("bad"), "customer_disabled");
+}
+
+#[test]
 fn a_change_that_waits_for_an_operator_refuses_after_a_restart_too() {
     let mut site = Site::new();
     let mut first = Tollgate::start(&site.flags(&[]));
