@@ -105,6 +105,7 @@ impl Control {
             let attempt = Attempt { request, key, action, current: current.as_ref(), writer };
             let plan = match planned {
                 Ok(plan) => plan,
+                Err(refusal) if refusal.is_moot() => return Err(refusal.into()),
                 Err(refusal) => return self.refuse(&attempt, refusal).await,
             };
             match self.commit(self.commit_of(&attempt, Ok(&plan))).await {
@@ -194,8 +195,7 @@ impl Control {
         // Whoever acts here and asks here next is answered by what they did.
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
-        let outcome =
-            if committed.changed { AuditOutcome::Changed } else { AuditOutcome::Unchanged };
+        let outcome = if plan.changed { AuditOutcome::Changed } else { AuditOutcome::Unchanged };
         self.metrics.operator_act(action.verb, outcome);
         let revision = match current {
             Some(current) if !committed.changed => current.record.revision,
@@ -204,7 +204,7 @@ impl Control {
         let record = Record { key: (*key).clone(), revision, body: plan.body };
         Acted {
             customer: Customer { record, private: plan.private },
-            changed: committed.changed,
+            changed: plan.changed,
             created: current.is_none(),
         }
     }
@@ -212,7 +212,7 @@ impl Control {
     fn commit_of(&self, attempt: &Attempt<'_>, planned: Result<&Plan, Refusal>) -> Commit {
         let Attempt { request, key, current, writer, .. } = attempt;
         let write = match planned {
-            Ok(plan) if plan.changed => Write::Customer(Box::new(CustomerWrite {
+            Ok(plan) if plan.writes => Write::Customer(Box::new(CustomerWrite {
                 key: (*key).clone(),
                 expected: current.map(|customer| customer.record.revision),
                 body: plan.body.clone(),

@@ -70,7 +70,7 @@ pub struct Act {
     pub verb: Verb,
     /// For whom.
     pub source: Source,
-    /// The kind placed or lifted, if one was.
+    /// The kind placed or lifted, if one was: nothing when the restrictions stay as they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Why.
@@ -85,6 +85,18 @@ pub struct Act {
     /// When the source says that it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+}
+
+impl Act {
+    /// Whether it restricts a customer who has `restrictions` after it: what the guard on a
+    /// source's blast radius counts. People answer for what they do themselves.
+    #[must_use]
+    pub fn restricts(&self, restrictions: &Restrictions) -> bool {
+        let places = |kind| restrictions.held_by(&self.source, kind).is_some();
+        self.verb != Verb::Lapse
+            && self.source != Source::operator()
+            && self.kind.is_some_and(places)
+    }
 }
 
 /// A change without what the store adds to it, as text for the log.

@@ -37,6 +37,13 @@ impl Timestamp {
         Self(self.0.saturating_add(millis).min(LATEST_MILLIS))
     }
 
+    /// This moment and `span` less, or the earliest moment that can be held.
+    #[must_use]
+    pub fn saturating_sub(self, span: Duration) -> Self {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// How long after `earlier` this moment is; zero when it is not after it.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {

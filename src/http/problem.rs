@@ -89,8 +89,12 @@ impl Problem {
             Refusal::HasActiveSubscriptions
             | Refusal::HasPendingOrders
             | Refusal::HasUnreturnedDevices
-            | Refusal::KeptChanging => StatusCode::CONFLICT,
+            | Refusal::KeptChanging
+            | Refusal::MessageOutdated
+            | Refusal::MessageRepeated
+            | Refusal::NothingLapsed => StatusCode::CONFLICT,
             Refusal::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::MessageAhead => return Self::invalid_field("at", refusal),
             Refusal::NotAtRevision => StatusCode::PRECONDITION_FAILED,
             Refusal::RevisionRequired => return Self::invalid_field("revision", refusal),
             Refusal::RoleTooWeak(_) => StatusCode::FORBIDDEN,

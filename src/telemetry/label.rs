@@ -160,6 +160,7 @@ impl Label for Verb {
         Self::Disable,
         Self::Enable,
         Self::Freeze,
+        Self::Lapse,
         Self::Put,
         Self::Reactivate,
         Self::Unfreeze,
