@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::ports::PortError;
 use self::ports::Ports;
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, guard::Guard, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate, StoreUrl},
     control::{Control, keys::AdminToken},
@@ -104,10 +104,12 @@ impl App {
         let keyring = Keyring::default();
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let may_write = is_own || config.operator_listen.on().is_some();
+        let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
             store: store.clone(),
             cache: cache.clone(),
             keyring: keyring.clone(),
+            guard: may_write.then(|| guard.clone()),
             clock: clock.clone(),
             metrics: metrics.clone(),
             heartbeat: config.heartbeat,
@@ -130,6 +132,7 @@ impl App {
                 store,
                 cache: cache.clone(),
                 keyring,
+                guard,
                 feed: feed_status.clone(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),

@@ -3,6 +3,7 @@
 
 mod fill;
 mod floor;
+pub mod guard;
 pub mod keyring;
 mod recent;
 mod restricted;
@@ -315,7 +316,7 @@ impl Cache {
                     self.0.recent.forget(customer, position);
                 }
             }
-            Subject::Created | Subject::Key { .. } => floor(None),
+            Subject::Created | Subject::Key { .. } | Subject::Source { .. } => floor(None),
         }
         if let Some(entry) = lifted {
             picture.offer(entry);

@@ -1,6 +1,7 @@
 //! Performs one action: authorise, work out what it makes of the customer, commit that with its
 //! audit entry. Nothing else writes.
 
+pub mod guard;
 pub mod keys;
 
 use std::time::Duration;
@@ -8,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, guard::Guard, keyring::Keyring},
     clock::Clock,
     domain::{
         Action, Actor, AuditEntry, Customer, CustomerKey, Partition, Record, Refusal, Restrictions,
-        Revision, Token,
+        Revision, Source, Timestamp, Token,
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
@@ -33,6 +34,8 @@ pub struct Control {
     pub cache: Cache,
     /// Who may act.
     pub keyring: Keyring,
+    /// What sources may restrict.
+    pub guard: Guard,
     /// Tells whether the store is believed.
     pub feed: watch::Receiver<FeedStatus>,
     /// Tells when an act was asked for.
@@ -73,6 +76,14 @@ pub enum ActError {
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Its source restricted too many customers, and waits for somebody to look.
+    #[error("the source {source_name} restricted too many customers and is paused since {since}")]
+    SourcePaused {
+        /// Which source.
+        source_name: Source,
+        /// Since when.
+        since: Timestamp,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,6 +119,8 @@ impl Control {
                 Err(refusal) if refusal.is_moot() => return Err(refusal.into()),
                 Err(refusal) => return self.refuse(&attempt, refusal).await,
             };
+            // Held until the act is heard here, so that acts side by side count each other.
+            let _counted = self.admit(request, key, &plan).await?;
             match self.commit(self.commit_of(&attempt, Ok(&plan))).await {
                 Ok(committed) if committed.replayed => {
                     return self.replayed(&attempt, committed).await;
@@ -228,6 +241,42 @@ impl Control {
             audit: self.audit_entry(attempt, planned),
             idempotency: request.idempotency.clone(),
         }
+    }
+
+    /// The audit entry of something that is no act on a customer.
+    fn entry(&self, request: &Request, subject: String, action: &str) -> AuditEntry {
+        AuditEntry {
+            subject,
+            action: action.to_owned(),
+            outcome: AuditOutcome::Changed,
+            refusal: None,
+            actor: AuditActor::from(&request.actor),
+            dialect: request.dialect.to_owned(),
+            source: None,
+            reason: None,
+            notes: None,
+            informed_at: None,
+            before: Restrictions::default(),
+            after: Restrictions::default(),
+            request_id: request.request_id.clone(),
+            at: self.clock.now(),
+        }
+    }
+
+    /// Commits what all customers share, and waits until it is heard here.
+    async fn commit_shared(
+        &self,
+        write: Write,
+        audit: AuditEntry,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(), ActError> {
+        let partition = Partition(0);
+        let writer = self.writer(partition)?;
+        let epoch = writer.epoch.clone();
+        let committed = self.commit(Commit { write, writer, audit, idempotency }).await?;
+        let token = Token { epoch, partition, revision: committed.revision };
+        self.cache.reaches(&token, EFFECT_AWAITED).await;
+        Ok(())
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {

@@ -12,6 +12,7 @@ pub mod customer;
 pub mod decision;
 pub mod entitlement;
 pub mod freshness;
+pub mod guard;
 pub mod key;
 pub mod message;
 pub mod reason;

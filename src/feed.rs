@@ -3,6 +3,7 @@
 //! [`machine`] says what is to be done; this does it.
 
 pub mod machine;
+mod tally;
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
@@ -10,7 +11,7 @@ use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 
 use self::machine::{Act, Event, LOG_PAGE, Loss, Machine};
 use crate::{
-    cache::{Cache, Picture, keyring::Keyring},
+    cache::{Cache, Picture, guard::Guard, keyring::Keyring},
     clock::{Clock, Moment},
     domain::{Change, Epoch, Partition, Revision, Subject, Watermark},
     lifecycle::Latch,
@@ -37,6 +38,8 @@ pub struct Feed {
     pub cache: Cache,
     /// The operators' keys, kept true likewise.
     pub keyring: Keyring,
+    /// What sources restrict, kept true likewise where somebody may act.
+    pub guard: Option<Guard>,
     /// Tells when a confirmation was asked for.
     pub clock: Clock,
     /// Where it is counted.
@@ -128,10 +131,14 @@ struct Asked {
 enum Answer {
     Created(Result<Epoch, CreateError>),
     Head(Partition, Moment, Revision, Result<Option<Head>, StoreError>),
-    Keys(u64, Result<Vec<(String, String)>, StoreError>),
+    Counted(Result<(), StoreError>),
+    Keys(u64, Result<Hashes, StoreError>),
     Log(Partition, Result<Vec<Change>, StoreError>),
     SnapshotRead(Partition, Result<(), StoreError>),
 }
+
+/// The operators' keys, and what the guard says of sources: name and JSON.
+type Hashes = (Vec<(String, String)>, Vec<(String, String)>);
 
 impl Follower {
     /// Tells that there is no session: once, however often the store is then asked in vain.
@@ -225,15 +232,17 @@ impl Follower {
                 self.step(asked, partition, Event::Head { head: head?, ours, asked: moment, floor })
             }
             Answer::Keys(changed_before, keys) => {
-                let keys = keys?;
+                let (keys, sources) = keys?;
                 if changed_before == asked.keys_changed {
                     self.feed.keyring.replace(&keys);
+                    self.feed.guard.iter().for_each(|guard| guard.replace(&sources));
                     self.release_when_whole();
                 } else {
-                    ask_keys(asked);
+                    self.ask_keys(asked);
                 }
                 Ok(())
             }
+            Answer::Counted(counted) => counted,
             Answer::Log(partition, entries) => self.step(asked, partition, Event::Log(entries?)),
             Answer::SnapshotRead(partition, read) => {
                 read?;
@@ -290,7 +299,7 @@ impl Follower {
             Act::Believe => {
                 self.feed.cache.set_believed(partition, true);
                 if partition == Partition(0) {
-                    ask_keys(asked);
+                    self.ask_keys(asked);
                 }
             }
             Act::Confirm(moment) => self.feed.cache.confirm(partition, moment),
@@ -343,6 +352,7 @@ impl Follower {
         // First, since the watermark tells that the change has taken effect.
         self.hear_key(asked, change);
         self.feed.cache.apply(partition, change, watermark);
+        self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.feed.metrics.feed_changes.increment(1);
         self.feed.metrics.feed_watermark.set(change.revision.0);
         if let Some(committed_at) = change.committed_at() {
@@ -365,6 +375,12 @@ impl Follower {
             asked.keys_changed += 1;
             self.feed.keyring.change(id, stored.as_deref());
         }
+        if let (Subject::Source { source, stored }, Some(guard)) =
+            (&change.subject, &self.feed.guard)
+        {
+            asked.keys_changed += 1;
+            guard.change(source, stored);
+        }
     }
 
     fn install(&mut self, asked: &mut Asked, partition: Partition, watermark: Watermark) {
@@ -373,7 +389,8 @@ impl Follower {
         let customers = picture.census().count;
         self.feed.metrics.feed_watermark.set(watermark.position.revision.0);
         self.feed.cache.install(partition, picture, watermark);
-        ask_keys(asked);
+        self.ask_keys(asked);
+        self.count_again(asked, partition);
         SnapshotInstalled { customers }.emit(&self.feed.metrics);
         self.release_when_whole();
     }
@@ -422,6 +439,29 @@ impl Follower {
         });
     }
 
+    /// Asks for the keys, and for what the guard says of sources where that matters.
+    fn ask_keys(&self, asked: &mut Asked) {
+        let (reader, changed_before) = (asked.reader.clone(), asked.keys_changed);
+        let is_guarded = self.feed.guard.is_some();
+        asked.answers.spawn(async move {
+            let read = async {
+                let keys = reader.keys().await?;
+                let sources = if is_guarded { reader.sources().await? } else { Vec::new() };
+                Ok((keys, sources))
+            };
+            Answer::Keys(changed_before, read.await)
+        });
+    }
+
+    fn count_again(&self, asked: &mut Asked, partition: Partition) {
+        let Some(guard) = self.feed.guard.clone() else { return };
+        let (reader, clock) = (asked.reader.clone(), self.feed.clock.clone());
+        asked.answers.spawn(async move {
+            let counted = tally::count_again(&reader, partition, &guard, &clock);
+            Answer::Counted(counted.await)
+        });
+    }
+
     fn disconnect(&mut self, partition: Partition) {
         let index = usize::from(partition.0);
         self.feed.cache.set_believed(partition, false);
@@ -441,11 +481,6 @@ impl Follower {
             *status != before
         });
     }
-}
-
-fn ask_keys(asked: &mut Asked) {
-    let (reader, changed_before) = (asked.reader.clone(), asked.keys_changed);
-    asked.answers.spawn(async move { Answer::Keys(changed_before, reader.keys().await) });
 }
 
 async fn read_snapshot(

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Partition, Private, Record, Restrictions,
-    Revision, Subject,
+    Revision, Source, Subject,
     audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
@@ -56,6 +56,11 @@ impl Store {
     /// Reads a page of customers in the order of their keys.
     pub async fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
         each!(self, store => store.customers(page).await)
+    }
+
+    /// How many customers there are.
+    pub async fn count_customers(&self) -> Result<u64, StoreError> {
+        each!(self, store => store.count_customers().await)
     }
 
     /// Reads a page of the audit trail, the newest entry first.
@@ -215,7 +220,9 @@ impl Commit {
         match &self.write {
             Write::Customer(write) => write.key.partition(PARTITIONS),
             Write::Nothing { customer: Some(key) } => key.partition(PARTITIONS),
-            Write::Key { .. } | Write::Nothing { customer: None } => Partition(0),
+            Write::Key { .. } | Write::Source { .. } | Write::Nothing { customer: None } => {
+                Partition(0)
+            }
         }
     }
 }
@@ -231,6 +238,13 @@ pub enum Write {
         id: String,
         /// The key as stored, in JSON; nothing revokes it.
         stored: Option<String>,
+    },
+    /// What the guard says of a source.
+    Source {
+        /// Which one.
+        source: Source,
+        /// Its state, in JSON.
+        stored: String,
     },
     /// Nothing but the audit entry: the act changed nothing, or was refused.
     Nothing {
@@ -252,6 +266,9 @@ impl Write {
             })),
             Self::Key { id, stored } => {
                 Some(Subject::Key { id: id.clone(), stored: stored.clone() })
+            }
+            Self::Source { source, stored } => {
+                Some(Subject::Source { source: source.clone(), stored: stored.clone() })
             }
             Self::Nothing { .. } => None,
         }
@@ -426,7 +443,10 @@ impl RestrictedEntry {
         let (key, restrictions) = match &change.subject {
             Subject::Customer(changed) => (&changed.key, Some(changed.restrictions.clone())),
             Subject::Unreadable(Some(key)) => (key, None),
-            Subject::Unreadable(None) | Subject::Created | Subject::Key { .. } => return None,
+            Subject::Unreadable(None)
+            | Subject::Created
+            | Subject::Key { .. }
+            | Subject::Source { .. } => return None,
         };
         Some(Self { key: key.clone(), revision: change.revision, restrictions })
     }
@@ -511,5 +531,10 @@ impl SessionReader {
     /// All operators' keys: id and JSON.
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         each_reader!(self, reader => reader.keys().await)
+    }
+
+    /// What the guard says of every source that it paused once: name and JSON.
+    pub async fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
+        each_reader!(self, reader => reader.sources().await)
     }
 }

@@ -6,11 +6,8 @@ use subtle::ConstantTimeEq as _;
 use super::{ActError, Control, Request};
 use crate::{
     cache::keyring::StoredKey,
-    domain::{
-        Actor, AuditEntry, Partition, Refusal, Restrictions, Role, Source, TenantId, Timestamp,
-        audit::{AuditActor, AuditOutcome},
-    },
-    store::{Commit, StoreError, Write, format::hex},
+    domain::{Actor, Refusal, Role, Source, TenantId, Timestamp},
+    store::{StoreError, Write, format::hex},
 };
 
 /// A key to be made.
@@ -141,30 +138,9 @@ impl Control {
         id: &str,
         stored: Option<String>,
     ) -> Result<(), ActError> {
-        let writer = self.writer(Partition(0))?;
-        let audit = AuditEntry {
-            subject: format!("key:{id}"),
-            action: action.to_owned(),
-            outcome: AuditOutcome::Changed,
-            refusal: None,
-            actor: AuditActor::from(&request.actor),
-            dialect: request.dialect.to_owned(),
-            source: None,
-            reason: None,
-            notes: None,
-            informed_at: None,
-            before: Restrictions::default(),
-            after: Restrictions::default(),
-            request_id: request.request_id.clone(),
-            at: self.clock.now(),
-        };
+        let audit = self.entry(request, format!("key:{id}"), action);
         let write = Write::Key { id: id.to_owned(), stored };
-        let epoch = writer.epoch.clone();
-        let committed = self.commit(Commit { write, writer, audit, idempotency: None }).await?;
-        let partition = Partition(0);
-        let token = crate::domain::Token { epoch, partition, revision: committed.revision };
-        self.cache.reaches(&token, super::EFFECT_AWAITED).await;
-        Ok(())
+        self.commit_shared(write, audit, None).await
     }
 }
 

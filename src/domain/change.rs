@@ -42,6 +42,13 @@ pub enum Subject {
         /// The key as stored, in JSON.
         stored: Option<String>,
     },
+    /// A source was paused by the guard, or let go on.
+    Source {
+        /// Which one.
+        source: Source,
+        /// Its new state, in JSON.
+        stored: String,
+    },
     /// The partition was created.
     Created,
     /// Written by a newer Tollgate, or broken. If the customer is known, nothing more is known
@@ -134,6 +141,12 @@ impl Subject {
                 stored: stored.clone(),
                 ..LogLine::default()
             },
+            Self::Source { source, stored } => LogLine {
+                what: Some(GUARD.to_owned()),
+                key: Some(source.to_string()),
+                stored: Some(stored.clone()),
+                ..LogLine::default()
+            },
             Self::Created | Self::Unreadable(_) => {
                 LogLine { what: Some(CREATED.to_owned()), ..LogLine::default() }
             }
@@ -149,6 +162,10 @@ impl Subject {
             return Self::Unreadable(customer_named_in(raw));
         };
         match (line.what.as_deref(), line.key) {
+            (Some(GUARD), Some(source)) => match (Source::parse(&source), line.stored) {
+                (Ok(source), Some(stored)) => Self::Source { source, stored },
+                _ => Self::Unreadable(None),
+            },
             (None, Some(key)) => {
                 let Ok(key) = CustomerKey::parse(&key) else { return Self::Unreadable(None) };
                 let restrictions = line.restrictions.as_deref().map(Restrictions::parse_compact);
@@ -179,6 +196,7 @@ fn customer_named_in(raw: &str) -> Option<CustomerKey> {
 }
 
 const KEY: &str = "key";
+const GUARD: &str = "guard";
 const CREATED: &str = "created";
 
 #[cfg(test)]
@@ -205,7 +223,8 @@ mod tests {
     #[test]
     fn a_log_line_reads_back() {
         let key = Subject::Key { id: "k1".to_owned(), stored: Some("{}".to_owned()) };
-        for subject in [change(), key, Subject::Created] {
+        let paused = Subject::Source { source: Source::operator(), stored: "{}".to_owned() };
+        for subject in [change(), key, paused, Subject::Created] {
             assert_eq!(Subject::from_log(&subject.to_log()), subject);
         }
     }

@@ -516,7 +516,7 @@ fn ahead(change: Change) -> Option<Act> {
         Subject::Customer(changed) => !changed.restrictions.is_empty(),
         Subject::Key { stored, .. } => stored.is_none(),
         Subject::Unreadable(_) => true,
-        Subject::Created => false,
+        Subject::Created | Subject::Source { .. } => false,
     };
     restricts.then_some(Act::ApplyAhead(change))
 }

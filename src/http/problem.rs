@@ -144,6 +144,9 @@ impl From<ActError> for Problem {
         let message = error.to_string();
         match error {
             ActError::Refused(refusal) => Self::refused(refusal),
+            ActError::SourcePaused { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "SOURCE_PAUSED", message)
+            }
             ActError::Store(error) => error.into(),
             ActError::StoreLost(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

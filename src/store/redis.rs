@@ -104,6 +104,16 @@ impl Redis {
         Ok(customers)
     }
 
+    /// See [`super::Store::count_customers`].
+    pub async fn count_customers(&self) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for partition in partitions() {
+            let command = redis::Cmd::zcard(self.keys.customers(partition));
+            count += self.commands.ask::<u64>(&command).await?;
+        }
+        Ok(count)
+    }
+
     /// See [`super::Store::audit`].
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         let streams: Vec<_> = match &page.customer {

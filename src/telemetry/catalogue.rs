@@ -140,6 +140,9 @@ catalogue! {
     /// By verb and outcome.
     OPERATOR_ACTS = Metric::counter("tollgate_operator_acts_total", &["verb", "outcome"],
         "Acts on customers asked for by operators and systems, by what came of them.");
+    /// A count.
+    SOURCES_PAUSED = Metric::gauge("tollgate_sources_paused", &[],
+        "Sources that the guard has paused because they restricted too many customers. Alert on this one.");
     /// By code.
     AUTH_FAILURES = Metric::counter("tollgate_auth_failures_total", &["code"],
         "Callers turned away because of their credentials.");

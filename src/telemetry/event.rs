@@ -8,7 +8,7 @@ use super::{
     Metrics,
     label::{AuthFailure, Unreadable},
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Revision};
+use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source};
 
 /// This instance hears the store's changes.
 #[derive(Clone, Copy, Debug)]
@@ -250,6 +250,44 @@ impl ChangeUnreadable {
             log.held_back = held_back,
             "A change of {customer} cannot be read; a newer Tollgate may have written it",
         );
+    }
+}
+
+/// The guard has paused a source.
+#[derive(Clone, Debug)]
+pub struct SourcePaused {
+    /// Which one.
+    pub source: Source,
+    /// How many customers it restricted within the window.
+    pub restricted: u64,
+    /// How many there are.
+    pub customers: u64,
+}
+
+impl SourcePaused {
+    /// Writes the log line; the guard keeps its own gauge.
+    pub fn emit(self, _: &Metrics) {
+        let Self { source, restricted, customers } = self;
+        error!(
+            source = %source, guard.restricted = restricted, guard.customers = customers,
+            "The source {source} restricted {restricted} of {customers} customers and is paused; \
+             if that is meant: tollgate ingest resume {source}",
+        );
+    }
+}
+
+/// Somebody has let it go on.
+#[derive(Clone, Debug)]
+pub struct SourceResumed {
+    /// Which one.
+    pub source: Source,
+}
+
+impl SourceResumed {
+    /// Writes the log line; the guard keeps its own gauge.
+    pub fn emit(self, _: &Metrics) {
+        let source = self.source;
+        info!(source = %source, "The source {source} may restrict customers again");
     }
 }
 

@@ -104,6 +104,8 @@ pub struct Handles {
     /// [`catalogue::STORE_ERRORS`].
     pub store_errors: By<StoreCommand, Counter>,
     operator_acts: By<Verb, By<AuditOutcome, Counter>>,
+    /// [`catalogue::SOURCES_PAUSED`].
+    pub sources_paused: Level,
     /// [`catalogue::AUTH_FAILURES`].
     pub auth_failures: By<AuthFailure, Counter>,
     build_info: Flag,
@@ -149,6 +151,7 @@ impl Handles {
                     metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
                 })
             }),
+            sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
             auth_failures: counters(catalogue::AUTH_FAILURES),
             build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
             process: Process::new(),

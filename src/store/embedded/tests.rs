@@ -124,7 +124,10 @@ fn heard(pushes: &mut mpsc::Receiver<Push>) -> Vec<(u64, Option<String>)> {
     while let Ok(Push { change, .. }) = pushes.try_recv() {
         let who = match change.subject {
             Subject::Customer(change) => Some(change.key.id().to_owned()),
-            Subject::Created | Subject::Key { .. } | Subject::Unreadable(_) => None,
+            Subject::Created
+            | Subject::Key { .. }
+            | Subject::Source { .. }
+            | Subject::Unreadable(_) => None,
         };
         heard.push((change.revision.0, who));
     }

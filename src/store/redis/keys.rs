@@ -67,6 +67,11 @@ impl Keys {
         self.name(Partition(0), "keys")
     }
 
+    /// What the guard says of sources lives there too.
+    pub(super) fn guard(&self) -> String {
+        self.name(Partition(0), "guard")
+    }
+
     /// The ingest lease lives in the first partition, a recovery lease in the one it is for.
     pub(super) fn lease(&self, lease: Lease) -> String {
         match lease {

@@ -41,6 +41,13 @@ pub(super) fn commit(
             arguments.stored = stored.clone().unwrap_or_default();
             None
         }
+        // A field of another hash, and written alike.
+        Write::Source { source, stored } => {
+            arguments.what = "key";
+            source.as_str().clone_into(&mut arguments.key_id);
+            arguments.stored.clone_from(stored);
+            None
+        }
         Write::Nothing { customer } => {
             arguments.what = "nothing";
             customer.as_ref()
@@ -74,6 +81,7 @@ pub(super) fn commit(
         ))
         .key(match commit.write {
             Write::Key { .. } => keys.operators(),
+            Write::Source { .. } => keys.guard(),
             Write::Customer(_) | Write::Nothing { .. } => meta.clone(),
         })
         .arg(arguments.what)

@@ -121,6 +121,13 @@ impl Reader {
         command.query_async(&mut connection).await.map_err(|error| store_error(&error))
     }
 
+    /// See [`SessionReader::sources`].
+    pub async fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let mut connection = self.connection.clone();
+        let command = redis::Cmd::hgetall(self.keys.guard());
+        command.query_async(&mut connection).await.map_err(|error| store_error(&error))
+    }
+
     /// The connection, for fills.
     pub(super) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
