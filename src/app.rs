@@ -15,16 +15,19 @@ use crate::{
     cache::{Cache, guard::Guard, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate, StoreUrl},
-    control::{Control, keys::AdminToken},
+    control::{Control, keys::AdminToken, tenure::Tenure},
     domain::Partition,
     feed::{Creation, Feed, FeedStatus},
     gate::{self, Gate},
     http::{
-        self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
+        self, Admin, DataPlane, DisabledBilling, IdentitySource, IngestView, OperatorPlane,
+        Operators,
         serve::{Socket, serve as serve_http},
     },
+    ingest::Ingest,
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
-    store::{Store, StoreError, embedded::Embedded, redis::Redis},
+    store::{Lease, Store, StoreError, embedded::Embedded, redis::Redis},
+    sweep::Sweep,
     telemetry::{self, Metrics, TelemetryError},
 };
 
@@ -40,6 +43,17 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
 
     let (readiness, latch) = Readiness::new();
     tasks.spawn_endless("feed", app.feed.run(latch));
+    if let Some(Background { tenure, ingest, sweep }) = app.background {
+        let (watched, control) = (draining.clone(), sweep.control.clone());
+        tasks.spawn("lease", async move {
+            watched.run_until_cancelled(tenure.keep(|| control.may_write())).await;
+            tenure.give_back().await;
+        });
+        if let Some(ingest) = ingest {
+            tasks.spawn_endless("ingest", ingest.run());
+        }
+        tasks.spawn_endless("sweep", sweep.run());
+    }
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
     let admin_end = serve_admin(ports.admin, admin, drained.clone());
@@ -61,7 +75,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     }
     if let Some(socket) = ports.operator {
         let operators = app.operators.clone();
-        let router = http::operator(OperatorPlane { operators, plane: app.plane.clone() });
+        let (plane, ingest) = (app.plane.clone(), app.ingest_view);
+        let router = http::operator(OperatorPlane { operators, plane, ingest });
         tasks.spawn("operator", serve_http(socket, router, draining.clone()));
         if app.makes_first_key && ports.operator_is_local {
             first_key::make(&app.operators, &config.data_dir).await?;
@@ -85,6 +100,33 @@ struct App {
     admin: Admin,
     prometheus: PrometheusHandle,
     makes_first_key: bool,
+    background: Option<Background>,
+    ingest_view: Option<IngestView>,
+}
+
+/// What an instance that may write does without being asked.
+struct Background {
+    tenure: Tenure,
+    ingest: Option<Ingest>,
+    sweep: Sweep,
+}
+
+impl Background {
+    fn build(config: &Config, control: &Control) -> Result<Self, ServeError> {
+        let store = &control.store;
+        let tenure = Tenure::new(store.clone(), Lease::Ingest, control.clock.clone())?;
+        let channel = config.ingest_channel.on();
+        let ingest =
+            channel.and_then(|channel| store.foreign_writers(channel)).map(|writers| Ingest {
+                control: control.clone(),
+                tenure: tenure.clone(),
+                writers,
+                source: config.ingest_source.clone(),
+                default_tenant: config.default_tenant.on().cloned(),
+            });
+        let sweep = Sweep { control: control.clone(), tenure: tenure.clone() };
+        Ok(Self { tenure, ingest, sweep })
+    }
 }
 
 impl App {
@@ -161,8 +203,24 @@ impl App {
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
         };
+        let background =
+            may_write.then(|| Background::build(config, &operators.control)).transpose()?;
+        let ingest_view = background.as_ref().map(|Background { tenure, ingest, .. }| IngestView {
+            writers: ingest.as_ref().map(|ingest| ingest.writers.clone()),
+            source: config.ingest_source.clone(),
+            tenure: tenure.clone(),
+        });
         let makes_first_key = is_own && admin_token.is_none();
-        Ok(Self { feed, plane, operators, admin, prometheus, makes_first_key })
+        Ok(Self {
+            feed,
+            plane,
+            operators,
+            admin,
+            prometheus,
+            makes_first_key,
+            background,
+            ingest_view,
+        })
     }
 }
 

@@ -32,8 +32,8 @@ pub use self::{
 use crate::{
     clock::{Clock, Moment},
     domain::{
-        Change, CustomerKey, Missing, Partition, Position, Restrictions, Staleness, Subject, Token,
-        Watermark,
+        Change, CustomerKey, Missing, Partition, Position, Restrictions, Staleness, Subject,
+        Timestamp, Token, Watermark,
     },
     store::{Census, PARTITIONS, Read, RestrictedEntry, Store, StoredRecord},
     telemetry::{
@@ -385,6 +385,13 @@ impl Cache {
     #[must_use]
     pub fn census(&self, partition: Partition) -> Option<Census> {
         Some(self.partition(partition)?.picture.load().as_ref()?.census())
+    }
+
+    /// Customers of whom a restriction is over at `moment`, `at_most` of them per partition.
+    #[must_use]
+    pub fn lapsed_at(&self, moment: Timestamp, at_most: usize) -> Vec<(CustomerKey, Restrictions)> {
+        let pictures = self.0.partitions.iter().filter_map(|part| part.picture.load_full());
+        pictures.flat_map(|picture| picture.lapsed_at(moment, at_most)).collect()
     }
 
     /// How many customers are held in which tier: restricted, recent, unknown.

@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod customers;
 mod failure;
+mod ingest;
 mod keys;
 mod operator;
 mod out;
@@ -69,6 +70,10 @@ enum Verb {
     #[command(subcommand)]
     Keys(keys::Keys),
 
+    /// Shows what billing systems say without the API, and lets a paused source go on
+    #[command(subcommand)]
+    Ingest(ingest::Ingest),
+
     /// Shows or checks the configuration of `tollgate serve`
     #[command(subcommand)]
     Config(serve::Settings),
@@ -114,6 +119,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Delete(one) => one.delete(out),
         Verb::Audit(audit) => audit.run(out),
         Verb::Keys(keys) => keys.run(out),
+        Verb::Ingest(ingest) => ingest.run(out),
         Verb::Config(settings) => {
             let of_verb = matches.subcommand_matches("config").unwrap_or(matches);
             settings.run(of_verb, out)

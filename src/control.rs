@@ -3,6 +3,7 @@
 
 pub mod guard;
 pub mod keys;
+pub mod tenure;
 
 use std::time::Duration;
 
@@ -155,6 +156,12 @@ impl Control {
     pub fn token(&self, partition: Partition, revision: Revision) -> Option<Token> {
         let watermark = self.cache.watermark(partition)?;
         Some(Token { epoch: watermark.epoch, partition, revision })
+    }
+
+    /// Whether this instance follows the store, and believes it.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.writer(Partition(0)).is_ok()
     }
 
     /// What this instance knows of the store, or why it writes nothing now.

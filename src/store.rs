@@ -8,13 +8,15 @@ pub mod embedded;
 pub mod format;
 pub mod redis;
 
+pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
+
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Partition, Private, Record, Restrictions,
-    Revision, Source, Subject,
+    Revision, Source, Subject, Timestamp,
     audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
@@ -112,6 +114,16 @@ impl Store {
         }
     }
 
+    /// Where billing systems that cannot call the operator API say what changed. A store in one
+    /// process has no such place.
+    #[must_use]
+    pub fn foreign_writers(&self, channel: &str) -> Option<ForeignWriters> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Redis(store) => Some(store.foreign_writers(channel)),
+        }
+    }
+
     /// Opens a session: subscribed first, so that nothing committed after this is missed.
     pub async fn open_session(&self) -> Result<Session, StoreError> {
         each!(self, store => store.open_session().await)
@@ -125,6 +137,28 @@ pub enum Lease {
     Ingest,
     /// Write back what a partition forgot.
     Recovery(Partition),
+}
+
+/// A message that waits in the inbox.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InboxEntry {
+    /// The store's id of it, `<milliseconds>-<counter>`.
+    pub id: String,
+    /// What it says, if it says anything.
+    pub data: Option<Vec<u8>>,
+    /// When it was published, if an instance that could not apply it put it here.
+    pub published: Option<Timestamp>,
+    /// Whether somebody has deleted it meanwhile.
+    pub is_deleted: bool,
+}
+
+/// How full the inbox is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InboxSizes {
+    /// How many entries wait.
+    pub waiting: u64,
+    /// How many were put aside because they can never be applied.
+    pub dead: u64,
 }
 
 /// What a fill reads.

@@ -23,7 +23,9 @@ use tracing_subscriber::{
 
 use catalogue::Kind;
 
-pub use catalogue::{AuthFailure, Dialect, FillResult, StoreCommand, Tier, Unreadable};
+pub use catalogue::{
+    AuthFailure, Dialect, FillResult, IngestResult, StoreCommand, Tier, Unreadable, Via,
+};
 pub use handles::Metrics;
 
 /// How log lines are written.

@@ -11,7 +11,15 @@ use std::{fs, path::Path};
 const RINGS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["app", "config", "domain"]),
-    ("app", &["config", "http", "policy", "gate", "control", "feed", "cache", "store", "domain"]),
+    (
+        "app",
+        &[
+            "config", "http", "ingest", "sweep", "policy", "gate", "control", "feed", "cache",
+            "store", "domain",
+        ],
+    ),
+    ("ingest", &["control", "feed", "cache", "store", "domain"]),
+    ("sweep", &["control", "feed", "cache", "store", "domain"]),
     ("config", &["domain"]),
     ("http", &["wire", "policy", "gate", "control", "feed", "cache", "store", "domain"]),
     ("wire", &["gate", "control", "domain"]),

@@ -10,7 +10,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    domain::{CustomerKey, Epoch, Restrictions, Revision},
+    domain::{CustomerKey, Epoch, Restrictions, Revision, Timestamp},
     store::{Census, RestrictedEntry},
 };
 
@@ -77,6 +77,25 @@ impl Picture {
     #[must_use]
     pub fn census(&self) -> Census {
         *self.census.lock()
+    }
+
+    /// Customers with a restriction that is over at `moment`, and all that each of them has; some
+    /// of them when they are more than `at_most`.
+    #[must_use]
+    pub fn lapsed_at(&self, moment: Timestamp, at_most: usize) -> Vec<(CustomerKey, Restrictions)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            for (key, entry) in shard.read().iter() {
+                let Some(restrictions) = &entry.restrictions else { continue };
+                if restrictions.iter().any(|held| held.lapsed_at(moment)) {
+                    found.push((key.clone(), restrictions.clone()));
+                    if found.len() >= at_most {
+                        return found;
+                    }
+                }
+            }
+        }
+        found
     }
 
     fn shard(&self, customer: &CustomerKey) -> &Shard {

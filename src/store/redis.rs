@@ -1,6 +1,7 @@
 //! Records in Redis or Valkey. Only the script writes.
 
 mod connection;
+pub mod inbox;
 mod keys;
 mod lease;
 mod script;
@@ -13,6 +14,7 @@ use redis::{Client, RedisError, aio::MultiplexedConnection};
 
 use self::{
     connection::{Lazy, store_error},
+    inbox::ForeignWriters,
     keys::Keys,
 };
 use super::{
@@ -154,6 +156,12 @@ impl Redis {
             script::read_create_reply(&reply)?;
         }
         Ok(())
+    }
+
+    /// See [`super::Store::foreign_writers`].
+    #[must_use]
+    pub fn foreign_writers(&self, channel: &str) -> ForeignWriters {
+        ForeignWriters::new(Arc::clone(&self.client), self.commands.clone(), channel)
     }
 
     /// See [`super::Store::hold_lease`].

@@ -3,7 +3,9 @@
 //! Units are in the names, and are base units: seconds, bytes, plain counts. Label values come
 //! from the closed sets of [`super::label`].
 
-pub use super::label::{AuthFailure, Dialect, FillResult, StoreCommand, Tier, Unreadable};
+pub use super::label::{
+    AuthFailure, Dialect, FillResult, IngestResult, StoreCommand, Tier, Unreadable, Via,
+};
 
 /// What is said of one metric.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +142,15 @@ catalogue! {
     /// By verb and outcome.
     OPERATOR_ACTS = Metric::counter("tollgate_operator_acts_total", &["verb", "outcome"],
         "Acts on customers asked for by operators and systems, by what came of them.");
+    /// By way and result.
+    INGEST_MESSAGES = Metric::counter("tollgate_ingest_messages_total", &["via", "result"],
+        "Messages of billing systems that this instance looked at, by how they came and what came of them.");
+    /// 0 or 1.
+    INGEST_HOLDER = Metric::gauge("tollgate_ingest_holder", &[],
+        "1 while this instance is the one that applies the messages of billing systems, else 0.");
+    /// 0 or 1.
+    INGEST_LISTENING = Metric::gauge("tollgate_ingest_listening", &[],
+        "1 while this instance hears what billing systems publish, else 0.");
     /// A count.
     SOURCES_PAUSED = Metric::gauge("tollgate_sources_paused", &[],
         "Sources that the guard has paused because they restricted too many customers. Alert on this one.");

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Metrics,
-    label::{AuthFailure, Unreadable},
+    label::{AuthFailure, IngestResult, Unreadable, Via},
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source};
 
@@ -249,6 +249,121 @@ impl ChangeUnreadable {
             customer.id = customer,
             log.held_back = held_back,
             "A change of {customer} cannot be read; a newer Tollgate may have written it",
+        );
+    }
+}
+
+/// This instance applies the messages of billing systems from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestTaken;
+
+impl IngestTaken {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.ingest_holder.raise();
+        info!("This instance applies the messages of billing systems");
+    }
+}
+
+/// It does so no more.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestGivenUp;
+
+impl IngestGivenUp {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.ingest_holder.lower();
+        info!("This instance no longer applies the messages of billing systems");
+    }
+}
+
+/// This instance hears what billing systems publish.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestListening<'a> {
+    /// On which channel.
+    pub channel: &'a str,
+}
+
+impl IngestListening<'_> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.ingest_listening.raise();
+        let channel = self.channel;
+        info!(ingest.channel = channel, "Listening to billing systems on {channel}");
+    }
+}
+
+/// The channel or the inbox cannot be followed now.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestTrouble<E> {
+    /// Which of them.
+    pub via: Via,
+    /// Why.
+    pub error: E,
+}
+
+impl<E: Display> IngestTrouble<E> {
+    /// Writes the metric, and a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { via, error } = self;
+        if via == Via::Channel {
+            metrics.ingest_listening.lower();
+        }
+        let line = metrics.ingest_trouble[via].admit(metrics.clock.moment());
+        let Some(held_back) = line else { return };
+        let via = via.as_str();
+        warn!(
+            ingest.via = via, %error, log.held_back = held_back,
+            "The {via} of billing systems cannot be followed now: {error}",
+        );
+    }
+}
+
+/// A message can never be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageUnusable<W> {
+    /// How it came.
+    pub via: Via,
+    /// In which way.
+    pub result: IngestResult,
+    /// Field and rule, or why it was refused; never what the message says.
+    pub why: W,
+}
+
+impl<W: Display> MessageUnusable<W> {
+    /// Counts it, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { via, result, why } = self;
+        metrics.ingest_message(via, result);
+        let line = metrics.ingest_lines[result].admit(metrics.clock.moment());
+        let Some(held_back) = line else { return };
+        let (via, result) = (via.as_str(), result.as_str());
+        warn!(
+            ingest.via = via, ingest.result = result, %why, log.held_back = held_back,
+            "A message of a billing system is {result}: {why} \
+             ({held_back} more since the last such line)",
+        );
+    }
+}
+
+/// Published messages that nobody could apply or keep.
+#[derive(Clone, Copy, Debug)]
+pub struct MessagesLost {
+    /// How many.
+    pub count: u64,
+}
+
+impl MessagesLost {
+    /// Counts them, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let count = self.count;
+        metrics.ingest_lost(count);
+        let line = metrics.ingest_lines[IngestResult::Lost].admit(metrics.clock.moment());
+        let Some(held_back) = line else { return };
+        error!(
+            ingest.lost = count,
+            log.held_back = held_back,
+            "Lost {count} published messages of billing systems; the inbox loses none",
         );
     }
 }

@@ -12,7 +12,9 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::{
     catalogue::{self, Metric},
-    label::{AuthFailure, Dialect, FillResult, Label, StoreCommand, Tier, Unreadable},
+    label::{
+        AuthFailure, Dialect, FillResult, IngestResult, Label, StoreCommand, Tier, Unreadable, Via,
+    },
     pace::Pace,
     process::Process,
 };
@@ -104,6 +106,11 @@ pub struct Handles {
     /// [`catalogue::STORE_ERRORS`].
     pub store_errors: By<StoreCommand, Counter>,
     operator_acts: By<Verb, By<AuditOutcome, Counter>>,
+    ingest_messages: By<Via, By<IngestResult, Counter>>,
+    /// [`catalogue::INGEST_HOLDER`].
+    pub ingest_holder: Flag,
+    /// [`catalogue::INGEST_LISTENING`].
+    pub ingest_listening: Flag,
     /// [`catalogue::SOURCES_PAUSED`].
     pub sources_paused: Level,
     /// [`catalogue::AUTH_FAILURES`].
@@ -113,6 +120,8 @@ pub struct Handles {
     pub(super) clock: Clock,
     pub(super) unreadable_lines: By<Unreadable, Pace>,
     pub(super) auth_lines: Pace,
+    pub(super) ingest_lines: By<IngestResult, Pace>,
+    pub(super) ingest_trouble: By<Via, Pace>,
 }
 
 impl Handles {
@@ -151,6 +160,14 @@ impl Handles {
                     metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
                 })
             }),
+            ingest_messages: By::each(|via: Via| {
+                By::each(|result: IngestResult| {
+                    let labels = [(Via::NAME, via.as_str()), (IngestResult::NAME, result.as_str())];
+                    metrics::counter!(catalogue::INGEST_MESSAGES.name, &labels)
+                })
+            }),
+            ingest_holder: Flag(gauge(catalogue::INGEST_HOLDER)),
+            ingest_listening: Flag(gauge(catalogue::INGEST_LISTENING)),
             sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
             auth_failures: counters(catalogue::AUTH_FAILURES),
             build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
@@ -158,6 +175,8 @@ impl Handles {
             clock,
             unreadable_lines: By::each(|_| Pace::every(Duration::from_secs(1))),
             auth_lines: Pace::every(Duration::from_mins(1)),
+            ingest_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
+            ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
         }
     }
 
@@ -175,6 +194,16 @@ impl Handles {
     /// Counts one act on a customer.
     pub fn operator_act(&self, verb: Verb, outcome: AuditOutcome) {
         self.operator_acts[verb][outcome].increment(1);
+    }
+
+    /// Counts one message of a billing system.
+    pub fn ingest_message(&self, via: Via, result: IngestResult) {
+        self.ingest_messages[via][result].increment(1);
+    }
+
+    /// Counts messages that nobody could take.
+    pub fn ingest_lost(&self, count: u64) {
+        self.ingest_messages[Via::Channel][IngestResult::Lost].increment(count);
     }
 
     /// Reads the process's memory, CPU time and file descriptors anew; call it before rendering.

@@ -39,9 +39,18 @@ pub(super) async fn connect(
     client: &Client,
     pushes: Option<Box<dyn AsyncPushSender>>,
 ) -> Result<MultiplexedConnection, StoreError> {
+    connect_patiently(client, pushes, RESPONSE_TIMEOUT).await
+}
+
+/// The same, for questions whose answers may take up to `patience`.
+pub(super) async fn connect_patiently(
+    client: &Client,
+    pushes: Option<Box<dyn AsyncPushSender>>,
+    patience: Duration,
+) -> Result<MultiplexedConnection, StoreError> {
     let mut config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_response_timeout(Some(patience))
         .set_pipeline_buffer_size(1024);
     if let Some(pushes) = pushes {
         config = config.set_push_sender(move |push| pushes.send(push));
@@ -80,6 +89,14 @@ impl Lazy {
         &self,
         question: &impl Question,
     ) -> Result<T, StoreError> {
+        self.ask_plainly(question).await?.map_err(|error| store_error(&error))
+    }
+
+    /// The same, with the server's own error when it answered one.
+    pub(super) async fn ask_plainly<T: FromRedisValue + Send>(
+        &self,
+        question: &impl Question,
+    ) -> Result<Result<T, RedisError>, StoreError> {
         let (number, connection) = self.connection().await?;
         let answer = question.ask(connection).await;
         if let Err(error) = &answer
@@ -87,7 +104,7 @@ impl Lazy {
         {
             self.current.lock().forget(number);
         }
-        answer.map_err(|error| store_error(&error))
+        Ok(answer)
     }
 
     async fn connection(&self) -> Result<(u64, MultiplexedConnection), StoreError> {
@@ -179,4 +196,5 @@ fn refused(error: &RedisError) -> StoreError {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an answer may take that waits for nothing.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,197 @@
+//! What billing systems say that cannot call the operator API: a channel, and the stream beside
+//! it that loses nothing.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use redis::{
+    Client, FromRedisValue as _, PushInfo, PushKind,
+    aio::{MultiplexedConnection, SendError},
+};
+use tokio::sync::mpsc;
+
+use super::connection::{Lazy, RESPONSE_TIMEOUT, connect, connect_patiently, store_error};
+use crate::{
+    domain::Timestamp,
+    store::{InboxEntry, InboxSizes, StoreError},
+};
+
+/// The way in for billing systems, named by its channel.
+#[derive(Clone, Debug)]
+pub struct ForeignWriters {
+    client: Arc<Client>,
+    commands: Lazy,
+    channel: String,
+}
+
+/// A subscription to the channel. It ends when this goes, or when its connection does.
+#[derive(Debug)]
+pub struct Listening {
+    /// What is published, in order.
+    pub messages: mpsc::Receiver<Vec<u8>>,
+    /// How many messages found no room in it.
+    pub overflow: Arc<std::sync::atomic::AtomicU64>,
+    _connection: MultiplexedConnection,
+}
+
+/// A connection that waits for new entries of the inbox.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    connection: MultiplexedConnection,
+    stream: String,
+}
+
+impl ForeignWriters {
+    pub(super) fn new(client: Arc<Client>, commands: Lazy, channel: &str) -> Self {
+        Self { client, commands, channel: channel.to_owned() }
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub fn channel(&self) -> &str {
+        &self.channel
+    }
+
+    /// Subscribes, on a connection of its own.
+    pub async fn listen(&self) -> Result<Listening, StoreError> {
+        let (sender, messages) = mpsc::channel(MESSAGES_HELD);
+        let overflow = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let (sender, lost) = (Mutex::new(Some(sender)), Arc::clone(&overflow));
+        let hear = move |push: PushInfo| {
+            let mut sender = sender.lock();
+            if push.kind == PushKind::Disconnection {
+                sender.take();
+            }
+            if let (Some(message), Some(sender)) = (read_message(&push), sender.as_ref())
+                && sender.try_send(message).is_err()
+            {
+                lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+            Ok::<(), SendError>(())
+        };
+        let mut connection = connect(&self.client, Some(Box::new(hear))).await?;
+        let subscribed = connection.subscribe(&self.channel).await;
+        subscribed.map_err(|error| store_error(&error))?;
+        Ok(Listening { messages, overflow, _connection: connection })
+    }
+
+    /// Makes the inbox if it is not there, and a connection that waits for its entries up to
+    /// `patience`.
+    pub async fn open_inbox(&self, patience: Duration) -> Result<Inbox, StoreError> {
+        let stream = self.inbox();
+        let mut made = redis::cmd("XGROUP");
+        made.arg("CREATE").arg(&stream).arg(GROUP).arg("0").arg("MKSTREAM");
+        match self.commands.ask_plainly::<()>(&made).await? {
+            Err(error) if error.code() != Some("BUSYGROUP") => return Err(store_error(&error)),
+            Ok(()) | Err(_) => {}
+        }
+        let connection = connect_patiently(&self.client, None, patience + RESPONSE_TIMEOUT).await?;
+        Ok(Inbox { connection, stream })
+    }
+
+    /// At most `count` entries after `after` that were handed out and not acknowledged, to
+    /// whichever instance: all of them read under one name, one at a time.
+    pub async fn pending(&self, after: &str, count: usize) -> Result<Vec<InboxEntry>, StoreError> {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(CONSUMER).arg("COUNT").arg(count);
+        command.arg("STREAMS").arg(self.inbox()).arg(after);
+        let reply: Option<Reply> = self.commands.ask(&command).await?;
+        Ok(read_reply(reply))
+    }
+
+    /// Takes an entry out of the inbox.
+    pub async fn acknowledge(&self, id: &str) -> Result<(), StoreError> {
+        let stream = self.inbox();
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XACK").arg(&stream).arg(GROUP).arg(id).ignore();
+        pipeline.cmd("XDEL").arg(&stream).arg(id).ignore();
+        self.commands.ask(&pipeline).await
+    }
+
+    /// Puts what can never be applied aside, with the reason, and takes it out of the inbox.
+    pub async fn bury(&self, entry: &InboxEntry, reason: &str) -> Result<(), StoreError> {
+        let mut command = redis::cmd("XADD");
+        command.arg(format!("{}:dead", self.channel));
+        command.arg(&["MAXLEN", "~", DEAD_KEPT, "*"]);
+        command.arg(DATA).arg(entry.data.as_deref().unwrap_or_default());
+        command.arg("reason").arg(reason).arg("entry").arg(&entry.id);
+        let _: String = self.commands.ask(&command).await?;
+        self.acknowledge(&entry.id).await
+    }
+
+    /// Puts a message into the inbox that was published at `published`.
+    pub async fn append(&self, data: &[u8], published: Timestamp) -> Result<(), StoreError> {
+        let mut command = redis::cmd("XADD");
+        command.arg(self.inbox()).arg("*").arg(DATA).arg(data);
+        command.arg(PUBLISHED).arg(published.as_millis());
+        let _: String = self.commands.ask(&command).await?;
+        Ok(())
+    }
+
+    /// How many entries wait, and how many were put aside.
+    pub async fn sizes(&self) -> Result<InboxSizes, StoreError> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XLEN").arg(self.inbox());
+        pipeline.cmd("XLEN").arg(format!("{}:dead", self.channel));
+        let (waiting, dead) = self.commands.ask(&pipeline).await?;
+        Ok(InboxSizes { waiting, dead })
+    }
+
+    fn inbox(&self) -> String {
+        format!("{}:inbox", self.channel)
+    }
+}
+
+impl Inbox {
+    /// At most `count` new entries; none when none came for as long as `patience`.
+    pub async fn next(
+        mut self,
+        count: usize,
+        patience: Duration,
+    ) -> Result<Vec<InboxEntry>, StoreError> {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(CONSUMER).arg("COUNT").arg(count);
+        command.arg("BLOCK").arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
+        command.arg("STREAMS").arg(&self.stream).arg(">");
+        let reply: Option<Reply> =
+            command.query_async(&mut self.connection).await.map_err(|error| store_error(&error))?;
+        Ok(read_reply(reply))
+    }
+}
+
+type Reply = HashMap<String, Vec<(String, Option<Fields>)>>;
+/// Names are bytes: one that is no text must not hide the others.
+type Fields = HashMap<Vec<u8>, Vec<u8>>;
+
+/// An entry that was deleted meanwhile has no fields, and is like one without data.
+fn read_reply(reply: Option<Reply>) -> Vec<InboxEntry> {
+    let entries = reply.unwrap_or_default().into_values().flatten();
+    let entry = |(id, fields): (String, Option<Fields>)| {
+        let is_deleted = fields.is_none();
+        let mut fields = fields.unwrap_or_default();
+        let published = fields.remove(PUBLISHED.as_bytes()).and_then(|millis| {
+            let millis = std::str::from_utf8(&millis).ok()?;
+            millis.parse().ok().map(Timestamp::from_millis)
+        });
+        InboxEntry { id, data: fields.remove(DATA.as_bytes()), published, is_deleted }
+    };
+    entries.map(entry).collect()
+}
+
+fn read_message(push: &PushInfo) -> Option<Vec<u8>> {
+    if push.kind != PushKind::Message {
+        return None;
+    }
+    let [_channel, payload] = push.data.as_slice() else { return None };
+    Vec::<u8>::from_redis_value_ref(payload).ok()
+}
+
+const DATA: &str = "data";
+const PUBLISHED: &str = "published";
+const GROUP: &str = "tollgate";
+/// All instances read under one name, the holder of the lease alone: what one took and did not
+/// acknowledge, the next one finds.
+const CONSUMER: &str = "holder";
+/// How many messages may be heard and not yet looked at.
+const MESSAGES_HELD: usize = 8192;
+const DEAD_KEPT: &str = "100000";
