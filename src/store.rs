@@ -89,7 +89,8 @@ impl Store {
     }
 
     /// Takes `lease` for `holder`, or renews it, for `ttl` from now: whether it has it then. One
-    /// that is not renewed lapses, and whoever asks next gets it.
+    /// that is not renewed lapses, and whoever asks next gets it. Nobody gets one of a partition
+    /// without a history.
     ///
     /// It keeps two instances from doing the same work, and fences nothing: who was stopped for
     /// longer than `ttl` has to look at its own clock before it goes on. A store in one process

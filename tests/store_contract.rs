@@ -94,6 +94,7 @@ promises! {
     customers_are_counted
     a_lease_has_one_holder_who_renews_it_and_gives_it_back
     a_lease_that_is_not_renewed_goes_to_who_asks_next
+    an_empty_store_grants_no_lease_that_would_be_its_only_key
     any_sequence_of_commits_leaves_what_a_model_predicts
 }
 
@@ -629,6 +630,14 @@ async fn a_lease_that_is_not_renewed_goes_to_who_asks_next(adapter: Adapter) {
     };
     timeout(Duration::from_secs(5), taken).await.unwrap();
     assert_eq!(hold("a").await.unwrap(), adapter.is_one_process());
+}
+
+async fn an_empty_store_grants_no_lease_that_would_be_its_only_key(adapter: Adapter) {
+    let place = Place::empty(adapter);
+    let store = place.open();
+    let asked = store.hold_lease(Lease::Ingest, "a", Duration::from_mins(1)).await;
+    assert_eq!(asked.unwrap(), adapter.is_one_process());
+    store.create(&epoch()).await.unwrap();
 }
 
 async fn any_sequence_of_commits_leaves_what_a_model_predicts(adapter: Adapter) {

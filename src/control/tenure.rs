@@ -30,6 +30,8 @@ struct Inner {
     /// Nanoseconds of the moment until which it is surely held.
     until: AtomicU64,
     held: watch::Sender<bool>,
+    /// How often the store has granted it.
+    granted: watch::Sender<u64>,
 }
 
 impl Tenure {
@@ -39,11 +41,12 @@ impl Tenure {
         getrandom::fill(&mut name).map_err(|error| StoreError::Unexpected(error.to_string()))?;
         let holder = format!("{:016x}", u64::from_be_bytes(name));
         let (until, held) = (AtomicU64::new(0), watch::Sender::new(false));
-        Ok(Self(Arc::new(Inner { store, lease, holder, clock, until, held })))
+        let granted = watch::Sender::new(0);
+        Ok(Self(Arc::new(Inner { store, lease, holder, clock, until, held, granted })))
     }
 
     /// Takes the lease whenever nobody has it, and renews it, for ever; but only while
-    /// `may_write`: in a store without a history a lease would be the only key.
+    /// `may_write`.
     pub async fn keep(&self, may_write: impl Fn() -> bool + Send + Sync) -> Infallible {
         loop {
             let pause = if may_write() { self.ask().await } else { self.look() };
@@ -85,6 +88,13 @@ impl Tenure {
         let _ = self.0.held.subscribe().wait_for(|held| !*held).await;
     }
 
+    /// Waits until the store grants it once more.
+    pub async fn is_granted_again(&self) {
+        let mut granted = self.0.granted.subscribe();
+        // The sender lives as long as this does.
+        let _ = granted.changed().await;
+    }
+
     /// Asks the store once, and says how soon to ask again.
     async fn ask(&self) -> Duration {
         let Inner { store, lease, holder, clock, .. } = &*self.0;
@@ -94,6 +104,7 @@ impl Tenure {
             Ok(true) => {
                 let until = asked.as_nanos().saturating_add(nanos(BELIEVED_FOR));
                 self.tell(Moment::from_nanos(until));
+                self.0.granted.send_modify(|count| *count += 1);
                 RENEWED_AFTER
             }
             Ok(false) => {

@@ -21,7 +21,11 @@ pub(super) async fn follow(ingest: &Ingest) -> Infallible {
             error = serve(ingest) => error,
         };
         IngestTrouble { via: Via::Inbox, error }.emit(&ingest.control.metrics);
-        tokio::time::sleep(PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+        // The inbox is made only where there is a store, and its history with it.
+        tokio::select! {
+            () = ingest.tenure.ends() => {}
+            () = ingest.tenure.is_granted_again() => {}
+        }
     }
 }
 
@@ -142,6 +146,5 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// An instance that was stopped may have been handed an entry that nobody else has.
 const REVIEWED_AFTER: Duration = Duration::from_secs(5);
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(500);
 const READ_AT_ONCE: usize = 100;
 const REVIEWED_AT_ONCE: usize = 10_000;

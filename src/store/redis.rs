@@ -171,7 +171,12 @@ impl Redis {
         holder: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        self.commands.ask(&lease::hold(self.keys.lease(lease), holder, ttl)).await
+        let partition = match lease {
+            Lease::Ingest => Partition(0),
+            Lease::Recovery(partition) => partition,
+        };
+        let (key, meta) = (self.keys.lease(lease), self.keys.meta(partition));
+        self.commands.ask(&lease::hold(key, meta, holder, ttl)).await
     }
 
     /// See [`super::Store::release_lease`].
