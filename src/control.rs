@@ -250,7 +250,7 @@ impl Control {
         }
     }
 
-    /// The audit entry of something that is no act on a customer.
+    /// An audit entry that says nothing yet of what was changed.
     fn entry(&self, request: &Request, subject: String, action: &str) -> AuditEntry {
         AuditEntry {
             subject,
@@ -322,20 +322,15 @@ impl Control {
             Err(_) => (AuditOutcome::Refused, before.clone()),
         };
         AuditEntry {
-            subject: key.to_string(),
-            action: action.verb.as_str().to_owned(),
             outcome,
             refusal: planned.err().map(|refusal| refusal.code().to_owned()),
-            actor: AuditActor::from(&request.actor),
-            dialect: request.dialect.to_owned(),
             source: Some(action.source_for(&request.actor)),
             reason: action.placement.reason,
             notes: action.placement.notes.clone(),
             informed_at: action.placement.informed_at,
             before,
             after,
-            request_id: request.request_id.clone(),
-            at: self.clock.now(),
+            ..self.entry(request, key.to_string(), action.verb.as_str())
         }
     }
 }
