@@ -1,7 +1,9 @@
 //! The one place that builds everything: configuration in, running service out.
 
+mod background;
 mod first_key;
 mod ports;
+mod store;
 
 use std::{fs::DirBuilder, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration};
 
@@ -10,24 +12,21 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::ports::PortError;
-use self::ports::Ports;
+use self::{background::Background, ports::Ports};
 use crate::{
     cache::{Cache, guard::Guard, keyring::Keyring},
     clock::Clock,
-    config::{self, Config, ConfigError, StoreCreate, StoreUrl},
-    control::{Control, keys::AdminToken, tenure::Tenure},
-    domain::Partition,
-    feed::{Creation, Feed, FeedStatus},
+    config::{self, Config, ConfigError, StoreCreate},
+    control::{Control, keys::AdminToken},
+    feed::{Creation, Feed, FeedStatus, machine::OnLoss},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, IngestView, OperatorPlane,
         Operators,
         serve::{Socket, serve as serve_http},
     },
-    ingest::Ingest,
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
-    store::{Lease, Store, StoreError, embedded::Embedded, redis::Redis},
-    sweep::Sweep,
+    store::{Store, StoreError},
     telemetry::{self, Metrics, TelemetryError},
 };
 
@@ -42,17 +41,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
+    if app.watches_eviction {
+        let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
+        tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
+    }
     tasks.spawn_endless("feed", app.feed.run(latch));
-    if let Some(Background { tenure, ingest, sweep }) = app.background {
-        let (watched, control) = (draining.clone(), sweep.control.clone());
-        tasks.spawn("lease", async move {
-            watched.run_until_cancelled(tenure.keep(|| control.may_write())).await;
-            tenure.give_back().await;
-        });
-        if let Some(ingest) = ingest {
-            tasks.spawn_endless("ingest", ingest.run());
-        }
-        tasks.spawn_endless("sweep", sweep.run());
+    if let Some(background) = app.background {
+        background.spawn(&mut tasks, draining.clone());
     }
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
@@ -102,38 +97,14 @@ struct App {
     makes_first_key: bool,
     background: Option<Background>,
     ingest_view: Option<IngestView>,
-}
-
-/// What an instance that may write does without being asked.
-struct Background {
-    tenure: Tenure,
-    ingest: Option<Ingest>,
-    sweep: Sweep,
-}
-
-impl Background {
-    fn build(config: &Config, control: &Control) -> Result<Self, ServeError> {
-        let store = &control.store;
-        let tenure = Tenure::new(store.clone(), Lease::Ingest, control.clock.clone())?;
-        let channel = config.ingest_channel.on();
-        let ingest =
-            channel.and_then(|channel| store.foreign_writers(channel)).map(|writers| Ingest {
-                control: control.clone(),
-                tenure: tenure.clone(),
-                writers,
-                source: config.ingest_source.clone(),
-                default_tenant: config.default_tenant.on().cloned(),
-            });
-        let sweep = Sweep { control: control.clone(), tenure: tenure.clone() };
-        Ok(Self { tenure, ingest, sweep })
-    }
+    watches_eviction: bool,
 }
 
 impl App {
     async fn build(config: &Config) -> Result<Self, ServeError> {
         let prometheus = telemetry::install_metrics()?;
         let (clock, metrics) = (Clock::system(), Metrics::new());
-        let store = open_store(config, &clock).await?;
+        let store = store::open(config, &clock).await?;
         let is_own = matches!(store, Store::Embedded(_));
         let capacity = config.cache_capacity.get();
         let cache = Cache::new(
@@ -159,6 +130,12 @@ impl App {
                 StoreCreate::Auto if may_write => Creation::Auto,
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
+            may_write,
+            on_loss: match config.on_store_loss {
+                config::OnStoreLoss::Adopt => OnLoss::Adopt,
+                config::OnStoreLoss::Keep => OnLoss::Keep,
+            },
+            partitions: config.partitions,
             status,
         };
         let settings = gate::Settings {
@@ -167,18 +144,19 @@ impl App {
             stale_limit: config.stale_limit,
             fill_timeout: config.fill_timeout,
         };
-        let gate = Gate::new(cache.clone(), clock.clone(), settings);
+        let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
         let admin_token = config.admin_token()?;
+        let control = Control {
+            store,
+            cache: cache.clone(),
+            keyring,
+            guard,
+            feed: feed_status.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        };
         let operators = Operators {
-            control: Control {
-                store,
-                cache: cache.clone(),
-                keyring,
-                guard,
-                feed: feed_status.clone(),
-                clock: clock.clone(),
-                metrics: metrics.clone(),
-            },
+            control,
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
         let plane = DataPlane {
@@ -186,6 +164,7 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             identity: identity_source(config)?,
+            min_revision_header: config.min_revision_header.on().map(header_name).transpose()?,
             disabled_billing: match config.disabled_billing {
                 config::DisabledBilling::Active => DisabledBilling::Active,
                 config::DisabledBilling::Paused => DisabledBilling::Paused,
@@ -203,14 +182,11 @@ impl App {
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
         };
-        let background =
-            may_write.then(|| Background::build(config, &operators.control)).transpose()?;
-        let ingest_view = background.as_ref().map(|Background { tenure, ingest, .. }| IngestView {
-            writers: ingest.as_ref().map(|ingest| ingest.writers.clone()),
-            source: config.ingest_source.clone(),
-            tenure: tenure.clone(),
-        });
+        let background = may_write.then(|| Background::build(config, &operators.control));
+        let background = background.transpose()?;
+        let ingest_view = background.as_ref().map(|background| background.view(config));
         let makes_first_key = is_own && admin_token.is_none();
+        let watches_eviction = may_write && !is_own;
         Ok(Self {
             feed,
             plane,
@@ -220,49 +196,22 @@ impl App {
             makes_first_key,
             background,
             ingest_view,
+            watches_eviction,
         })
     }
 }
 
-/// Opens the store. One that says no, and will go on saying it, is refused now; one that does not
-/// answer may do so later.
-async fn open_store(config: &Config, clock: &Clock) -> Result<Store, ServeError> {
-    let store = match &config.store {
-        StoreUrl::File(path) => {
-            Store::Embedded(Embedded::open(&config.data_dir.join(path), clock.clone())?)
-        }
-        StoreUrl::Memory => Store::Embedded(Embedded::in_memory(clock.clone())?),
-        StoreUrl::Redis(url) => {
-            let password = config.store_password()?;
-            let password = password.as_ref().map(config::Secret::expose);
-            Store::Redis(Redis::open(url.expose(), password, &config.key_prefix)?)
-        }
-    };
-    let asked = match store.open_session().await {
-        Ok(session) => session.reader.head(Partition(0)).await.map(drop),
-        Err(error) => Err(error),
-    };
-    match asked {
-        Err(error @ StoreError::Refused(_)) => Err(ServeError::StoreRefuses(error)),
-        Err(error @ StoreError::NewerFormat { .. }) => Err(error.into()),
-        Err(error) => {
-            tracing::warn!(%error, "The store does not answer yet; it is asked again: {error}");
-            Ok(store)
-        }
-        Ok(()) => Ok(store),
-    }
-}
-
 fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
-    let header = |name: &config::HeaderName| {
-        axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
-            .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
-    };
     Ok(IdentitySource {
-        customer_header: header(&config.customer_header)?,
-        tenant_header: config.tenant_header.on().map(header).transpose()?,
+        customer_header: header_name(&config.customer_header)?,
+        tenant_header: config.tenant_header.on().map(header_name).transpose()?,
         default_tenant: config.default_tenant.on().cloned(),
     })
+}
+
+fn header_name(name: &config::HeaderName) -> Result<axum::http::HeaderName, ServeError> {
+    axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
+        .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
 }
 
 fn make_data_dir(path: &Path) -> Result<(), ServeError> {
@@ -341,11 +290,8 @@ pub enum ServeError {
     #[error("the store (--store) cannot be used")]
     Store(#[from] StoreError),
     /// The store answers, and says no.
-    #[error(
-        "the store cannot be used; --store names it and its user, and the password is in that URL \
-         or in --store-password-file"
-    )]
-    StoreRefuses(#[source] StoreError),
+    #[error("the store cannot be used; {0}")]
+    StoreRefuses(&'static str, #[source] StoreError),
     /// The metrics recorder cannot be installed.
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),

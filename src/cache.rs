@@ -1,16 +1,19 @@
 //! What this instance holds in memory: the complete restricted set, recent records, and the rule
 //! that newer is never replaced by older.
 
+mod ahead;
 mod fill;
 mod floor;
 pub mod guard;
 pub mod keyring;
 mod recent;
 mod restricted;
+mod withheld;
 
 use std::{
+    borrow::Cow,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -21,6 +24,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use self::{
+    ahead::Ahead,
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
     recent::Recent,
@@ -28,14 +32,15 @@ use self::{
 pub use self::{
     recent::Held,
     restricted::{Entry, Picture},
+    withheld::{Forgotten, Withheld},
 };
 use crate::{
     clock::{Clock, Moment},
     domain::{
-        Change, CustomerKey, Missing, Partition, Position, Restrictions, Staleness, Subject,
-        Timestamp, Token, Watermark,
+        Change, CustomerKey, Inherited, Missing, Partition, Partitions, Position, Record,
+        Restrictions, Staleness, Subject, Timestamp, Token, Watermark,
     },
-    store::{Census, PARTITIONS, Read, RestrictedEntry, Store, StoredRecord},
+    store::{Census, Read, RestrictedEntry, Store, StoredRecord},
     telemetry::{
         FillResult, Metrics,
         event::{ChangeUnreadable, RecordUnreadable},
@@ -48,7 +53,8 @@ pub struct Cache(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    partitions: Box<[HeldPartition]>,
+    /// Not before it is known how many there are.
+    partitions: OnceLock<Box<[HeldPartition]>>,
     recent: Recent,
     fills: Fills,
     store: Store,
@@ -63,6 +69,7 @@ struct HeldPartition {
     picture: ArcSwapOption<Picture>,
     watermark: watch::Sender<Option<Watermark>>,
     floors: Mutex<Floors>,
+    ahead: Mutex<Ahead>,
     /// Nanoseconds of the moment of the last confirmation; zero before the first.
     confirmed: AtomicU64,
     suspect: AtomicBool,
@@ -71,12 +78,27 @@ struct HeldPartition {
     believed: AtomicBool,
 }
 
+impl HeldPartition {
+    /// Whether everything up to `token` is applied at `watermark`: in the same history, or in one
+    /// that inherited it.
+    fn has_reached(&self, watermark: &Watermark, token: &Token) -> bool {
+        if token.is_of(&watermark.epoch) {
+            return token.is_reached_at(&watermark.epoch, watermark.position.revision);
+        }
+        let picture = self.picture.load();
+        let picture = picture.as_ref().filter(|picture| picture.epoch == watermark.epoch);
+        let inherited = picture.and_then(|picture| picture.lineage.inherited(&token.epoch));
+        matches!(inherited, Some(Inherited::UpTo(common)) if token.revision <= common)
+    }
+}
+
 impl Default for HeldPartition {
     fn default() -> Self {
         Self {
             picture: ArcSwapOption::default(),
             watermark: watch::Sender::new(None),
             floors: Mutex::default(),
+            ahead: Mutex::default(),
             confirmed: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
             believed: AtomicBool::new(false),
@@ -89,11 +111,13 @@ impl Default for HeldPartition {
 struct Begun<'a> {
     part: &'a HeldPartition,
     ticket: Ticket,
+    session: u64,
 }
 
 impl<'a> Begun<'a> {
     fn of(part: &'a HeldPartition) -> Self {
-        Self { part, ticket: part.floors.lock().begin() }
+        let session = part.ahead.lock().session();
+        Self { part, ticket: part.floors.lock().begin(), session }
     }
 }
 
@@ -112,6 +136,37 @@ pub struct Found {
     pub entry: Option<Arc<Entry>>,
     /// What the store said of it lately.
     pub held: Option<Arc<Held>>,
+    /// What it is restricted with by acts that the store forgot.
+    pub withheld: Option<Restrictions>,
+}
+
+impl Found {
+    /// `restrictions` together with those that the store forgot.
+    #[must_use]
+    pub fn with_withheld<'a>(
+        &self,
+        restrictions: Option<&'a Restrictions>,
+        now: Timestamp,
+    ) -> Cow<'a, Restrictions> {
+        let known = restrictions.map_or_else(Cow::default, Cow::Borrowed);
+        self.withheld.iter().flatten().fold(known, |known, withheld| {
+            let held = known.held_by(&withheld.source, withheld.kind);
+            // Never one that restricts less.
+            if held.is_some_and(|held| held.in_force_at(now) || !withheld.in_force_at(now)) {
+                return known;
+            }
+            Cow::Owned(known.with(withheld.clone()))
+        })
+    }
+}
+
+impl Found {
+    /// Takes `held` in place of a record that is older, or if there is none.
+    pub fn take_newer(&mut self, held: &Arc<Held>) {
+        if self.held.as_ref().is_none_or(|ours| ours.position < held.position) {
+            self.held = Some(Arc::clone(held));
+        }
+    }
 }
 
 impl Cache {
@@ -125,7 +180,7 @@ impl Cache {
         metrics: Metrics,
     ) -> Self {
         Self(Arc::new(Inner {
-            partitions: (0..PARTITIONS).map(|_| HeldPartition::default()).collect(),
+            partitions: OnceLock::new(),
             recent: Recent::new(capacity),
             fills: Fills::default(),
             store,
@@ -135,14 +190,23 @@ impl Cache {
         }))
     }
 
+    /// Makes room for each of the store's partitions, once it is known how many there are.
+    pub fn lay_out(&self) {
+        let partitions = self.0.store.partitions().all();
+        self.0.partitions.get_or_init(|| partitions.map(|_| HeldPartition::default()).collect());
+    }
+
     /// What is held of `customer` now. The restricted set is asked last, so that what it says is
     /// never older than the record beside it.
     #[must_use]
     pub fn find(&self, customer: &CustomerKey) -> Found {
         let held = self.0.recent.find(customer);
-        let picture = self.partition_of(customer).picture.load_full();
+        let part = self.partition(self.partition_of(customer));
+        let picture = part.and_then(|part| part.picture.load_full());
+        // What is written back leaves the one after it is in the other.
+        let withheld = picture.as_ref().and_then(|it| it.withheld.restrictions(customer));
         let entry = picture.as_ref().and_then(|picture| picture.find(customer));
-        Found { picture, entry, held }
+        Found { picture, entry, held, withheld }
     }
 
     /// Reads `customer` from the store, together with everybody else who asks for it now, and
@@ -180,6 +244,28 @@ impl Cache {
         }
     }
 
+    /// Reads `customer` from the store, as [`Cache::fill`] does, as it is at `token` or later.
+    /// Nothing that the feed does not believe is taken.
+    pub async fn fill_at(
+        &self,
+        customer: &CustomerKey,
+        token: &Token,
+        timeout: Duration,
+    ) -> Result<Arc<Held>, Missing> {
+        let begun = self.0.clock.moment();
+        // The first fill may be somebody else's, which read the store before the token was given.
+        // The second one began after the first had read, and so after the token was given: when
+        // that does not reach it, the store does not.
+        for _ in 0..2 {
+            let waited = self.0.clock.moment().saturating_since(begun);
+            let held = self.fill(customer, timeout.saturating_sub(waited)).await?;
+            if token.is_reached_at(&held.epoch, held.position.revision) {
+                return Ok(held);
+            }
+        }
+        Err(Missing::Unreachable)
+    }
+
     /// Begins to read `customer` from the store if nobody does, without waiting for it.
     pub fn refresh(&self, customer: &CustomerKey) {
         if let Ok(Part::Leads(lead)) = self.0.fills.take_part(customer) {
@@ -192,12 +278,17 @@ impl Cache {
         let (cache, customer) = (self.clone(), customer.clone());
         tokio::spawn(async move {
             let inner = &cache.0;
-            let begun = Begun::of(cache.partition_of(&customer));
+            // Before there is a picture nothing that is read can be taken.
+            let Some(part) = cache.partition(cache.partition_of(&customer)) else {
+                inner.fills.leave(&customer);
+                return lead.tell(Filled::Failed);
+            };
+            let begun = Begun::of(part);
             let answer = cache.read(&customer).await;
             // From here on whoever comes begins a fill of their own: this one has read already.
             inner.fills.leave(&customer);
             let (filled, result) = match answer {
-                Ok(read) => match cache.take(&customer, &begun.ticket, read) {
+                Ok(read) => match cache.take(&customer, &begun, read) {
                     filled @ Filled::Taken(_) => (filled, FillResult::Accepted),
                     filled @ (Filled::Failed | Filled::Overtaken) => (filled, FillResult::Rejected),
                 },
@@ -228,11 +319,11 @@ impl Cache {
 
     /// Takes what a fill read, if it belongs to the history that is followed here and nothing
     /// newer is known.
-    fn take(&self, customer: &CustomerKey, ticket: &Ticket, read: Read) -> Filled {
-        let partition = self.partition_of(customer);
-        let same_history =
-            partition.picture.load().as_ref().is_some_and(|picture| picture.epoch == read.epoch);
-        let believed = partition.believed.load(Ordering::Acquire);
+    fn take(&self, customer: &CustomerKey, begun: &Begun<'_>, read: Read) -> Filled {
+        let Begun { part, ticket, session } = begun;
+        let picture = part.picture.load();
+        let same_history = picture.as_ref().is_some_and(|picture| picture.epoch == read.epoch);
+        let believed = part.believed.load(Ordering::Acquire);
         if !believed || !same_history || read.revision < ticket.began_at.revision {
             return Filled::Failed;
         }
@@ -243,7 +334,10 @@ impl Cache {
         let position = Position { generation, revision: read.revision };
         let (record, epoch) = (read.record, read.epoch);
         let held = Arc::new(Held { record, position, epoch, outdated: false });
-        let admitted = |position| partition.floors.lock().admits(customer, position);
+        let admitted = |position| {
+            part.floors.lock().admits(customer, position)
+                && part.ahead.lock().admits(customer, *session, position)
+        };
         if self.0.recent.offer(customer, &held, admitted) {
             Filled::Taken(held)
         } else {
@@ -256,6 +350,7 @@ impl Cache {
     pub fn install(&self, partition: Partition, picture: Arc<Picture>, watermark: Watermark) {
         let Some(part) = self.partition(partition) else { return };
         part.floors.lock().raise(None, watermark.position);
+        part.ahead.lock().reach(watermark.position);
         part.picture.store(Some(picture));
         part.suspect.store(false, Ordering::Release);
         part.believed.store(true, Ordering::Release);
@@ -266,6 +361,7 @@ impl Cache {
     pub fn apply(&self, partition: Partition, change: &Change, watermark: Watermark) {
         let Some(part) = self.partition(partition) else { return };
         self.apply_to_tiers(part, change, watermark.position, true);
+        part.ahead.lock().reach(watermark.position);
         part.watermark.send_replace(Some(watermark));
     }
 
@@ -316,11 +412,16 @@ impl Cache {
                     self.0.recent.forget(customer, position);
                 }
             }
-            Subject::Created | Subject::Key { .. } | Subject::Source { .. } => floor(None),
+            Subject::Conflict { .. }
+            | Subject::Created
+            | Subject::Key { .. }
+            | Subject::Source { .. }
+            | Subject::Succeeded => floor(None),
         }
         if let Some(entry) = lifted {
             picture.offer(entry);
         }
+        picture.withheld.hear(change);
     }
 
     /// Everything in memory of this partition was true at `moment`.
@@ -329,10 +430,21 @@ impl Cache {
         part.confirmed.fetch_max(moment.as_nanos(), Ordering::AcqRel);
     }
 
-    /// Says whether what is read from the store may be taken.
+    /// Says whether what is read from the store may be taken. It may again when the watermark was
+    /// found in it; what was read ahead of that before is forgotten then, and not earlier: until
+    /// then it is the newest that is known.
     pub fn set_believed(&self, partition: Partition, believed: bool) {
         let Some(part) = self.partition(partition) else { return };
-        part.believed.store(believed, Ordering::Release);
+        if !believed {
+            part.believed.store(false, Ordering::Release);
+            part.ahead.lock().end_session();
+        } else if !part.believed.load(Ordering::Acquire) {
+            let (customers, applied) = part.ahead.lock().let_go();
+            for customer in &customers {
+                self.0.recent.forget_after(customer, applied);
+            }
+            part.believed.store(true, Ordering::Release);
+        }
     }
 
     /// Marks what is held of this partition as doubtful, until the next whole picture or until it
@@ -367,18 +479,38 @@ impl Cache {
         self.partition(partition)?.watermark.borrow().clone()
     }
 
-    /// Waits until `token` is reached, no longer than `timeout`. Says whether it is.
+    /// The watermark of a token's partition, if everything up to the token is applied here.
+    #[must_use]
+    pub fn watermark_at(&self, token: &Token) -> Option<Watermark> {
+        let part = self.partition(token.partition)?;
+        part.watermark.borrow().clone().filter(|watermark| part.has_reached(watermark, token))
+    }
+
+    /// Waits until everything up to `token` is applied here, no longer than `timeout`. Says whether
+    /// it is.
     pub async fn reaches(&self, token: &Token, timeout: Duration) -> bool {
         let Some(part) = self.partition(token.partition) else { return false };
         let mut watermark = part.watermark.subscribe();
         let reached = |watermark: &Option<Watermark>| {
-            watermark.as_ref().is_some_and(|reached| {
-                reached.epoch == token.epoch && reached.position.revision >= token.revision
-            })
+            watermark.as_ref().is_some_and(|watermark| part.has_reached(watermark, token))
         };
         tokio::time::timeout(timeout, watermark.wait_for(reached))
             .await
             .is_ok_and(|told| told.is_ok())
+    }
+
+    /// The records of `partition` that are in memory and as new as its picture.
+    #[must_use]
+    pub fn records(&self, partition: Partition) -> Vec<Record> {
+        let Some(picture) = self.picture(partition) else { return Vec::new() };
+        let records = self.0.recent.records(picture.generation);
+        records.filter(|record| self.partition_of(&record.key) == partition).collect()
+    }
+
+    /// The picture of `partition`; nothing before the first bootstrap.
+    #[must_use]
+    pub fn picture(&self, partition: Partition) -> Option<Arc<Picture>> {
+        self.partition(partition)?.picture.load_full()
     }
 
     /// Count and digest of the restricted set that is held.
@@ -390,27 +522,34 @@ impl Cache {
     /// Customers of whom a restriction is over at `moment`, `at_most` of them per partition.
     #[must_use]
     pub fn lapsed_at(&self, moment: Timestamp, at_most: usize) -> Vec<(CustomerKey, Restrictions)> {
-        let pictures = self.0.partitions.iter().filter_map(|part| part.picture.load_full());
+        let partitions = self.0.store.partitions().all();
+        let pictures = partitions.filter_map(|partition| self.picture(partition));
         pictures.flat_map(|picture| picture.lapsed_at(moment, at_most)).collect()
     }
 
     /// How many customers are held in which tier: restricted, recent, unknown.
     #[must_use]
     pub fn sizes(&self) -> (u64, u64, u64) {
-        let partitions = (0..PARTITIONS).map(Partition);
-        let restricted = partitions.filter_map(|partition| self.census(partition));
+        let restricted =
+            self.0.store.partitions().all().filter_map(|partition| self.census(partition));
         let (recent, unknown) = self.0.recent.sizes();
         (restricted.map(|census| census.count).sum(), recent, unknown)
     }
 
-    fn partition_of(&self, customer: &CustomerKey) -> &HeldPartition {
-        let Partition(number) = customer.partition(PARTITIONS);
-        // A customer's partition is always less than their number.
-        &self.0.partitions[usize::from(number)]
+    /// The partition that holds `customer`.
+    #[must_use]
+    pub fn partition_of(&self, customer: &CustomerKey) -> Partition {
+        self.0.store.partitions().of(customer)
+    }
+
+    /// How many partitions the store has.
+    #[must_use]
+    pub fn partitions(&self) -> Partitions {
+        self.0.store.partitions()
     }
 
     fn partition(&self, Partition(number): Partition) -> Option<&HeldPartition> {
-        self.0.partitions.get(usize::from(number))
+        self.0.partitions.get()?.get(usize::from(number))
     }
 }
 

@@ -16,6 +16,7 @@ mod operator;
 mod out;
 mod probe;
 mod serve;
+mod store;
 
 use clap::{ArgMatches, Parser, Subcommand};
 use serde_json::json;
@@ -57,7 +58,7 @@ enum Verb {
     /// Lists customers
     List(customers::Many),
     /// Shows what a customer's applications are told: status, features and limits
-    Limits(customers::One),
+    Limits(customers::Limits),
     /// Asks whether a customer may do something, as a gateway would
     Check(check::Check),
     /// Writes a customer's record, or some fields of it; makes the customer when it is not known
@@ -73,6 +74,9 @@ enum Verb {
     /// Shows what billing systems say without the API, and lets a paused source go on
     #[command(subcommand)]
     Ingest(ingest::Ingest),
+    /// Shows how the store stands, and decides about one that lost what it held
+    #[command(subcommand)]
+    Store(store::Store),
 
     /// Shows or checks the configuration of `tollgate serve`
     #[command(subcommand)]
@@ -113,13 +117,14 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Reactivate(lift) => lift.run(domain::Verb::Reactivate, out),
         Verb::Show(one) => one.show(out),
         Verb::List(many) => many.list(out),
-        Verb::Limits(one) => one.limits(out),
+        Verb::Limits(limits) => limits.run(out),
         Verb::Check(check) => check.run(out),
         Verb::Put(put) => put.run(out),
         Verb::Delete(one) => one.delete(out),
         Verb::Audit(audit) => audit.run(out),
         Verb::Keys(keys) => keys.run(out),
         Verb::Ingest(ingest) => ingest.run(out),
+        Verb::Store(store) => store.run(out),
         Verb::Config(settings) => {
             let of_verb = matches.subcommand_matches("config").unwrap_or(matches);
             settings.run(of_verb, out)

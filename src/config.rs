@@ -5,9 +5,11 @@
 
 mod choice;
 mod duration;
+mod redis_url;
 mod rules;
 mod secret;
 mod show;
+mod store_access;
 mod store_url;
 mod value;
 
@@ -20,16 +22,20 @@ use std::{
 
 use clap::{Args, builder::BoolishValueParser};
 
-pub use choice::{DisabledBilling, OperatorPlaintext, StoreCreate};
+pub use choice::{DisabledBilling, OnStoreLoss, OperatorPlaintext, StoreCreate};
 pub use duration::{InvalidDuration, parse_duration};
+pub use redis_url::{Encryption, Host, RedisLogin, RedisServers, RedisUrl};
 pub use rules::ConfigError;
 pub use secret::Secret;
 pub use show::{Setting, Shown};
-pub use store_url::{InvalidStoreUrl, RedisUrl, StoreUrl};
+pub use store_access::{StoreIdentity, StoreTls};
+pub use store_url::{InvalidStoreUrl, StoreUrl};
 pub use value::{HeaderName, IngestGuard, OrOff, SocketMode};
 
 use crate::{
-    domain::{Policy, Source, TenantId, Unknown, Unlisted, WhenUndecided, guard::GuardRule},
+    domain::{
+        Partitions, Policy, Source, TenantId, Unknown, Unlisted, WhenUndecided, guard::GuardRule,
+    },
     telemetry::{self, LogFormat},
 };
 
@@ -42,9 +48,10 @@ pub struct Config {
     pub data_dir: PathBuf,
 
     /// Where records live: `file:PATH` for one process and nothing to install (relative to the
-    /// data directory), `memory:` for demos, `redis://[USER[:PASSWORD]@]HOST[:PORT][/DB]` or
-    /// `redis+unix:///PATH[?db=N]` for many instances on one Redis or Valkey. Printed without
-    /// its password.
+    /// data directory), `memory:` for demos. For many instances on one Redis or Valkey:
+    /// `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `redis+unix:///PATH[?db=N]`, or
+    /// `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N&sentinelUser=USER]`;
+    /// `rediss://` and `rediss+sentinel://` over TLS. Printed without passwords.
     #[arg(long, env = "TOLLGATE_STORE", value_name = "URL", default_value = "file:tollgate.redb")]
     #[arg(value_parser = store_url::Parser, hide_env_values = true, help_heading = "Store")]
     pub store: StoreUrl,
@@ -54,16 +61,49 @@ pub struct Config {
     #[arg(help_heading = "Store")]
     pub store_password_file: Option<PathBuf>,
 
+    /// File with the password that the sentinels ask for, if they ask for one.
+    #[arg(long, env = "TOLLGATE_STORE_SENTINEL_PASSWORD_FILE", value_name = "PATH")]
+    #[arg(help_heading = "Store")]
+    pub store_sentinel_password_file: Option<PathBuf>,
+
+    /// File with the certificates (PEM) of the authorities that a store over TLS is trusted by;
+    /// those that the operating system trusts unless given.
+    #[arg(long, env = "TOLLGATE_STORE_CA", value_name = "PATH", help_heading = "Store")]
+    pub store_ca: Option<PathBuf>,
+
+    /// File with the certificate (PEM) that this instance shows a store over TLS that asks for
+    /// one. Needs `--store-key`.
+    #[arg(long, env = "TOLLGATE_STORE_CERT", value_name = "PATH", help_heading = "Store")]
+    pub store_cert: Option<PathBuf>,
+
+    /// File with the private key (PEM) of that certificate.
+    #[arg(long, env = "TOLLGATE_STORE_KEY", value_name = "PATH", help_heading = "Store")]
+    pub store_key: Option<PathBuf>,
+
     /// Whether the history of an empty store may be begun. `never` suits a store that must not
     /// be empty: a new, wrong or wiped Redis is then an error and not a fresh start.
     #[arg(long, env = "TOLLGATE_STORE_CREATE", value_name = "WHEN", default_value = "auto")]
     #[arg(value_parser = choice::STORE_CREATE.parser(), help_heading = "Store")]
     pub store_create: StoreCreate,
 
+    /// What is done about a store that lost what it held. `keep` keeps the picture in memory, goes on
+    /// refusing whom it names, and writes back acknowledged changes that a failover lost; a store
+    /// that came back empty is refilled or trusted by `tollgate store`. `adopt` believes the store
+    /// always, which suits one that is a cache of something else.
+    #[arg(long, env = "TOLLGATE_ON_STORE_LOSS", value_name = "ACTION", default_value = "keep")]
+    #[arg(value_parser = choice::ON_STORE_LOSS.parser(), help_heading = "Store")]
+    pub on_store_loss: OnStoreLoss,
+
     /// What every key in Redis begins with: one Redis can serve several fleets.
     #[arg(long, env = "TOLLGATE_KEY_PREFIX", value_name = "TEXT", default_value = "tollgate")]
     #[arg(value_parser = value::key_prefix, help_heading = "Store")]
     pub key_prefix: String,
+
+    /// How many parts the store is cut into, 1 to 1024: what an existing store says, else 1. Only a
+    /// new store asks for it; a cluster wants a few per node. It is never changed afterwards, and
+    /// another one than the store's is refused.
+    #[arg(long, env = "TOLLGATE_PARTITIONS", value_name = "COUNT", help_heading = "Store")]
+    pub partitions: Option<Partitions>,
 
     /// Time between two proofs that the feed is alive. Shorter notices a dead connection sooner
     /// and costs the store one small command per instance each time.
@@ -188,6 +228,13 @@ pub struct Config {
     #[arg(value_parser = value::tenant_or_off)]
     pub default_tenant: OrOff<TenantId>,
 
+    /// Request header in which the gateway asks for an answer that stands on a revision at least,
+    /// or `off`: none is then read. The gateway must overwrite what clients send.
+    #[arg(long, env = "TOLLGATE_MIN_REVISION_HEADER", value_name = "NAME|off")]
+    #[arg(default_value = "off", help_heading = "Customers")]
+    #[arg(value_parser = value::header_or_off)]
+    pub min_revision_header: OrOff<HeaderName>,
+
     /// Channel in Redis on which a billing system may publish a customer's status, or `off`. The
     /// streams of the same name with `:inbox` and `:dead` belong to it. Redis shares channels
     /// among its databases, so name it per environment.
@@ -261,12 +308,6 @@ impl Config {
             }
             token => Ok(token),
         }
-    }
-
-    /// The store's password, from its file.
-    pub fn store_password(&self) -> Result<Option<Secret>, ConfigError> {
-        let path = self.store_password_file.as_deref();
-        path.map(|path| Secret::from_file("--store-password-file", path)).transpose()
     }
 }
 

@@ -1,8 +1,10 @@
 //! Performs one action: authorise, work out what it makes of the customer, commit that with its
 //! audit entry. Nothing else writes.
 
+pub mod conflicts;
 pub mod guard;
 pub mod keys;
+pub mod succession;
 pub mod tenure;
 
 use std::time::Duration;
@@ -20,8 +22,8 @@ use crate::{
     },
     feed::FeedStatus,
     store::{
-        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
-        PARTITIONS, Store, StoreError, Write, Writer,
+        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency, Store,
+        StoreError, Write, Writer,
     },
     telemetry::{Metrics, StoreCommand},
 };
@@ -77,6 +79,12 @@ pub enum ActError {
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The store is not in the state that this is for.
+    #[error("{0}")]
+    NotNow(&'static str),
+    /// There is no such thing.
+    #[error("there is no such {0}")]
+    NotThere(&'static str),
     /// Its source restricted too many customers, and waits for somebody to look.
     #[error("the source {source_name} restricted too many customers and is paused since {since}")]
     SourcePaused {
@@ -102,7 +110,7 @@ impl Control {
         key: &CustomerKey,
         action: &Action,
     ) -> Result<Acted, ActError> {
-        let partition = key.partition(PARTITIONS);
+        let partition = self.store.partitions().of(key);
         let mut tries = 0..TRIES;
         loop {
             let writer = self.writer(partition)?;
@@ -166,7 +174,7 @@ impl Control {
 
     /// What this instance knows of the store, or why it writes nothing now.
     fn writer(&self, partition: Partition) -> Result<Writer, ActError> {
-        if let Some(why) = self.feed.borrow().lost {
+        if let Some(why) = self.feed.borrow().of(partition).lost {
             return Err(ActError::StoreLost(why.to_owned()));
         }
         let watermark = self.cache.watermark(partition).ok_or_else(|| {
@@ -210,7 +218,7 @@ impl Control {
 
     async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
         let Attempt { key, current, writer, action, .. } = attempt;
-        let partition = key.partition(PARTITIONS);
+        let partition = self.store.partitions().of(key);
         let epoch = writer.epoch.clone();
         // Whoever acts here and asks here next is answered by what they did.
         let token = Token { epoch, partition, revision: committed.revision };
@@ -270,14 +278,15 @@ impl Control {
         }
     }
 
-    /// Commits what all customers share, and waits until it is heard here.
-    async fn commit_shared(
+    /// Commits what is not about a customer's record, with its audit entry. When this returns, it
+    /// has taken effect here.
+    async fn commit_apart(
         &self,
         write: Write,
         audit: AuditEntry,
         idempotency: Option<Idempotency>,
     ) -> Result<(), ActError> {
-        let partition = Partition(0);
+        let partition = write.partition(self.store.partitions());
         let writer = self.writer(partition)?;
         let epoch = writer.epoch.clone();
         let committed = self.commit(Commit { write, writer, audit, idempotency }).await?;
@@ -370,9 +379,10 @@ impl From<CommitError> for ActError {
             CommitError::Conflict => Self::Refused(Refusal::KeptChanging),
             CommitError::IdempotencyKeyReused => Self::Refused(Refusal::KeyReused),
             CommitError::Store(error) => Self::Store(error),
-            CommitError::Behind | CommitError::Epoch | CommitError::RestrictedLost => {
-                Self::StoreLost(error.to_string())
-            }
+            CommitError::Behind
+            | CommitError::Epoch
+            | CommitError::Lost(_)
+            | CommitError::RestrictedLost => Self::StoreLost(error.to_string()),
             CommitError::WrongType(_) => Self::Store(StoreError::Unexpected(error.to_string())),
         }
     }

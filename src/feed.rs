@@ -2,30 +2,33 @@
 //!
 //! [`machine`] says what is to be done; this does it.
 
+mod applied;
+mod follower;
 pub mod machine;
+mod status;
+mod succession;
 mod tally;
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
-use self::machine::{Act, Event, LOG_PAGE, Loss, Machine};
+pub use self::status::{FeedStatus, PartitionStatus};
+use self::{
+    follower::{Follower, Part},
+    machine::OnLoss,
+};
 use crate::{
-    cache::{Cache, Picture, guard::Guard, keyring::Keyring},
-    clock::{Clock, Moment},
-    domain::{Change, Epoch, Partition, Revision, Subject, Watermark},
+    cache::{Cache, guard::Guard, keyring::Keyring},
+    clock::Clock,
+    domain::{Epoch, Partition, Partitions},
     lifecycle::Latch,
-    store::{
-        CreateError, Head, PARTITIONS, Push, RestrictedEntry, Session, SessionReader, Store,
-        StoreError,
-    },
+    store::{CreateError, Session, Store, StoreError},
     telemetry::{
         Metrics,
-        event::{
-            FeedCaughtUp, FeedConnected, FeedGap, FeedLost, PictureSuspect, PictureTrusted,
-            RestrictedUnreadable, SnapshotBegun, SnapshotInstalled, StoreCreated, StoreLost,
-            StoreTrusted, StoreUninitialised,
-        },
+        event::{FeedConnected, FeedLost, StoreCreated, StoreUninitialised},
     },
 };
 
@@ -48,6 +51,12 @@ pub struct Feed {
     pub heartbeat: Duration,
     /// Whether an empty store may be begun.
     pub creation: Creation,
+    /// Whether this instance may write: then it ends a history that lost its end.
+    pub may_write: bool,
+    /// Whether a store that lost what it held is believed all the same.
+    pub on_loss: OnLoss,
+    /// How many partitions the store has to have, if that is said.
+    pub partitions: Option<Partitions>,
     /// Told whenever the feed's state changes.
     pub status: watch::Sender<FeedStatus>,
 }
@@ -61,451 +70,161 @@ pub enum Creation {
     Never,
 }
 
-/// How the feed stands.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct FeedStatus {
-    /// Whether there is a session.
-    pub connected: bool,
-    /// What the reader does.
-    pub phase: &'static str,
-    /// Why the store is not believed, if it is not.
-    pub lost: Option<&'static str>,
-    /// Whether the picture in memory is doubtful.
-    pub suspect: bool,
-}
-
 impl Feed {
     /// Follows for ever. `latch` is released when the first whole picture and the keys are in
     /// memory.
     pub async fn run(self, latch: Latch) -> Infallible {
-        let mut follower = Follower {
-            machines: (0..PARTITIONS).map(|_| Machine::default()).collect(),
-            staged: (0..PARTITIONS).map(|_| None).collect(),
-            latch: Some(latch),
-            followed: false,
-            feed: self,
-        };
         let mut pause = FIRST_PAUSE;
+        while let Err(error) = self.discover().await {
+            self.tell_lost(&[Partition(0)], error);
+            take_a_break(&mut pause).await;
+        }
+        let partitions = self.store.partitions();
+        self.status.send_modify(|status| status.lay_out(partitions));
+        let latch = Mutex::new(Some(latch));
+        let mut unfollowed: Vec<Part> =
+            partitions.all().map(|number| Part::new(number, &self)).collect();
+        let mut followed = FuturesUnordered::new();
         loop {
-            let error = match follower.feed.store.open_session().await {
-                Ok(session) => {
-                    FeedConnected.emit(&follower.feed.metrics);
-                    follower.tell(|status| status.connected = true);
-                    let error = follower.follow(session).await;
-                    if std::mem::take(&mut follower.followed) {
-                        pause = FIRST_PAUSE;
+            let numbers: Vec<Partition> = unfollowed.iter().map(|part| part.number).collect();
+            match self.store.by_node(&numbers).await {
+                Ok(groups) => {
+                    for group in groups {
+                        let (theirs, others) =
+                            unfollowed.into_iter().partition(|part| group.contains(&part.number));
+                        unfollowed = others;
+                        followed.push(self.follow(theirs, &latch).boxed());
                     }
-                    error
                 }
-                Err(error) => error,
-            };
-            for number in 0..PARTITIONS {
-                follower.disconnect(Partition(number));
+                Err(error) => {
+                    self.tell_lost(&numbers, error);
+                    followed.push(rest(std::mem::take(&mut unfollowed)).boxed());
+                }
             }
-            follower.lose_session(error);
-            tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            unfollowed.extend(followed.next().await.unwrap_or_default());
         }
     }
-}
 
-struct Follower {
-    feed: Feed,
-    machines: Vec<Machine>,
-    staged: Vec<Option<Arc<Picture>>>,
-    latch: Option<Latch>,
-    /// Whether this session came as far as hearing every change.
-    followed: bool,
-}
+    /// Finds out how many partitions the store has. Begins the history of an empty one, if that is
+    /// allowed, and waits for somebody else to do so if it is not.
+    async fn discover(&self) -> Result<(), StoreError> {
+        let Session { pushes, reader } = self.store.open_session(&[Partition(0)]).await?;
+        let mut is_news = true;
+        let partitions = loop {
+            if let Some(head) = reader.head(Partition(0)).await? {
+                break head.partitions;
+            }
+            if self.creation == Creation::Auto {
+                let partitions = self.partitions.unwrap_or(Partitions::ONE);
+                create(self.store.clone(), self.metrics.clone(), partitions).await?;
+                continue;
+            }
+            if std::mem::take(&mut is_news) {
+                StoreUninitialised.emit(&self.metrics);
+            }
+            self.tell(Partition(0), |it| (it.connected, it.phase) = (true, machine::UNINITIALISED));
+            tokio::time::sleep(self.heartbeat.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+        };
+        drop(pushes);
+        self.store.lay_out(require_partitions(self.partitions, partitions)?);
+        self.cache.lay_out();
+        Ok(())
+    }
 
-/// One session's questions under way.
-struct Asked {
-    reader: SessionReader,
-    answers: JoinSet<Answer>,
-    /// Heartbeats without an answer.
-    unanswered: u32,
-    /// Changes of keys heard in this session, to tell whether a reading of them is the newest.
-    keys_changed: u64,
-}
+    /// Follows partitions that one node serves until the session ends, and rests.
+    async fn follow(&self, parts: Vec<Part>, latch: &Mutex<Option<Latch>>) -> Vec<Part> {
+        let numbers: Vec<Partition> = parts.iter().map(|part| part.number).collect();
+        let mut follower = Follower::new(self, parts, latch);
+        let error = match self.store.open_session(&numbers).await {
+            Ok(session) => {
+                FeedConnected.emit(&self.metrics);
+                self.store.read_on(&numbers, &session);
+                for number in &numbers {
+                    self.tell(*number, |status| status.connected = true);
+                }
+                follower.follow(session).await
+            }
+            Err(error) => error,
+        };
+        let mut parts = follower.leave();
+        // First, so that a fill which begins after the end of the session does not ask there.
+        self.tell_lost(&numbers, error);
+        for part in &mut parts {
+            self.cache.set_believed(part.number, false);
+            if part.followed {
+                part.pause = FIRST_PAUSE;
+            }
+        }
+        rest(parts).await
+    }
 
-enum Answer {
-    Created(Result<Epoch, CreateError>),
-    Head(Partition, Moment, Revision, Result<Option<Head>, StoreError>),
-    Counted(Result<(), StoreError>),
-    Keys(u64, Result<Hashes, StoreError>),
-    Log(Partition, Result<Vec<Change>, StoreError>),
-    SnapshotRead(Partition, Result<(), StoreError>),
-}
-
-/// The operators' keys, and what the guard says of sources: name and JSON.
-type Hashes = (Vec<(String, String)>, Vec<(String, String)>);
-
-impl Follower {
     /// Tells that there is no session: once, however often the store is then asked in vain.
-    fn lose_session(&self, error: StoreError) {
-        if self.feed.status.borrow().phase == DISCONNECTED {
+    fn tell_lost(&self, partitions: &[Partition], error: StoreError) {
+        let is_lost = |it: &Partition| self.status.borrow().of(*it).phase == machine::DISCONNECTED;
+        if partitions.iter().all(is_lost) {
             tracing::debug!(%error, "The store still does not answer: {error}");
             return;
         }
-        self.feed.store.forget_session();
-        FeedLost { error }.emit(&self.feed.metrics);
-        self.tell(|status| (status.connected, status.phase) = (false, DISCONNECTED));
-    }
-
-    /// Follows one session to its end, and says why it ended.
-    async fn follow(&mut self, session: Session) -> StoreError {
-        let Session { mut pushes, reader } = session;
-        let answers = JoinSet::new();
-        let mut asked = Asked { reader, answers, unanswered: 0, keys_changed: 0 };
-        let mut heartbeat = tokio::time::interval(self.feed.heartbeat);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        heartbeat.reset();
-        for number in 0..PARTITIONS {
-            if let Err(error) = self.step(&mut asked, Partition(number), Event::Connected) {
-                return error;
-            }
-        }
-        loop {
-            let stepped = tokio::select! {
-                biased;
-                push = pushes.recv() => match push {
-                    Some(push) => self.hear(&mut asked, push),
-                    None => Err(StoreError::Unreachable("the session ended".to_owned())),
-                },
-                Some(answer) = asked.answers.join_next() => {
-                    // Pushes and answers share one ordered socket, so what was published before
-                    // this answer was sent is already here, and is applied first.
-                    let mut heard = Ok(());
-                    while let (Ok(()), Ok(push)) = (&heard, pushes.try_recv()) {
-                        heard = self.hear(&mut asked, push);
-                    }
-                    heard.and_then(|()| match answer {
-                        Ok(answer) => self.take(&mut asked, answer),
-                        Err(error) => Err(StoreError::Unexpected(error.to_string())),
-                    })
-                }
-                _ = heartbeat.tick() => self.beat(&mut asked),
-            };
-            if let Err(error) = stepped {
-                return error;
-            }
+        self.store.forget_session(partitions);
+        FeedLost { error }.emit(&self.metrics);
+        for partition in partitions {
+            self.tell(*partition, |it| (it.connected, it.phase) = (false, machine::DISCONNECTED));
         }
     }
 
-    fn beat(&mut self, asked: &mut Asked) -> Result<(), StoreError> {
-        if asked.unanswered >= HEARTBEATS_MISSED {
-            let error = "two heartbeats in a row were not answered";
-            return Err(StoreError::Unreachable(error.to_owned()));
-        }
-        asked.unanswered += 1;
-        for number in 0..PARTITIONS {
-            self.ask_head(asked, Partition(number));
-        }
-        Ok(())
-    }
-
-    fn hear(&mut self, asked: &mut Asked, push: Push) -> Result<(), StoreError> {
-        let Push { partition, epoch, follows, change } = push;
-        self.step(asked, partition, Event::Push { epoch, follows, change })
-    }
-
-    fn take(&mut self, asked: &mut Asked, answer: Answer) -> Result<(), StoreError> {
-        match answer {
-            Answer::Created(Ok(epoch)) => {
-                StoreCreated { epoch }.emit(&self.feed.metrics);
-                (0..PARTITIONS).for_each(|number| self.ask_head(asked, Partition(number)));
-                Ok(())
-            }
-            Answer::Created(Err(CreateError::Exists)) => {
-                (0..PARTITIONS).for_each(|number| self.ask_head(asked, Partition(number)));
-                Ok(())
-            }
-            Answer::Created(Err(error)) => Err(StoreError::Unexpected(error.to_string())),
-            Answer::Head(partition, moment, floor, head) => {
-                asked.unanswered = 0;
-                let index = usize::from(partition.0);
-                let staged = self.staged.get(index).and_then(Option::as_ref);
-                let ours = match staged {
-                    Some(picture) => Some(picture.census()),
-                    None => self.feed.cache.census(partition),
-                };
-                self.step(asked, partition, Event::Head { head: head?, ours, asked: moment, floor })
-            }
-            Answer::Keys(changed_before, keys) => {
-                let (keys, sources) = keys?;
-                if changed_before == asked.keys_changed {
-                    self.feed.keyring.replace(&keys);
-                    self.feed.guard.iter().for_each(|guard| guard.replace(&sources));
-                    self.release_when_whole();
-                } else {
-                    self.ask_keys(asked);
-                }
-                Ok(())
-            }
-            Answer::Counted(counted) => counted,
-            Answer::Log(partition, entries) => self.step(asked, partition, Event::Log(entries?)),
-            Answer::SnapshotRead(partition, read) => {
-                read?;
-                self.step(asked, partition, Event::SnapshotRead)
-            }
-        }
-    }
-
-    /// Gives the machine an event, and does what it says.
-    fn step(
-        &mut self,
-        asked: &mut Asked,
-        partition: Partition,
-        event: Event,
-    ) -> Result<(), StoreError> {
-        let Some(machine) = self.machines.get_mut(usize::from(partition.0)) else { return Ok(()) };
-        let before = machine.phase();
-        let mut acts = VecDeque::from(machine.on(event));
-        let (phase, is_following) = (machine.phase(), machine.is_following());
-        if is_following && before == machine::CATCHING_UP {
-            FeedCaughtUp.emit(&self.feed.metrics);
-        }
-        while let Some(act) = acts.pop_front() {
-            self.perform(asked, partition, act)?;
-        }
-        if phase != machine::SNAPSHOT
-            && let Some(staged) = self.staged.get_mut(usize::from(partition.0))
-        {
-            *staged = None;
-        }
-        self.followed |= is_following;
-        self.tell(|status| {
-            status.phase = phase;
-            if is_following && status.lost.take().is_some() {
-                StoreTrusted.emit(&self.feed.metrics);
-            }
-        });
-        Ok(())
-    }
-
-    fn perform(
-        &mut self,
-        asked: &mut Asked,
-        partition: Partition,
-        act: Act,
-    ) -> Result<(), StoreError> {
-        let metrics = &self.feed.metrics;
-        match act {
-            Act::Apply(change, watermark) => self.apply(asked, partition, &change, watermark),
-            Act::ApplyAhead(change) => {
-                self.hear_key(asked, &change);
-                self.feed.cache.apply_ahead(partition, &change);
-            }
-            Act::Believe => {
-                self.feed.cache.set_believed(partition, true);
-                if partition == Partition(0) {
-                    self.ask_keys(asked);
-                }
-            }
-            Act::Confirm(moment) => self.feed.cache.confirm(partition, moment),
-            Act::Gap { expected, got } => FeedGap { partition, expected, got }.emit(metrics),
-            Act::Install(watermark) => self.install(asked, partition, watermark),
-            Act::Lost(loss) => self.lose(partition, loss),
-            Act::ReadHead => self.ask_head(asked, partition),
-            Act::ReadLog(from) => {
-                let reader = asked.reader.clone();
-                asked.answers.spawn(async move {
-                    Answer::Log(partition, reader.log(partition, &from, LOG_PAGE).await)
-                });
-            }
-            Act::ReadSnapshot(generation, head) => {
-                SnapshotBegun.emit(metrics);
-                let picture = Arc::new(Picture::new(generation, head.epoch));
-                if let Some(staged) = self.staged.get_mut(usize::from(partition.0)) {
-                    *staged = Some(Arc::clone(&picture));
-                }
-                let (reader, metrics) = (asked.reader.clone(), metrics.clone());
-                asked.answers.spawn(async move {
-                    let read = read_snapshot(&reader, partition, &picture, &metrics).await;
-                    Answer::SnapshotRead(partition, read)
-                });
-            }
-            Act::Reconnect(why) => return Err(StoreError::Unexpected(why.to_owned())),
-            Act::Stage(change) => self.stage(asked, partition, &change),
-            Act::Suspect(why) => {
-                PictureSuspect { why }.emit(metrics);
-                self.feed.cache.set_suspect(partition, true);
-                self.tell(|status| status.suspect = true);
-            }
-            Act::Trust => {
-                PictureTrusted.emit(metrics);
-                self.feed.cache.set_suspect(partition, false);
-                self.tell(|status| status.suspect = false);
-            }
-            Act::Uninitialised => self.begin(asked),
-        }
-        Ok(())
-    }
-
-    fn apply(
-        &mut self,
-        asked: &mut Asked,
-        partition: Partition,
-        change: &Change,
-        watermark: Watermark,
-    ) {
-        // First, since the watermark tells that the change has taken effect.
-        self.hear_key(asked, change);
-        self.feed.cache.apply(partition, change, watermark);
-        self.feed.guard.iter().for_each(|guard| guard.hear(change));
-        self.feed.metrics.feed_changes.increment(1);
-        self.feed.metrics.feed_watermark.set(change.revision.0);
-        if let Some(committed_at) = change.committed_at() {
-            let took = self.feed.clock.now().saturating_since(committed_at);
-            self.feed.metrics.change_effect.record(took);
-        }
-    }
-
-    fn stage(&mut self, asked: &mut Asked, partition: Partition, change: &Change) {
-        self.hear_key(asked, change);
-        let staged = self.staged.get(usize::from(partition.0)).and_then(Option::as_ref);
-        if let (Some(picture), Some(entry)) = (staged, RestrictedEntry::left_by(change)) {
-            picture.offer(entry);
-        }
-    }
-
-    /// A key's change takes effect at once; a reading of all keys that began before it is void.
-    fn hear_key(&self, asked: &mut Asked, change: &Change) {
-        if let Subject::Key { id, stored } = &change.subject {
-            asked.keys_changed += 1;
-            self.feed.keyring.change(id, stored.as_deref());
-        }
-        if let (Subject::Source { source, stored }, Some(guard)) =
-            (&change.subject, &self.feed.guard)
-        {
-            asked.keys_changed += 1;
-            guard.change(source, stored);
-        }
-    }
-
-    fn install(&mut self, asked: &mut Asked, partition: Partition, watermark: Watermark) {
-        let index = usize::from(partition.0);
-        let Some(picture) = self.staged.get_mut(index).and_then(Option::take) else { return };
-        let customers = picture.census().count;
-        self.feed.metrics.feed_watermark.set(watermark.position.revision.0);
-        self.feed.cache.install(partition, picture, watermark);
-        self.ask_keys(asked);
-        self.count_again(asked, partition);
-        SnapshotInstalled { customers }.emit(&self.feed.metrics);
-        self.release_when_whole();
-    }
-
-    /// Lets traffic in once every partition's picture and the keys are in memory.
-    fn release_when_whole(&mut self) {
-        let is_read = |number| self.feed.cache.watermark(Partition(number)).is_some();
-        if self.feed.keyring.is_read()
-            && (0..PARTITIONS).all(is_read)
-            && let Some(latch) = self.latch.take()
-        {
-            latch.release();
-        }
-    }
-
-    fn lose(&self, partition: Partition, loss: Loss) {
-        StoreLost { why: loss.as_str() }.emit(&self.feed.metrics);
-        self.feed.cache.set_believed(partition, false);
-        self.tell(|status| status.lost = Some(loss.as_str()));
-    }
-
-    /// Begins the history of an empty store, if that is allowed.
-    fn begin(&mut self, asked: &mut Asked) {
-        if self.feed.creation == Creation::Never {
-            StoreUninitialised.emit(&self.feed.metrics);
-            return;
-        }
-        let store = self.feed.store.clone();
-        asked.answers.spawn(async move {
-            let mut random = [0; 8];
-            if let Err(error) = getrandom::fill(&mut random) {
-                let error = StoreError::Unexpected(error.to_string());
-                return Answer::Created(Err(error.into()));
-            }
-            let epoch = Epoch::from_random(random);
-            Answer::Created(store.create(&epoch).await.map(|()| epoch))
-        });
-    }
-
-    fn ask_head(&self, asked: &mut Asked, partition: Partition) {
-        let (reader, moment) = (asked.reader.clone(), self.feed.clock.moment());
-        let machine = self.machines.get(usize::from(partition.0));
-        let floor = machine.map(Machine::progress).unwrap_or_default();
-        asked.answers.spawn(async move {
-            Answer::Head(partition, moment, floor, reader.head(partition).await)
-        });
-    }
-
-    /// Asks for the keys, and for what the guard says of sources where that matters.
-    fn ask_keys(&self, asked: &mut Asked) {
-        let (reader, changed_before) = (asked.reader.clone(), asked.keys_changed);
-        let is_guarded = self.feed.guard.is_some();
-        asked.answers.spawn(async move {
-            let read = async {
-                let keys = reader.keys().await?;
-                let sources = if is_guarded { reader.sources().await? } else { Vec::new() };
-                Ok((keys, sources))
-            };
-            Answer::Keys(changed_before, read.await)
-        });
-    }
-
-    fn count_again(&self, asked: &mut Asked, partition: Partition) {
-        let Some(guard) = self.feed.guard.clone() else { return };
-        let (reader, clock) = (asked.reader.clone(), self.feed.clock.clone());
-        asked.answers.spawn(async move {
-            let counted = tally::count_again(&reader, partition, &guard, &clock);
-            Answer::Counted(counted.await)
-        });
-    }
-
-    fn disconnect(&mut self, partition: Partition) {
-        let index = usize::from(partition.0);
-        self.feed.cache.set_believed(partition, false);
-        if let Some(machine) = self.machines.get_mut(index) {
-            // The machine has nothing to ask of nobody.
-            let _ = machine.on(Event::Disconnected);
-        }
-        if let Some(staged) = self.staged.get_mut(index) {
-            *staged = None;
-        }
-    }
-
-    fn tell(&self, change: impl FnOnce(&mut FeedStatus)) {
-        self.feed.status.send_if_modified(|status| {
-            let before = *status;
-            change(status);
-            *status != before
-        });
+    fn tell(&self, partition: Partition, change: impl FnOnce(&mut PartitionStatus)) {
+        self.status.send_if_modified(|status| status.change(partition, change));
     }
 }
 
-async fn read_snapshot(
-    reader: &SessionReader,
-    partition: Partition,
-    picture: &Picture,
-    metrics: &Metrics,
-) -> Result<(), StoreError> {
-    let mut from = None;
-    loop {
-        let page = reader.restricted_page(partition, from.as_deref()).await?;
-        for entry in page.entries {
-            if entry.restrictions.is_none() {
-                RestrictedUnreadable { customer: entry.key.clone() }.emit(metrics);
-            }
-            picture.offer(entry);
+/// Begins the store's first history, unless somebody else just did.
+async fn create(store: Store, metrics: Metrics, partitions: Partitions) -> Result<(), StoreError> {
+    let epoch = random_epoch()?;
+    match store.create(&epoch, partitions).await {
+        Ok(()) => {
+            StoreCreated { epoch }.emit(&metrics);
+            Ok(())
         }
-        match page.next {
-            Some(next) => from = Some(next),
-            None => return Ok(()),
+        Err(CreateError::Exists) => Ok(()),
+        Err(CreateError::Store(error)) => Err(error),
+        Err(error @ (CreateError::Lost(_) | CreateError::NotEmpty)) => {
+            Err(StoreError::Unexpected(error.to_string()))
         }
     }
 }
 
-const DISCONNECTED: &str = "disconnected";
+/// A name for a history that no other has.
+pub(crate) fn random_epoch() -> Result<Epoch, StoreError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(|error| StoreError::Unexpected(error.to_string()))?;
+    Ok(Epoch::from_random(random))
+}
+
+/// The number of partitions that the store has, if it is the one that it has to have.
+pub fn require_partitions(
+    expected: Option<Partitions>,
+    found: Partitions,
+) -> Result<Partitions, StoreError> {
+    match expected {
+        Some(expected) if expected != found => Err(StoreError::Partitions { expected, found }),
+        Some(_) | None => Ok(found),
+    }
+}
+
+/// Lets a while pass before these are asked for again, a longer one each time.
+async fn rest(mut parts: Vec<Part>) -> Vec<Part> {
+    let mut pause = parts.iter().map(|part| part.pause).max().unwrap_or(FIRST_PAUSE);
+    take_a_break(&mut pause).await;
+    for part in &mut parts {
+        part.pause = pause;
+    }
+    parts
+}
+
+async fn take_a_break(pause: &mut Duration) {
+    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+    *pause = (*pause * 2).min(LAST_PAUSE);
+}
+
 const FIRST_PAUSE: Duration = Duration::from_millis(40);
 const LAST_PAUSE: Duration = Duration::from_secs(1);
-const HEARTBEATS_MISSED: u32 = 2;

@@ -1,15 +1,19 @@
 //! Answers one check: look up, weigh freshness, decide.
 
+mod reach;
+
 use std::{sync::Arc, time::Duration};
 
+use self::reach::Asked;
 use crate::{
     cache::{Cache, Found, Held},
-    clock::Clock,
+    clock::{Clock, Moment},
     domain::{
-        Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, Missing, Mode, Policy,
-        Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
+        Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, MinRevision, Missing, Mode,
+        Policy, Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
     },
-    store::{PARTITIONS, StoredRecord},
+    store::StoredRecord,
+    telemetry::Metrics,
 };
 
 /// Decides checks from memory. Cheap to clone.
@@ -17,6 +21,7 @@ use crate::{
 pub struct Gate {
     cache: Cache,
     clock: Clock,
+    metrics: Metrics,
     settings: Arc<Settings>,
 }
 
@@ -78,8 +83,8 @@ pub struct View {
 impl Gate {
     /// A gate over `cache`.
     #[must_use]
-    pub fn new(cache: Cache, clock: Clock, settings: Settings) -> Self {
-        Self { cache, clock, settings: Arc::new(settings) }
+    pub fn new(cache: Cache, clock: Clock, metrics: Metrics, settings: Settings) -> Self {
+        Self { cache, clock, metrics, settings: Arc::new(settings) }
     }
 
     /// The settings.
@@ -89,7 +94,11 @@ impl Gate {
     }
 
     /// Answers `check`. Waits for nothing but the record of a customer that is not in memory, or a
-    /// revision that has not arrived, and for neither longer than the fill timeout.
+    /// revision that has not arrived, and for both together no longer than the fill timeout.
+    ///
+    /// The revision of the answer is that of the customer's own last change, and so may be lower
+    /// than the one asked for. Its age is that of the picture, and so may be higher than that of a
+    /// record that was read for it.
     pub async fn check(&self, check: &Check) -> Answer {
         let Ok(customer) = &check.identity else {
             let nobody = Restrictions::default();
@@ -100,54 +109,55 @@ impl Gate {
             return self.answer(check, &evidence, None, false);
         };
         let begun = self.clock.moment();
-        let revision_reached = match &check.min_revision {
-            None => true,
-            Some(token) => self.cache.reaches(token, self.settings.fill_timeout).await,
+        let asked = match &check.min_revision {
+            None => Asked::default(),
+            // Boxed, so that other checks do not carry the room that it takes.
+            Some(min) => Box::pin(self.bring_to(customer, min)).await,
         };
         // Read before the evidence: that may become fresher meanwhile, and not the other way.
         let staleness = self.staleness(customer);
-        let found = self.cache.find(customer);
+        let found = asked.complete(self.cache.find(customer));
         let needs = Needs::of(check, &found);
-        if needs == Needs::Nothing || !revision_reached {
+        if needs == Needs::Nothing || !asked.is_reached_by(&found) {
             self.refresh_if_old(customer, &found);
-            return self.judge(
-                check,
-                customer,
-                found,
-                staleness,
-                Missing::Unreachable,
-                revision_reached,
-            );
+            return self.judge(check, customer, &asked, found, staleness, Missing::Unreachable);
         }
-        let waited = self.clock.moment().saturating_since(begun);
-        let left = self.settings.fill_timeout.saturating_sub(waited);
-        let filled = self.cache.fill(customer, left).await;
+        let filled = self.cache.fill(customer, self.left_since(begun)).await;
         let staleness = self.staleness(customer);
-        let mut found = self.cache.find(customer);
+        let mut found = asked.complete(self.cache.find(customer));
         let missing = match filled {
             Ok(held) => {
                 // It may be evicted already, but it is what the store said.
-                found.held.get_or_insert(held);
+                found.take_newer(&held);
                 Missing::Unreachable
             }
             Err(missing) => {
-                let still = Needs::of(check, &found);
-                if still == Needs::Entitlements {
+                if Needs::of(check, &found) == Needs::Entitlements {
                     found.held = None;
-                }
-                if still == Needs::Revision {
-                    return self.judge(check, customer, found, staleness, missing, false);
                 }
                 missing
             }
         };
-        self.judge(check, customer, found, staleness, missing, true)
+        self.judge(check, customer, &asked, found, staleness, missing)
     }
 
-    /// Shows what is known of `customer`, reading its record if it is not in memory as it is now.
-    pub async fn view(&self, customer: &CustomerKey) -> Result<View, Missing> {
-        let timeout = self.settings.fill_timeout;
-        let found = self.cache.find(customer);
+    /// Shows what is known of `customer` at `min_revision` or later, reading its record if it is
+    /// not in memory as it is now.
+    pub async fn view(
+        &self,
+        customer: &CustomerKey,
+        min_revision: Option<&MinRevision>,
+    ) -> Result<View, Unseen> {
+        let begun = self.clock.moment();
+        let asked = match min_revision {
+            None => Asked::default(),
+            Some(min) => self.bring_to(customer, min).await,
+        };
+        let found = asked.complete(self.cache.find(customer));
+        if !asked.is_reached_by(&found) {
+            return Err(Unseen::RevisionNotReached);
+        }
+        let timeout = self.left_since(begun);
         let is_old = is_old(&found);
         let record = match found.held {
             Some(held) if !held.outdated && !is_old => held,
@@ -155,24 +165,39 @@ impl Gate {
             Some(held) if !held.outdated => {
                 self.cache.fill(customer, timeout).await.unwrap_or(held)
             }
-            Some(_) | None => self.cache.fill(customer, timeout).await?,
+            Some(_) | None => self.cache.fill(customer, timeout).await.map_err(Unseen::Missing)?,
         };
         let staleness = self.staleness(customer);
         let mut found = self.cache.find(customer);
         found.held = Some(Arc::clone(&record));
+        if !asked.is_answered_by(&found) {
+            return Err(Unseen::RevisionNotReached);
+        }
         let restrictions = match Known::of(&found) {
             // Not "none": what cannot be read must not look like a customer that may do all.
-            Known::Unreadable => return Err(Missing::Unreachable),
-            Known::Restrictions(restrictions) => restrictions.cloned().unwrap_or_default(),
+            Known::Unreadable => return Err(Unseen::Missing(Missing::Unreachable)),
+            Known::Restrictions(restrictions) => {
+                found.with_withheld(restrictions, self.clock.now()).into_owned()
+            }
         };
+        let partial = found.picture.as_ref().is_some_and(|picture| picture.partial);
+        if partial && record.record == StoredRecord::Absent {
+            return Err(Unseen::Missing(Missing::Unreachable));
+        }
         Ok(View {
             restrictions,
-            revision: revision(customer, &found),
+            revision: self.revision(customer, &found),
             stale: is_stale(&found, staleness),
             now: self.clock.now(),
             record,
             staleness,
         })
+    }
+
+    /// What is left of the time that a check which began then may take.
+    fn left_since(&self, begun: Moment) -> Duration {
+        let waited = self.clock.moment().saturating_since(begun);
+        self.settings.fill_timeout.saturating_sub(waited)
     }
 
     /// A record of an older picture answers, and is read anew behind its back.
@@ -186,27 +211,31 @@ impl Gate {
         &self,
         check: &Check,
         customer: &CustomerKey,
+        asked: &Asked<'_>,
         found: Found,
         staleness: Staleness,
         missing: Missing,
-        revision_reached: bool,
     ) -> Answer {
-        let known = Known::of(&found);
-        let none = Restrictions::default();
-        let (restrictions, record) = match known {
-            Known::Unreadable => (&none, RecordEvidence::Unreadable),
+        let revision_reached = asked.is_answered_by(&found);
+        let now = self.clock.now();
+        let partial = found.picture.as_ref().is_some_and(|picture| picture.partial);
+        let (restrictions, record) = match Known::of(&found) {
+            Known::Unreadable => (found.with_withheld(None, now), RecordEvidence::Unreadable),
             Known::Restrictions(restrictions) => {
                 let record = match found.held.as_ref().map(|held| &held.record) {
                     Some(StoredRecord::Known(Record { body, .. })) => RecordEvidence::Known(body),
+                    // A store that lacks records does not tell who is unknown.
+                    Some(StoredRecord::Absent) if partial => RecordEvidence::Missing(missing),
                     Some(StoredRecord::Absent) => RecordEvidence::Absent,
                     Some(StoredRecord::Unreadable(_)) => RecordEvidence::Unreadable,
                     None => RecordEvidence::Missing(missing),
                 };
-                (restrictions.unwrap_or(&none), record)
+                (found.with_withheld(restrictions, now), record)
             }
         };
+        let restrictions = restrictions.as_ref();
         let evidence = Evidence { restrictions, record, staleness, revision_reached };
-        let revision = revision(customer, &found).or_else(|| self.reached(customer));
+        let revision = self.revision(customer, &found).or_else(|| self.reached(customer));
         self.answer(check, &evidence, revision, is_stale(&found, staleness))
     }
 
@@ -229,19 +258,35 @@ impl Gate {
         }
     }
 
+    /// The revision that an answer stands on: the customer's own, or for one of whom nothing is
+    /// stored, the one at which that was true.
+    fn revision(&self, customer: &CustomerKey, found: &Found) -> Option<Token> {
+        let picture = found.picture.as_ref()?;
+        let entry = found.entry.as_ref().map(|entry| entry.revision);
+        let held = found.held.as_ref().map(|held| match &held.record {
+            StoredRecord::Known(record) => record.revision,
+            StoredRecord::Absent | StoredRecord::Unreadable(_) => held.position.revision,
+        });
+        let revision = entry.max(held)?;
+        let partition = self.cache.partition_of(customer);
+        Some(Token { epoch: picture.epoch.clone(), partition, revision })
+    }
+
     /// The revision up to which the customer is known not to be restricted.
     fn reached(&self, customer: &CustomerKey) -> Option<Token> {
-        let partition = customer.partition(PARTITIONS);
+        let partition = self.cache.partition_of(customer);
         let watermark = self.cache.watermark(partition)?;
         Some(Token { epoch: watermark.epoch, partition, revision: watermark.position.revision })
     }
 
     fn staleness(&self, customer: &CustomerKey) -> Staleness {
         let Settings { max_staleness, stale_limit, .. } = *self.settings;
-        self.cache.staleness(customer.partition(PARTITIONS), max_staleness, stale_limit)
+        self.cache.staleness(self.cache.partition_of(customer), max_staleness, stale_limit)
     }
 
-    fn no_staleness(&self) -> Staleness {
+    /// The staleness of what was never confirmed.
+    #[must_use]
+    pub fn no_staleness(&self) -> Staleness {
         let Settings { max_staleness, stale_limit, .. } = *self.settings;
         Staleness { age: None, max_staleness, stale_limit, suspect: false }
     }
@@ -309,7 +354,8 @@ impl<'a> Known<'a> {
 
 /// Whether a restriction, in force or not, makes the customer known without its record.
 fn is_listed(found: &Found) -> bool {
-    found.entry.as_ref().is_some_and(|entry| entry.restrictions.is_some())
+    let has_entry = found.entry.as_ref().is_some_and(|entry| entry.restrictions.is_some());
+    has_entry || found.withheld.is_some()
 }
 
 /// Whether the record is of an older picture than the restricted set.
@@ -324,18 +370,13 @@ fn is_stale(found: &Found, staleness: Staleness) -> bool {
     staleness.judge() != Freshness::Fresh || is_old(found)
 }
 
-/// The revision that an answer stands on: the customer's own, or for one of whom nothing is
-/// stored, the one at which that was true.
-fn revision(customer: &CustomerKey, found: &Found) -> Option<Token> {
-    let picture = found.picture.as_ref()?;
-    let entry = found.entry.as_ref().map(|entry| entry.revision);
-    let held = found.held.as_ref().map(|held| match &held.record {
-        StoredRecord::Known(record) => record.revision,
-        StoredRecord::Absent | StoredRecord::Unreadable(_) => held.position.revision,
-    });
-    let revision = entry.max(held)?;
-    let partition = customer.partition(PARTITIONS);
-    Some(Token { epoch: picture.epoch.clone(), partition, revision })
+/// Why a customer cannot be shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unseen {
+    /// Its record cannot be had now.
+    Missing(Missing),
+    /// The revision asked for was not reached in time.
+    RevisionNotReached,
 }
 
 impl View {
@@ -356,89 +397,4 @@ impl View {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        cache::Picture,
-        domain::{
-            AuditEntry, Epoch, IdentityFault, Operation, Outcome, Partition, Position, Revision,
-            Role, Source, Verb, Watermark,
-            audit::{AuditActor, AuditOutcome},
-            change::Act,
-        },
-        store::{Commit, CustomerWrite, RestrictedEntry, Store, Write, Writer, embedded::Embedded},
-        telemetry::Metrics,
-    };
-
-    fn customer() -> CustomerKey {
-        CustomerKey::parse("default:c1").unwrap()
-    }
-
-    /// A gate over a store that knows the customer, and a picture in which its entry is newer and
-    /// cannot be read.
-    async fn gate() -> Gate {
-        let clock = Clock::system();
-        let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
-        let epoch = Epoch::parse("e1").unwrap();
-        store.create(&epoch).await.unwrap();
-        let position = Position { generation: 1, revision: Revision(1) };
-        let write = CustomerWrite {
-            key: customer(),
-            expected: None,
-            body: crate::domain::customer::RecordBody::default(),
-            private: crate::domain::Private::default(),
-            entitlements_changed: true,
-            act: Act {
-                verb: Verb::Put,
-                source: Source::operator(),
-                kind: None,
-                reason: None,
-                since: None,
-                until: None,
-                at: None,
-            },
-        };
-        let name = "alice".to_owned();
-        let audit = AuditEntry {
-            subject: customer().to_string(),
-            action: "put".to_owned(),
-            outcome: AuditOutcome::Changed,
-            refusal: None,
-            actor: AuditActor { name, key_id: None, role: Role::Admin, address: None },
-            dialect: "native".to_owned(),
-            source: None,
-            reason: None,
-            notes: None,
-            informed_at: None,
-            before: Restrictions::default(),
-            after: Restrictions::default(),
-            request_id: None,
-            at: Timestamp::default(),
-        };
-        let writer = Writer { epoch: epoch.clone(), watermark: position.revision };
-        let write = Write::Customer(Box::new(write));
-        store.commit(Commit { write, writer, audit, idempotency: None }).await.unwrap();
-
-        let second = Duration::from_secs(1);
-        let cache = Cache::new(store, 9, second, clock.clone(), Metrics::new());
-        let picture = Picture::new(1, epoch.clone());
-        let revision = Revision(99);
-        picture.offer(RestrictedEntry { key: customer(), revision, restrictions: None });
-        let watermark = Watermark { position, epoch, log_id: "1-0".to_owned() };
-        cache.install(Partition(0), Arc::new(picture), watermark);
-        cache.confirm(Partition(0), clock.moment());
-        let policy = Policy::default();
-        let (max_staleness, stale_limit) = (second * 30, second * 3600);
-        let settings = Settings { policy, max_staleness, stale_limit, fill_timeout: second };
-        Gate::new(cache, clock, settings)
-    }
-
-    #[tokio::test]
-    async fn restrictions_that_cannot_be_read_are_never_taken_for_none() {
-        let gate = gate().await;
-        assert_eq!(gate.view(&customer()).await.err(), Some(Missing::Unreachable));
-        let identity = Ok::<_, IdentityFault>(customer());
-        let answer = gate.check(&Check::of(identity, Operation::Read)).await;
-        assert_eq!(answer.decision.outcome(), Outcome::Undecided);
-    }
-}
+mod tests;

@@ -15,11 +15,12 @@ mod operator;
 mod problem;
 mod resource;
 pub mod serve;
+mod store;
 
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderName, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     response::Response,
     routing::{any, get, post},
@@ -55,6 +56,8 @@ pub struct DataPlane {
     pub metrics: Metrics,
     /// Tells who a request is about.
     pub identity: IdentitySource,
+    /// The header in which gateways ask for a minimum revision; nothing when none is read.
+    pub min_revision_header: Option<HeaderName>,
     /// Whether a disabled customer's billing goes on.
     pub disabled_billing: DisabledBilling,
     /// Who may ask what is not a gateway's question; nothing when anybody may.
@@ -128,6 +131,11 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/ingest/resume", post(ingest::resume))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .route("/v1/store", get(store::stat))
+        .route("/v1/store/trust", post(store::trust))
+        .route("/v1/store/refill", post(store::refill))
+        .route("/v1/store/conflicts", get(store::conflicts))
+        .route("/v1/store/conflicts/settle", post(store::settle))
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
@@ -152,7 +160,7 @@ async fn data_limits(
     let tenant = tenant_meant(named, own.as_ref(), plane.identity.default_tenant.as_ref())?
         .ok_or_else(|| malformed(&IdentityFault::Malformed))?;
     let customer = CustomerKey::new(&tenant, &id);
-    count_limits(&plane, &customer, request.headers().clone()).await
+    count_limits(&plane, &customer, request).await
 }
 
 async fn operator_limits(
@@ -163,16 +171,15 @@ async fn operator_limits(
     let caller = Caller::of(&plane, &request)?;
     caller.require(Role::App)?;
     let customer = caller.customer(&id)?;
-    count_limits(&plane.plane, &customer, request.headers().clone()).await
+    count_limits(&plane.plane, &customer, request).await
 }
 
 async fn count_limits(
     plane: &DataPlane,
     customer: &CustomerKey,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
-    let (answer, stale) =
-        limits::limits(&plane.gate, plane.disabled_billing, customer, &headers).await?;
+    let (answer, stale) = limits::limits(plane, customer, request).await?;
     if stale {
         plane.metrics.stale_answers[Dialect::Limits].increment(1);
     }

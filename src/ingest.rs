@@ -174,7 +174,12 @@ impl Ingest {
                 Outcome::Unusable(IngestResult::Refused, why)
             }
             Err(ActError::SourcePaused { .. }) => Outcome::Waits(IngestResult::Paused),
-            Err(error @ (ActError::Store(_) | ActError::StoreLost(_))) => {
+            Err(
+                error @ (ActError::NotNow(_)
+                | ActError::NotThere(_)
+                | ActError::Store(_)
+                | ActError::StoreLost(_)),
+            ) => {
                 tracing::debug!(customer.id = %customer, %error, "A message waits: {error}");
                 Outcome::Waits(IngestResult::Failed)
             }

@@ -30,6 +30,7 @@ pub mod app;
 
 pub mod http;
 pub mod ingest;
+pub mod recovery;
 pub mod sweep;
 pub mod wire;
 

@@ -6,6 +6,8 @@ use clap::{CommandFactory, FromArgMatches};
 use tollgate::cli::{self, Cli, Exit, Out};
 
 fn main() -> ExitCode {
+    // The one cryptography library. Nothing was installed before it, so this cannot fail.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let read = Cli::command().try_get_matches().and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
         Ok((cli, matches))

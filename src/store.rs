@@ -10,20 +10,17 @@ pub mod redis;
 
 pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
 use tokio::sync::mpsc;
 
 use crate::domain::{
-    AuditEntry, Change, Customer, CustomerKey, Epoch, Partition, Private, Record, Restrictions,
-    Revision, Source, Subject, Timestamp,
+    AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
+    Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
     audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
 };
-
-/// How many partitions a store has.
-pub const PARTITIONS: u16 = 1;
 
 /// Where records live.
 #[derive(Clone, Debug)]
@@ -75,16 +72,20 @@ impl Store {
         each!(self, store => store.commit(commit).await)
     }
 
-    /// Begins the first history of an empty store.
-    pub async fn create(&self, epoch: &Epoch) -> Result<(), CreateError> {
-        each!(self, store => store.create(epoch).await)
+    /// What the store forgets first when its memory is full; nothing when it refuses changes
+    /// instead, or may not be asked.
+    pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(None),
+            Self::Redis(store) => store.eviction_policy().await,
+        }
     }
 
-    /// Forgets the newest session, so that nobody waits for its connection any more.
-    pub fn forget_session(&self) {
+    /// Begins the first history of an empty store, cut into `partitions`.
+    pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
         match self {
-            Self::Embedded(_) => {}
-            Self::Redis(store) => store.forget_session(),
+            Self::Embedded(store) => store.create(epoch).await,
+            Self::Redis(store) => store.create(epoch, partitions).await,
         }
     }
 
@@ -125,9 +126,135 @@ impl Store {
         }
     }
 
-    /// Opens a session: subscribed first, so that nothing committed after this is missed.
-    pub async fn open_session(&self) -> Result<Session, StoreError> {
-        each!(self, store => store.open_session().await)
+    /// How many partitions it has: one until it is [laid out](Self::lay_out).
+    #[must_use]
+    pub fn partitions(&self) -> Partitions {
+        match self {
+            Self::Embedded(_) => Partitions::ONE,
+            Self::Redis(store) => store.partitions(),
+        }
+    }
+
+    /// Takes note of how many partitions it has, once and for all. What was taken note of before
+    /// stays.
+    pub fn lay_out(&self, partitions: Partitions) {
+        match self {
+            Self::Embedded(_) => {}
+            Self::Redis(store) => store.lay_out(partitions),
+        }
+    }
+
+    /// Puts on record that `partition` lost the history `epoch`, unless it has one. While that
+    /// stands nobody begins another.
+    pub async fn mark_lost(&self, partition: Partition, epoch: &Epoch) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.mark_lost(partition, epoch).await,
+        }
+    }
+
+    /// Ends the history of a partition and begins the next, if it is where `succession` says.
+    pub async fn succeed(&self, succession: &Succession) -> Result<(), SuccessionError> {
+        match self {
+            Self::Embedded(_) => Err(SuccessionError::Moved),
+            Self::Redis(store) => store.succeed(succession).await,
+        }
+    }
+
+    /// Puts a page of a restricted set aside, for a [`Succession`] that takes it up.
+    pub async fn stage(
+        &self,
+        partition: Partition,
+        epoch: &Epoch,
+        entries: &[RestrictedEntry],
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.stage(partition, epoch, entries).await,
+        }
+    }
+
+    /// Writes those of `records` that are missing, without private parts.
+    pub async fn supply(&self, partition: Partition, records: &[Record]) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.supply(partition, records).await,
+        }
+    }
+
+    /// At most `count` log entries of `partition` from `from` on, that one included; from the
+    /// oldest on when it is empty.
+    pub async fn log(
+        &self,
+        partition: Partition,
+        from: &str,
+        count: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        each!(self, store => store.log(partition, from, count).await)
+    }
+
+    /// Writes those operators' keys that are missing: id and JSON.
+    pub async fn supply_keys(&self, keys: &[(String, String)]) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.supply_keys(keys).await,
+        }
+    }
+
+    /// Writes what is missing of what the guard says of sources: name and JSON.
+    pub async fn supply_sources(&self, sources: &[(String, String)]) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.supply_sources(sources).await,
+        }
+    }
+
+    /// Reads, from now on, the records of `partitions` on the connection of `session`: fills then
+    /// ask the very server that the feed follows.
+    pub fn read_on(&self, partitions: &[Partition], session: &Session) {
+        if let (Self::Redis(store), SessionReader::Redis(reader)) = (self, &session.reader) {
+            store.read_on(partitions, reader);
+        }
+    }
+
+    /// The conflicts that stand in a partition: the forgotten change's token and the rest in JSON.
+    pub async fn conflicts(
+        &self,
+        partition: Partition,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(Vec::new()),
+            Self::Redis(store) => store.conflicts(partition).await,
+        }
+    }
+
+    /// Groups `partitions` so that each group is served by one session.
+    pub async fn by_node(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<Vec<Partition>>, StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(vec![partitions.to_vec()]),
+            Self::Redis(store) => store.by_node(partitions).await,
+        }
+    }
+
+    /// Forgets the newest session of `partitions`, so that nobody waits for its connection any
+    /// more.
+    pub fn forget_session(&self, partitions: &[Partition]) {
+        match self {
+            Self::Embedded(_) => {}
+            Self::Redis(store) => store.forget_session(partitions),
+        }
+    }
+
+    /// Opens a session for `partitions`, which one node serves: subscribed first, so that nothing
+    /// committed after this is missed.
+    pub async fn open_session(&self, partitions: &[Partition]) -> Result<Session, StoreError> {
+        match self {
+            Self::Embedded(store) => store.open_session().await,
+            Self::Redis(store) => store.open_session(partitions).await,
+        }
     }
 }
 
@@ -223,10 +350,53 @@ pub struct AuditPage {
     /// One customer's, or everybody's.
     pub customer: Option<CustomerKey>,
     /// The entry before which (in time) the page begins.
-    pub before: Option<String>,
+    pub before: Option<AuditCursor>,
     /// How many at most.
     pub limit: usize,
 }
+
+/// The last entry of a page of audit entries. Entries of one id in several partitions are listed
+/// by partition.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AuditCursor {
+    /// Its place in its trail.
+    pub id: String,
+    /// Whose trail.
+    pub partition: Partition,
+}
+
+impl From<&StoredAudit> for AuditCursor {
+    fn from(entry: &StoredAudit) -> Self {
+        Self { id: entry.id.clone(), partition: entry.partition }
+    }
+}
+
+impl fmt::Display for AuditCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.partition {
+            Partition(0) => f.write_str(&self.id),
+            partition => write!(f, "{}@{partition}", self.id),
+        }
+    }
+}
+
+impl FromStr for AuditCursor {
+    type Err = InvalidCursor;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidCursor> {
+        let (id, partition) = raw.split_once('@').unwrap_or((raw, "0"));
+        let is_number = |part: &str| part.parse::<u64>().is_ok();
+        let (millis, counter) = id.split_once('-').ok_or(InvalidCursor)?;
+        let partition = partition.parse().map(Partition).map_err(|_| InvalidCursor)?;
+        let sound = is_number(millis) && is_number(counter);
+        if sound { Ok(Self { id: id.to_owned(), partition }) } else { Err(InvalidCursor) }
+    }
+}
+
+/// Text that is no cursor.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("must be a cursor that an earlier page gave")]
+pub struct InvalidCursor;
 
 /// A change to be made.
 #[derive(Clone, Debug)]
@@ -249,22 +419,23 @@ impl Commit {
         self.audit.outcome != AuditOutcome::Refused
     }
 
-    /// The partition that it is committed in.
+    /// Which of `partitions` it is committed in.
     #[must_use]
-    pub fn partition(&self) -> Partition {
-        match &self.write {
-            Write::Customer(write) => write.key.partition(PARTITIONS),
-            Write::Nothing { customer: Some(key) } => key.partition(PARTITIONS),
-            Write::Key { .. } | Write::Source { .. } | Write::Nothing { customer: None } => {
-                Partition(0)
-            }
-        }
+    pub fn partition(&self, partitions: Partitions) -> Partition {
+        self.write.partition(partitions)
     }
 }
 
 /// What a commit writes.
 #[derive(Clone, Debug)]
 pub enum Write {
+    /// What stands against writing back a change that the store forgot.
+    Conflict {
+        /// The forgotten change's revision.
+        forgotten: Token,
+        /// The conflict in JSON; nothing settles it.
+        stored: Option<String>,
+    },
     /// A customer's record and private part.
     Customer(Box<CustomerWrite>),
     /// An operator's key, or its revocation.
@@ -289,6 +460,19 @@ pub enum Write {
 }
 
 impl Write {
+    /// Which of `partitions` it is committed in.
+    #[must_use]
+    pub fn partition(&self, partitions: Partitions) -> Partition {
+        match self {
+            Write::Customer(write) => partitions.of(&write.key),
+            Write::Conflict { forgotten, .. } => forgotten.partition,
+            Write::Nothing { customer: Some(key) } => partitions.of(key),
+            Write::Key { .. } | Write::Source { .. } | Write::Nothing { customer: None } => {
+                Partition(0)
+            }
+        }
+    }
+
     /// What the log tells of it; nothing when nothing is written.
     #[must_use]
     pub fn subject(&self) -> Option<Subject> {
@@ -299,6 +483,9 @@ impl Write {
                 entitlements_changed: write.entitlements_changed,
                 act: write.act.clone(),
             })),
+            Self::Conflict { forgotten, stored } => {
+                Some(Subject::Conflict { forgotten: forgotten.clone(), stored: stored.clone() })
+            }
             Self::Key { id, stored } => {
                 Some(Subject::Key { id: id.clone(), stored: stored.clone() })
             }
@@ -371,6 +558,9 @@ pub enum CommitError {
     /// The idempotency key was used for something else.
     #[error("the idempotency key was used for another request")]
     IdempotencyKeyReused,
+    /// Somebody knows that the store lost its content.
+    #[error("the store lost the history {0}")]
+    Lost(String),
     /// The restricted set is not whole.
     #[error("the store's restricted set is not whole")]
     RestrictedLost,
@@ -388,6 +578,12 @@ pub enum CreateError {
     /// Somebody else did.
     #[error("the store already has a history")]
     Exists,
+    /// Somebody knows that the store lost its content.
+    #[error(
+        "the store lost the history {0}; bring it back with `tollgate store refill-redis` on an \
+         instance that knows it, or begin anew with `tollgate store trust-redis`"
+    )]
+    Lost(String),
     /// There are keys without a history.
     #[error("the store holds Tollgate's keys but no history; it lost something")]
     NotEmpty,
@@ -410,9 +606,17 @@ pub enum StoreError {
         /// What this version reads.
         known: u64,
     },
+    /// Another number of partitions than it has to have.
+    #[error("the store has {found} partitions and this instance expects {expected} (--partitions)")]
+    Partitions {
+        /// What was said, or what it had before.
+        expected: Partitions,
+        /// What the store says.
+        found: Partitions,
+    },
     /// An answer that says no, and will go on saying it until somebody changes a setting.
     #[error("the store refuses this instance: {0}")]
-    Refused(String),
+    Refused(#[from] Refusal),
     /// No answer, or one that says "not now".
     #[error("the store cannot be reached: {0}")]
     Unreachable(String),
@@ -421,9 +625,48 @@ pub enum StoreError {
     Unexpected(String),
 }
 
+/// Why a store cannot be used until somebody changes a setting.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{why}")]
+pub struct Refusal {
+    /// What the setting is about.
+    pub about: Concern,
+    /// What the store said, or what is wrong with it.
+    pub why: String,
+}
+
+/// What a refused setting is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Concern {
+    /// The server's certificate.
+    Certificate,
+    /// The number of the database.
+    Database,
+    /// Whether connections are encrypted.
+    Encryption,
+    /// This instance's certificate.
+    Identity,
+    /// Keys that are not Tollgate's.
+    Keys,
+    /// The user or its password.
+    Login,
+    /// The name of the master.
+    Master,
+    /// What speaks there.
+    Protocol,
+    /// What the user may do.
+    Rights,
+    /// The sentinels' user or its password.
+    SentinelLogin,
+    /// How many servers there are, and how they are found.
+    Topology,
+}
+
 /// A partition's newest state, as its meta tells it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Head {
+    /// How many partitions the store has.
+    pub partitions: Partitions,
     /// The store's history.
     pub epoch: Epoch,
     /// The newest revision.
@@ -432,6 +675,64 @@ pub struct Head {
     pub log_id: String,
     /// How many customers have a restriction, and the digest of them.
     pub restricted: Census,
+    /// Which histories this one came out of.
+    pub lineage: Lineage,
+    /// Whether records are missing that there were: an absence then says nothing.
+    pub partial: bool,
+}
+
+/// The end of one history of a partition and the beginning of the next.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Succession {
+    /// Which partition.
+    pub partition: Partition,
+    /// How many there are.
+    pub partitions: Partitions,
+    /// Where the history that ends has to be; nothing where there has to be none.
+    pub from: Option<Place>,
+    /// The name of the next.
+    pub epoch: Epoch,
+    /// Where that comes from.
+    pub lineage: Lineage,
+    /// Its first revision, which tells of the succession.
+    pub revision: Revision,
+    /// The census of the [staged](Store::stage) restricted set that it begins with; nothing to
+    /// keep the one that there is.
+    pub staged: Option<Census>,
+    /// Whether records are missing from now on; nothing to leave that as it is.
+    pub partial: Option<bool>,
+}
+
+/// Where a history stands: nothing was committed after this.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// Which history.
+    pub epoch: Epoch,
+    /// Its newest revision.
+    pub revision: Revision,
+    /// The log entry of that.
+    pub log_id: String,
+}
+
+impl From<&Head> for Place {
+    fn from(head: &Head) -> Self {
+        let (epoch, log_id) = (head.epoch.clone(), head.log_id.clone());
+        Self { epoch, revision: head.revision, log_id }
+    }
+}
+
+/// Why a history did not end. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum SuccessionError {
+    /// It is not where it was seen: somebody else was first, or it went on.
+    #[error("the store's history is not where it was seen; somebody else was first")]
+    Moved,
+    /// The staged set is not whole.
+    #[error("the restricted set that was staged is not whole")]
+    Staged,
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// Count and digest of a restricted set: the XOR over its entries of the first 16 hex digits of
@@ -478,10 +779,12 @@ impl RestrictedEntry {
         let (key, restrictions) = match &change.subject {
             Subject::Customer(changed) => (&changed.key, Some(changed.restrictions.clone())),
             Subject::Unreadable(Some(key)) => (key, None),
-            Subject::Unreadable(None)
+            Subject::Conflict { .. }
             | Subject::Created
             | Subject::Key { .. }
-            | Subject::Source { .. } => return None,
+            | Subject::Source { .. }
+            | Subject::Succeeded
+            | Subject::Unreadable(None) => return None,
         };
         Some(Self { key: key.clone(), revision: change.revision, restrictions })
     }
@@ -538,9 +841,14 @@ macro_rules! each_reader {
 }
 
 impl SessionReader {
-    /// The newest state of a partition; nothing when the store has no history.
+    /// The newest state of each of `partitions`; nothing where the store has no history.
+    pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
+        each_reader!(self, reader => reader.heads(partitions).await)
+    }
+
+    /// The newest state of one partition; nothing when the store has no history.
     pub async fn head(&self, partition: Partition) -> Result<Option<Head>, StoreError> {
-        each_reader!(self, reader => reader.head(partition).await)
+        Ok(self.heads(&[partition]).await?.into_iter().flatten().next())
     }
 
     /// A page of the restricted set, from the start or from where the last one ended.

@@ -14,13 +14,14 @@ const RINGS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "http", "ingest", "sweep", "policy", "gate", "control", "feed", "cache",
-            "store", "domain",
+            "config", "http", "ingest", "recovery", "sweep", "policy", "gate", "control", "feed",
+            "cache", "store", "domain",
         ],
     ),
     ("ingest", &["control", "feed", "cache", "store", "domain"]),
     ("sweep", &["control", "feed", "cache", "store", "domain"]),
     ("config", &["domain"]),
+    ("recovery", &["control", "feed", "cache", "store", "domain"]),
     ("http", &["wire", "policy", "gate", "control", "feed", "cache", "store", "domain"]),
     ("wire", &["gate", "control", "domain"]),
     ("gate", &["policy", "feed", "cache", "store", "domain"]),
@@ -58,6 +59,7 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("moka", &["cache"]),
     // In `store.rs` the name means the adapter of that name.
     ("redis", &["store.rs", "store/redis"]),
+    ("rustls", &["config", "main", "store/redis"]),
 ];
 
 /// Calls that one part of the program makes for the others.

@@ -1329,6 +1329,79 @@ mod revisions {
     }
 
     #[test]
+    fn on_gateway_dialects_the_header_that_is_configured_asks_for_a_revision() {
+        let tollgate = start(&["--min-revision-header", "X-Min-Revision"]);
+        put(&tollgate, "c1", &json!({}));
+        let frozen = act(&tollgate, "c1", "freeze", &json!({}))["revision"].clone();
+        let revision = act(&tollgate, "c1", "unfreeze", &json!({}))["revision"].clone();
+        let (frozen, revision) = (frozen.as_str().unwrap(), revision.as_str().unwrap());
+        let beyond = format!("{revision}0");
+        let two = format!("{revision},{revision}");
+        let ask = |asked: &[&str]| {
+            let lines = asked.iter().map(|it| ("X-Min-Revision", *it));
+            let customer = [("X-Customer-Id", "c1")].into_iter();
+            let headers: Vec<_> = customer.chain(lines).collect();
+            let answers = ["forward-auth", "nginx"].map(|dialect| {
+                raw(tollgate.check, &format!("GET /v1/{dialect} HTTP/1.1"), &headers)
+            });
+            answers.iter().for_each(assert_eight_raw);
+            answers.map(|answer| (answer.status, answer.reason().to_owned()))
+        };
+        let reached = [&[][..], &[""], &[revision], &[frozen]];
+        let beyond = [&["42"][..], &[&beyond], &["another:0.1"], &[&two], &[revision, revision]];
+        for asked in reached {
+            let active = || (200, "active".to_owned());
+            assert_eq!(ask(asked), [active(), active()], "{asked:?}");
+        }
+        for asked in beyond {
+            let undecided = || (503, "revision_not_reached".to_owned());
+            assert_eq!(ask(asked), [undecided(), undecided()], "{asked:?}");
+        }
+        act(&tollgate, "c1", "disable", &json!({}));
+        for asked in reached.into_iter().chain(beyond) {
+            let denied = || (403, "customer_disabled".to_owned());
+            assert_eq!(ask(asked), [denied(), denied()], "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn limits_stand_on_the_revision_that_is_asked_for_or_say_that_they_cannot() {
+        let tollgate = start(&["--min-revision-header", "X-Min-Revision"]);
+        let revision = put(&tollgate, "c1", &json!({}))["revision"].clone();
+        let revision = revision.as_str().unwrap();
+        let beyond = format!("{revision}0");
+        let path = "/v1/customers/c1/limits";
+        let ask = |query: &str, header: &str| {
+            let headers = [("X-Min-Revision", header)];
+            let answer = tollgate.ask("GET", &format!("{path}{query}"), &headers);
+            let by_operator = tollgate.operate("GET", &format!("{path}{query}"), None);
+            assert!(!header.is_empty() || answer.status == by_operator.status, "{by_operator:?}");
+            answer
+        };
+        let query = |token: &str| format!("?minRevision={token}");
+        for answer in [ask(&query(revision), ""), ask("", revision), ask(&query(revision), &beyond)]
+        {
+            assert_eq!((answer.status, answer.json()["revision"].as_str()), (200, Some(revision)));
+        }
+        for answer in [ask(&query(&beyond), ""), ask("", &beyond), ask(&query(&beyond), revision)] {
+            let told = (answer.status, answer.code());
+            assert_eq!(told, (503, "REVISION_NOT_REACHED".to_owned()));
+            assert_eq!(answer.header("retry-after"), Some("1"));
+        }
+        for (answer, named) in [
+            (ask("?minRevision=42", ""), "minRevision"),
+            (ask("?minRevision=", ""), "minRevision"),
+            (ask("?minrevision=42", ""), "minrevision"),
+            (ask("", "42"), "x-min-revision"),
+        ] {
+            assert_eq!((answer.status, answer.code().as_str()), (400, "VALIDATION_ERROR"));
+            assert_eq!(answer.json()["error"]["details"][0]["path"], named);
+        }
+        let nobody = format!("/v1/customers/nobody/limits?minRevision={revision}");
+        assert_eq!(tollgate.ask("GET", &nobody, &[]).code(), "CUSTOMER_UNKNOWN");
+    }
+
+    #[test]
     fn on_gateway_dialects_no_header_asks_for_a_revision() {
         let tollgate = start(&[]);
         put(&tollgate, "c1", &json!({}));

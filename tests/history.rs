@@ -48,37 +48,6 @@ fn a_disabled_customer_whose_record_is_gone_or_unreadable_stays_refused() {
 }
 
 #[test]
-fn what_a_store_says_that_was_rolled_back_is_not_believed() {
-    let server = RedisServer::start(Flavor::Redis, Persistence::None);
-    let tollgate = Tollgate::start(&["--store", &server.url()]);
-    tollgate.operate("PUT", "/v1/customers/c1", Some(&json!({"features": ["sso"]})));
-    let mut redis = connect(&server);
-    let before: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut redis).unwrap();
-    for key in &before {
-        redis::cmd("COPY").arg(key).arg(format!("old:{key}")).exec(&mut redis).unwrap();
-    }
-    tollgate.operate("POST", "/v1/customers/c1/disable", None);
-    let now: Vec<String> = redis::cmd("KEYS").arg("tollgate:*").query(&mut redis).unwrap();
-    let mut rollback = redis::pipe();
-    rollback.atomic();
-    for key in &now {
-        rollback.cmd("DEL").arg(key);
-    }
-    for key in &before {
-        rollback.cmd("RENAME").arg(format!("old:{key}")).arg(key);
-    }
-    rollback.exec(&mut redis).unwrap();
-
-    tollgate.wait_until("aware of it", || !tollgate.status()["store"]["lost"].is_null());
-    ask_feature(&tollgate);
-    assert_eq!(tollgate.reason_to_write("c1"), "customer_disabled");
-    let refused = tollgate.operate("POST", "/v1/customers/c1/enable", None);
-    assert_eq!((refused.status, refused.code().as_str()), (503, "STORE_LOST"));
-    // Nor is a key believed that only the old store knows.
-    assert_eq!(tollgate.operate("GET", "/v1/customers/c1", None).status, 200);
-}
-
-#[test]
 fn a_log_that_was_trimmed_under_an_instance_costs_a_snapshot_and_no_wrong_answer() {
     let (server, tollgate) = with_disabled_customer(&[]);
     let other = Tollgate::start(&["--store", &server.url()]);

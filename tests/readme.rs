@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
 
-#[expect(dead_code, reason = "other suites share it and use the rest")]
+#[expect(dead_code, unused_imports, reason = "other suites share it and use the rest")]
 mod support;
 
 use std::{
@@ -19,7 +19,7 @@ use std::{
 };
 
 use clap::Args as _;
-use support::{Flavor, Persistence, RedisServer, tollgate::Tollgate};
+use support::tollgate::Tollgate;
 use tollgate::{
     config::Config,
     domain::{Decision, Outcome, Reason},
@@ -112,41 +112,6 @@ fn every_reason_is_listed() {
 fn the_nginx_recipe_is_the_example() {
     let example = fs::read_to_string("examples/nginx/nginx.conf").unwrap();
     assert_holds(&format!("```nginx\n{example}```\n"));
-}
-
-#[test]
-fn the_redis_user_for_sidecars_can_follow_and_cannot_read_notes() {
-    let redis = RedisServer::start(Flavor::Redis, Persistence::None);
-    let mut administrator = connect(&redis.tcp_url());
-    let line = README.lines().map(str::trim).find(|line| line.starts_with("ACL SETUSER")).unwrap();
-    redis::cmd("ACL")
-        .arg(line.split(' ').skip(1).collect::<Vec<_>>())
-        .exec(&mut administrator)
-        .unwrap();
-    let url = redis.tcp_url().replace("redis://", "redis://sidecar:change-me@");
-
-    let writer = Tollgate::start(&["--store", &redis.url()]);
-    let sidecar = Tollgate::start(&["--store", &url, "--operator-listen", "off"]);
-    for told in [&["put", "good"][..], &["disable", "bad", "--create", "--notes", "for operators"]]
-    {
-        assert!(writer.cli(told).status.success(), "{told:?}");
-    }
-    sidecar.wait_until("following", || sidecar.reason_to_write("bad") == "customer_disabled");
-    assert_eq!(sidecar.reason_to_write("good"), "active");
-
-    let mut as_sidecar = connect(&url);
-    for forbidden in [
-        ["GET", "tollgate:{0}:private:default:bad"],
-        ["XLEN", "tollgate:{0}:audit"],
-        ["DEL", "tollgate:{0}:meta"],
-    ] {
-        let refused = redis::cmd(forbidden[0]).arg(forbidden[1]).exec(&mut as_sidecar);
-        assert_eq!(refused.unwrap_err().code(), Some("NOPERM"), "{forbidden:?}");
-    }
-}
-
-fn connect(url: &str) -> redis::Connection {
-    redis::Client::open(url).unwrap().get_connection().unwrap()
 }
 
 #[track_caller]

@@ -53,6 +53,16 @@ mod refusals {
     }
 
     #[test]
+    fn another_number_of_partitions_than_the_stores_is_refused() {
+        let server = RedisServer::start(Flavor::Redis, Persistence::None);
+        let store = server.url();
+        let _first = Tollgate::start(&["--store", &store, "--partitions", "4"]);
+        let directory = tempfile::tempdir().unwrap();
+        let ended = refused(directory.path(), &["--store", &store, "--partitions", "8"]);
+        assert_says(&ended, 1, &["has 4 partitions", "expects 8", "--partitions"]);
+    }
+
+    #[test]
     fn a_socket_on_which_somebody_listens_is_left_to_them() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
@@ -88,12 +98,14 @@ mod refusals {
             "redis+unix://",
             "postgres://localhost",
             "redis://h:port",
+            "redis://h1,h2",
+            "redis+sentinel://h1,h2",
             "/var/lib/x",
         ] {
             let ended = refused(directory.path(), &["--store", url]);
             assert_says(&ended, 2, &["--store"]);
         }
-        for url in ["rediss://h", "redis+sentinel://h/m", "redis+cluster://h"] {
+        for url in ["redis+cluster://h", "rediss+cluster://h"] {
             let ended = refused(directory.path(), &["--store", url]);
             assert_says(&ended, 2, &["--store", url.split(':').next().unwrap()]);
         }
@@ -103,7 +115,12 @@ mod refusals {
     #[test]
     fn a_password_in_a_wrong_url_is_not_repeated() {
         let directory = tempfile::tempdir().unwrap();
-        for url in ["rediss://:marker@h", "redis+sentinel://u:marker@h/m", "redis://u:marker@"] {
+        for url in [
+            "redis+cluster://:marker@h",
+            "redis+sentinel://u:marker@h",
+            "rediss+sentinel://h/m?sentinelPasswd=marker",
+            "redis://u:marker@",
+        ] {
             let ended = refused(directory.path(), &["--store", url]);
             assert_eq!(ended.code, Some(2), "{ended:?}");
             assert!(!ended.stderr.contains("marker"), "{ended:?}");
@@ -303,7 +320,7 @@ mod store_away {
         }
         server.kill9();
         let tollgate = Tollgate::start_unready(&["--store", &url]);
-        tollgate.wait_for_log("does not answer yet");
+        tollgate.wait_for_log("cannot be followed yet");
         tollgate.wait_until("up", || tollgate.admin("/livez").status == 200);
         assert_eq!(tollgate.admin("/readyz").status, 503);
         for customer in ["active", "disabled", "unknown"] {

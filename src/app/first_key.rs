@@ -30,7 +30,7 @@ pub(super) async fn make(operators: &Operators, data_dir: &Path) -> Result<(), S
         return Err(ServeError::FirstKey(error.into()));
     }
     // The feed reads the keys too, but a little later.
-    let session = control.store.open_session().await?;
+    let session = control.store.open_session(&[Partition(0)]).await?;
     control.keyring.replace(&session.reader.keys().await?);
     let is_good = |token: String| control.authenticate(None, token.trim()).is_ok();
     if fs::read_to_string(&path).is_ok_and(is_good) {

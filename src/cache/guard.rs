@@ -129,17 +129,29 @@ impl Guard {
         }
     }
 
-    /// Takes what the store holds of every source.
+    /// Takes what the store holds of every source, in place of what is known.
     pub fn replace(&self, stored: &[(String, String)]) {
         let states = stored.iter().filter_map(|(source, json)| {
             let source = Source::parse(source).ok()?;
-            let state = read(&source, json)?;
-            Some((source, state))
+            Some((source.clone(), read(&source, json)))
         });
-        let states: Vec<_> = states.collect();
-        for (source, state) in states {
-            self.take(source, state);
+        // Of a source whose state cannot be read, what is known stays.
+        let mut states: BTreeMap<_, _> = states.collect();
+        for (source, _) in self.states() {
+            states.entry(source).or_insert_with(|| Some(SourceState::default()));
         }
+        for (source, state) in states {
+            if let Some(state) = state {
+                self.take(source, state);
+            }
+        }
+    }
+
+    /// What is known of every source that was paused once.
+    #[must_use]
+    pub fn states(&self) -> Vec<(Source, SourceState)> {
+        let held = self.0.held.lock();
+        held.states.iter().map(|(source, state)| (source.clone(), *state)).collect()
     }
 
     /// Takes a source's new state.
@@ -202,7 +214,12 @@ impl Guard {
 
     fn take(&self, source: Source, state: SourceState) {
         let mut held = self.0.held.lock();
-        let before = held.states.insert(source.clone(), state).unwrap_or_default();
+        let before = if state == SourceState::default() {
+            held.states.remove(&source)
+        } else {
+            held.states.insert(source.clone(), state)
+        };
+        let before = before.unwrap_or_default();
         if before == state {
             return;
         }
@@ -292,6 +309,8 @@ mod tests {
                     since: None,
                     until: None,
                     at: None,
+                    exact: true,
+                    recovers: None,
                 },
             }),
         }
@@ -336,6 +355,18 @@ mod tests {
         assert_eq!(count(&guard.ask(&billing(), &key(3))), 0);
         clock.advance(Duration::from_mins(10));
         assert_eq!(count(&guard.ask(&billing(), &key(3))), 1);
+    }
+
+    #[test]
+    fn what_the_store_holds_replaces_what_was_heard() {
+        let (guard, _) = guard();
+        let paused = r#"{"pausedSince":"2026-01-01T00:00:00Z"}"#;
+        let stripe = Source::parse("stripe").unwrap();
+        guard.change(&billing(), paused);
+        guard.change(&stripe, paused);
+        guard.replace(&[("stripe".to_owned(), "no JSON".to_owned())]);
+        assert!(!guard.is_paused(&billing()), "the store forgot it, and it is counted again");
+        assert!(guard.is_paused(&stripe), "nobody let it go on");
     }
 
     #[test]

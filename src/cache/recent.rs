@@ -10,7 +10,7 @@ use moka::{
 };
 
 use crate::{
-    domain::{CustomerKey, Epoch, Position, change::CustomerChange},
+    domain::{CustomerKey, Epoch, Position, Record, change::CustomerChange},
     store::StoredRecord,
 };
 
@@ -74,7 +74,7 @@ impl Recent {
         into.entry_by_ref(customer).and_compute_with(|held| {
             let newer_held = held.is_some_and(|held| is_newer(held.value()))
                 || other.get(customer).is_some_and(|held| is_newer(&held));
-            taken = admitted(offered.position) && !newer_held;
+            taken = !newer_held && admitted(offered.position);
             if taken { Op::Put(Arc::clone(offered)) } else { Op::Nop }
         });
         if taken {
@@ -129,6 +129,25 @@ impl Recent {
         drop_older_than(&self.unknown, customer, position);
     }
 
+    /// Every record of `generation`, in no order.
+    pub(super) fn records(&self, generation: u64) -> impl Iterator<Item = Record> {
+        self.known.iter().filter_map(move |(_, held)| match &held.record {
+            StoredRecord::Known(record)
+                if held.position.generation == generation && !held.outdated =>
+            {
+                Some(record.clone())
+            }
+            StoredRecord::Absent | StoredRecord::Known(_) | StoredRecord::Unreadable(_) => None,
+        })
+    }
+
+    /// Drops what is held of a customer that lies after `position`.
+    pub(super) fn forget_after(&self, customer: &CustomerKey, position: Position) {
+        for tier in [&self.known, &self.unknown] {
+            drop_if(tier, customer, |held| held.position > position);
+        }
+    }
+
     /// How many records and how many unknown ids are held.
     #[must_use]
     pub(super) fn sizes(&self) -> (u64, u64) {
@@ -141,8 +160,16 @@ fn drop_older_than(
     customer: &CustomerKey,
     position: Position,
 ) {
+    drop_if(tier, customer, |held| held.position < position);
+}
+
+fn drop_if(
+    tier: &Cache<CustomerKey, Arc<Held>>,
+    customer: &CustomerKey,
+    is_void: impl Fn(&Held) -> bool,
+) {
     tier.entry_by_ref(customer).and_compute_with(|held| match held {
-        Some(held) if held.value().position < position => Op::Remove,
+        Some(held) if is_void(held.value()) => Op::Remove,
         _ => Op::Nop,
     });
 }

@@ -9,9 +9,10 @@ use std::{
 
 use parking_lot::{Mutex, RwLock};
 
+use super::withheld::Withheld;
 use crate::{
-    domain::{CustomerKey, Epoch, Restrictions, Revision, Timestamp},
-    store::{Census, RestrictedEntry},
+    domain::{CustomerKey, Epoch, Lineage, Restrictions, Revision, Timestamp},
+    store::{Census, Head, RestrictedEntry},
 };
 
 /// One partition's restricted set, as of one bootstrap and everything applied since.
@@ -21,6 +22,12 @@ pub struct Picture {
     pub generation: u64,
     /// The history that its revisions count in.
     pub epoch: Epoch,
+    /// Which histories that came out of.
+    pub lineage: Lineage,
+    /// Whether the store lacks records that there were: an absence then says nothing.
+    pub partial: bool,
+    /// What the store forgot, and has to be written back.
+    pub withheld: Withheld,
     hasher: RandomState,
     shards: Box<[Shard]>,
     census: Mutex<Census>,
@@ -38,11 +45,40 @@ pub struct Entry {
 }
 
 impl Picture {
-    /// An empty picture.
+    /// An empty picture of a first history.
     #[must_use]
     pub fn new(generation: u64, epoch: Epoch) -> Self {
-        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
-        Self { generation, epoch, hasher: RandomState::new(), shards, census: Mutex::default() }
+        Self {
+            generation,
+            lineage: Lineage::of(epoch.clone()),
+            epoch,
+            partial: false,
+            withheld: Withheld::default(),
+            hasher: RandomState::new(),
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            census: Mutex::default(),
+        }
+    }
+
+    /// An empty picture of what `head` is the head of.
+    #[must_use]
+    pub fn of(generation: u64, head: Head) -> Self {
+        let Head { epoch, lineage, partial, .. } = head;
+        Self { lineage, partial, ..Self::new(generation, epoch) }
+    }
+
+    /// Every entry, in no order, a part at a time: what is changed meanwhile may be missed.
+    pub fn entries(&self) -> impl Iterator<Item = RestrictedEntry> {
+        let copy = |shard: &Shard| {
+            let shard = shard.read();
+            let entries = shard.iter().map(|(key, entry)| RestrictedEntry {
+                key: key.clone(),
+                revision: entry.revision,
+                restrictions: entry.restrictions.clone(),
+            });
+            entries.collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(copy)
     }
 
     /// What is known of `customer`; nothing when it is not restricted.

@@ -13,7 +13,7 @@ use super::{
     operator::Operator,
     out::{Out, Rows},
 };
-use crate::domain::{Code, CustomerId, RestrictionReason, Source};
+use crate::domain::{Code, CustomerId, RestrictionReason, Source, Token};
 
 /// One customer.
 #[derive(Args, Clone, Debug)]
@@ -37,16 +37,6 @@ impl One {
         Ok(Exit::Done)
     }
 
-    /// `tollgate limits`
-    pub(super) fn limits(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
-        let call = Call::new("GET", format!("/v1/customers/{}/limits", self.id));
-        let answer = self.operator.client()?.send(&call)?;
-        out.data(self.operator.output(), &answer, || {
-            limits_of(&answer, sheet(&answer, &LIMITS_FIELDS))
-        });
-        Ok(Exit::Done)
-    }
-
     /// `tollgate delete`
     pub(super) fn delete(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         let call = Call::new("DELETE", format!("/v1/customers/{}", self.id));
@@ -58,6 +48,29 @@ impl One {
                 cell(&answer, "revision"),
             ])
         });
+        Ok(Exit::Done)
+    }
+}
+
+/// One customer's limits.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Limits {
+    #[command(flatten)]
+    one: One,
+
+    /// Ask for an answer that stands on this revision at least, as an act returned it
+    #[arg(long, value_name = "REVISION")]
+    min_revision: Option<Token>,
+}
+
+impl Limits {
+    /// `tollgate limits`
+    pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        let One { id, operator } = &self.one;
+        let call = Call::new("GET", format!("/v1/customers/{id}/limits"))
+            .query("minRevision", self.min_revision.as_ref());
+        let answer = operator.client()?.send(&call)?;
+        out.data(operator.output(), &answer, || limits_of(&answer, sheet(&answer, &LIMITS_FIELDS)));
         Ok(Exit::Done)
     }
 }

@@ -202,6 +202,16 @@ fn undecided_and_unreachable_end_alike() {
 }
 
 #[test]
+fn limits_can_be_asked_for_at_a_revision() {
+    let told = tollgate("limits c1 --min-revision k3f9:0.42", &[(200, ACTIVE)]);
+    let asked = "GET /v1/customers/c1/limits?minRevision=k3f9%3A0.42 ";
+    assert!(told.asked[0].starts_with(asked), "{}", told.asked[0]);
+    let late = r#"{"error":{"code":"REVISION_NOT_REACHED","message":"It was not reached."}}"#;
+    let answers: &[_] = Box::leak(Box::new([(503, late)]));
+    assert_eq!(tollgate("limits c1 --min-revision k3f9:0.42", answers).exit, Exit::Undecided);
+}
+
+#[test]
 fn a_list_walks_every_page() {
     let told = tollgate(
         "list --all --status frozen",

@@ -16,6 +16,15 @@ pub enum StoreCreate {
     Never,
 }
 
+/// Whether a store that lost what it held is believed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OnStoreLoss {
+    /// Always.
+    Adopt,
+    /// Not before somebody who can tell says so.
+    Keep,
+}
+
 /// Whether operators may be served off loopback without TLS.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OperatorPlaintext {
@@ -36,6 +45,9 @@ pub enum DisabledBilling {
 
 pub(super) const STORE_CREATE: Choice<StoreCreate> =
     Choice(&[("auto", StoreCreate::Auto), ("never", StoreCreate::Never)]);
+
+pub(super) const ON_STORE_LOSS: Choice<OnStoreLoss> =
+    Choice(&[("keep", OnStoreLoss::Keep), ("adopt", OnStoreLoss::Adopt)]);
 
 pub(super) const OPERATOR_PLAINTEXT: Choice<OperatorPlaintext> =
     Choice(&[("refuse", OperatorPlaintext::Refuse), ("allow", OperatorPlaintext::Allow)]);

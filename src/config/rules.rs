@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
-use super::{Config, OperatorPlaintext};
+use super::{Config, HeaderName, OperatorPlaintext, store_access::SENTINEL_PASSWORD_FILE};
 
 impl Config {
     /// Refuses what cannot work, with one sentence that names the setting and the rule. Reads the
@@ -10,13 +10,11 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.durations()?;
         self.listeners()?;
-        if let Some(tenant_header) = self.tenant_header.on()
-            && tenant_header.as_str().eq_ignore_ascii_case(self.customer_header.as_str())
-        {
-            return Err(ConfigError::SameHeader);
-        }
+        self.headers()?;
         self.admin_token()?;
         self.store_password()?;
+        self.sentinel_password()?;
+        self.store_tls()?;
         Ok(())
     }
 
@@ -38,6 +36,25 @@ impl Config {
         }
         if self.heartbeat >= self.max_staleness {
             return Err(ConfigError::Heartbeat);
+        }
+        Ok(())
+    }
+
+    fn headers(&self) -> Result<(), ConfigError> {
+        let headers = [
+            ("--customer-header", Some(&self.customer_header)),
+            ("--tenant-header", self.tenant_header.on()),
+            ("--min-revision-header", self.min_revision_header.on()),
+        ];
+        let is_same = |one: &HeaderName, other: Option<&HeaderName>| {
+            other.is_some_and(|other| one.as_str().eq_ignore_ascii_case(other.as_str()))
+        };
+        for (place, (first, header)) in headers.iter().enumerate() {
+            let Some(header) = header else { continue };
+            let mut later = headers.iter().skip(place + 1);
+            if let Some((second, _)) = later.find(|(_, other)| is_same(header, *other)) {
+                return Err(ConfigError::SameHeader { first, second });
+            }
         }
         Ok(())
     }
@@ -98,8 +115,13 @@ pub enum ConfigError {
         second: &'static str,
     },
     /// One header for two things.
-    #[error("--tenant-header and --customer-header must be different headers")]
-    SameHeader,
+    #[error("{first} and {second} must be different headers")]
+    SameHeader {
+        /// One setting.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
     /// A file that cannot be read.
     #[error("{setting} cannot be read from {}", path.display())]
     SecretFile {
@@ -121,6 +143,34 @@ pub enum ConfigError {
     /// A limit below the mark.
     #[error("--stale-limit must not be shorter than --max-staleness")]
     StaleLimit,
+    /// A file that holds something else than it should.
+    #[error("{setting} names {}, which holds no {holds} in PEM", path.display())]
+    NotPem {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        holds: &'static str,
+    },
+    /// A password for nobody.
+    #[error(
+        "{0} is for a store of another kind; --store names none that has {kind}",
+        kind = if *.0 == SENTINEL_PASSWORD_FILE { "sentinels" } else { "a password" }
+    )]
+    PasswordForNobody(&'static str),
+    /// A user who cannot log in.
+    #[error("--store names a user and no password; put it into the URL or into {0}")]
+    PasswordMissing(&'static str),
+    /// Two passwords.
+    #[error("--store holds a password and {0} another; give one of them")]
+    PasswordTwice(&'static str),
+    /// Half of a certificate.
+    #[error("--store-cert and --store-key need each other")]
+    StoreIdentityHalf,
+    /// Encryption that would not happen.
+    #[error("{0} is for a store over TLS: --store must begin with rediss:// or rediss+sentinel://")]
+    StoreWithoutTls(&'static str),
     /// A duration of nothing.
     #[error("{0} must be longer than zero")]
     Zero(&'static str),

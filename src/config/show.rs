@@ -1,5 +1,7 @@
 //! Every setting with its value and where it came from, for `tollgate config show`.
 
+use std::path::Path;
+
 use clap::{ArgMatches, parser::ValueSource};
 use serde::Serialize;
 
@@ -47,8 +49,14 @@ impl Config {
             data_dir,
             store,
             store_password_file,
+            store_sentinel_password_file,
+            store_ca,
+            store_cert,
+            store_key,
             store_create,
+            on_store_loss,
             key_prefix,
+            partitions,
             heartbeat,
             cache_capacity,
             check_listen,
@@ -71,6 +79,7 @@ impl Config {
             customer_header,
             tenant_header,
             default_tenant,
+            min_revision_header,
             ingest_channel,
             ingest_source,
             ingest_guard,
@@ -82,22 +91,29 @@ impl Config {
         vec![
             ("data_dir", data_dir.display().to_string()),
             ("store", store.to_string()),
-            (
-                "store_password_file",
-                or_none(store_password_file.as_ref().map(|path| path.display())),
-            ),
+            ("store_password_file", path_or_none(store_password_file.as_deref())),
+            ("store_sentinel_password_file", path_or_none(store_sentinel_password_file.as_deref())),
+            ("store_ca", path_or_none(store_ca.as_deref())),
+            ("store_cert", path_or_none(store_cert.as_deref())),
+            ("store_key", path_or_none(store_key.as_deref())),
             ("store_create", choice::STORE_CREATE.word(*store_create).to_owned()),
+            ("on_store_loss", choice::ON_STORE_LOSS.word(*on_store_loss).to_owned()),
             ("key_prefix", key_prefix.clone()),
+            (
+                "partitions",
+                partitions
+                    .map_or_else(|| "what the store says, else 1".to_owned(), |it| it.to_string()),
+            ),
             ("heartbeat", spell_duration(*heartbeat)),
             ("cache_capacity", cache_capacity.to_string()),
             ("check_listen", check_listen.to_string()),
-            ("check_socket", or_none(check_socket.as_ref().map(|path| path.display()))),
+            ("check_socket", path_or_none(check_socket.as_deref())),
             ("check_socket_mode", check_socket_mode.to_string()),
             ("check_open", check_open.to_string()),
             ("operator_listen", operator_listen.to_string()),
             ("operator_plaintext", choice::OPERATOR_PLAINTEXT.word(*operator_plaintext).to_owned()),
             ("admin_listen", admin_listen.to_string()),
-            ("admin_token_file", or_none(admin_token_file.as_ref().map(|path| path.display()))),
+            ("admin_token_file", path_or_none(admin_token_file.as_deref())),
             ("unknown_customers", choice::UNKNOWN_CUSTOMERS.word(*unknown_customers).to_owned()),
             ("when_unlisted", choice::WHEN_UNLISTED.word(*when_unlisted).to_owned()),
             ("when_undecided", choice::WHEN_UNDECIDED.word(*when_undecided).to_owned()),
@@ -109,6 +125,7 @@ impl Config {
             ("customer_header", customer_header.to_string()),
             ("tenant_header", tenant_header.to_string()),
             ("default_tenant", default_tenant.to_string()),
+            ("min_revision_header", min_revision_header.to_string()),
             ("ingest_channel", ingest_channel.to_string()),
             ("ingest_source", ingest_source.to_string()),
             ("ingest_guard", ingest_guard.to_string()),
@@ -125,6 +142,10 @@ impl Config {
 
 fn or_none(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "none".to_owned(), |value| value.to_string())
+}
+
+fn path_or_none(path: Option<&Path>) -> String {
+    or_none(path.map(Path::display))
 }
 
 fn source_of(matches: &ArgMatches, id: &str) -> &'static str {

@@ -4,7 +4,7 @@ use std::{ffi::OsStr, fmt, path::PathBuf, str::FromStr};
 
 use clap::{Arg, Command, builder::TypedValueParser, error::ErrorKind};
 
-use super::secret::REDACTED;
+use super::redis_url::{Encryption, RedisUrl};
 
 /// Where records live.
 #[derive(Clone, Debug)]
@@ -26,11 +26,13 @@ impl FromStr for StoreUrl {
             "file" if rest.is_empty() => Err(InvalidStoreUrl::Form),
             "file" => Ok(Self::File(rest.strip_prefix("//").unwrap_or(rest).into())),
             "memory" if rest.is_empty() => Ok(Self::Memory),
-            "redis" if names_a_server(rest) => Ok(Self::Redis(RedisUrl(raw.into()))),
-            "redis+unix" if names_a_socket(rest) => Ok(Self::Redis(RedisUrl(raw.into()))),
-            "rediss" => Err(InvalidStoreUrl::NotYet("rediss://")),
-            "redis+sentinel" => Err(InvalidStoreUrl::NotYet("redis+sentinel://")),
+            "redis" => RedisUrl::server(rest, Encryption::Plain).map(Self::Redis),
+            "rediss" => RedisUrl::server(rest, Encryption::Tls).map(Self::Redis),
+            "redis+sentinel" => RedisUrl::sentinels(rest, Encryption::Plain).map(Self::Redis),
+            "rediss+sentinel" => RedisUrl::sentinels(rest, Encryption::Tls).map(Self::Redis),
+            "redis+unix" => RedisUrl::socket(rest).map(Self::Redis),
             "redis+cluster" => Err(InvalidStoreUrl::NotYet("redis+cluster://")),
+            "rediss+cluster" => Err(InvalidStoreUrl::NotYet("rediss+cluster://")),
             _ => Err(InvalidStoreUrl::Form),
         }
     }
@@ -44,82 +46,6 @@ impl fmt::Display for StoreUrl {
             Self::Redis(url) => url.fmt(f),
         }
     }
-}
-
-/// The address of a Redis or Valkey. It is shown without its password.
-#[derive(Clone)]
-pub struct RedisUrl(Box<str>);
-
-impl RedisUrl {
-    /// The whole address, password and all, for whoever connects.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, rest) = self.0.split_once("://").unwrap_or(("redis", ""));
-        let (address, query) = match rest.split_once('?') {
-            Some((address, query)) => (address, Some(query)),
-            None => (rest, None),
-        };
-        write!(f, "{scheme}://")?;
-        match address.rsplit_once('@') {
-            Some((user, host)) => match user.split_once(':') {
-                Some((name, _)) => write!(f, "{name}:{REDACTED}@{host}")?,
-                None => write!(f, "{user}@{host}")?,
-            },
-            None => f.write_str(address)?,
-        }
-        let pairs = query.into_iter().flat_map(|query| query.split('&'));
-        for (place, pair) in pairs.enumerate() {
-            let mark = if place == 0 { '?' } else { '&' };
-            match pair.split_once('=') {
-                Some((name @ ("db" | "protocol" | "user"), value)) => {
-                    write!(f, "{mark}{name}={value}")?;
-                }
-                Some((name, _)) => write!(f, "{mark}{name}={REDACTED}")?,
-                None => write!(f, "{mark}{REDACTED}")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `//[user[:password]@]host[:port][/db]`
-fn names_a_server(rest: &str) -> bool {
-    let Some(rest) = rest.strip_prefix("//") else { return false };
-    let address = rest.split_once('?').map_or(rest, |(address, _)| address);
-    let (server, db) = match address.rsplit_once('@').map_or(address, |(_, server)| server) {
-        server if server.contains('/') => server.split_once('/').unwrap_or((server, "")),
-        server => (server, ""),
-    };
-    let (host, port) = match server.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (server, None),
-    };
-    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|port| port > 0);
-    !host.is_empty() && port.is_none_or(is_port) && (db.is_empty() || is_db(db))
-}
-
-/// `///path[?db=N]`
-fn names_a_socket(rest: &str) -> bool {
-    let Some(rest) = rest.strip_prefix("//") else { return false };
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let mut dbs = query.split('&').filter_map(|pair| pair.strip_prefix("db="));
-    path.starts_with('/') && path.len() > 1 && dbs.all(is_db)
-}
-
-fn is_db(raw: &str) -> bool {
-    raw.parse::<u32>().is_ok()
 }
 
 /// Reads a [`StoreUrl`] without repeating it in the error, as clap would: it may hold a password.
@@ -149,13 +75,15 @@ impl TypedValueParser for Parser {
 pub enum InvalidStoreUrl {
     /// Not one of the forms.
     #[error(
-        "a store must be file:PATH, memory:, redis://[USER[:PASSWORD]@]HOST[:PORT][/DB] or \
+        "a store must be file:PATH, memory:, redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB], \
+         redis[s]+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N] or \
          redis+unix:///PATH[?db=N]"
     )]
     Form,
     /// A form that this version does not know yet.
     #[error(
-        "this version does not support {0} stores; use file:, memory:, redis:// or redis+unix://"
+        "this version does not support {0} stores yet; use file:, memory:, redis://, rediss://, \
+         redis+sentinel://, rediss+sentinel:// or redis+unix://"
     )]
     NotYet(&'static str),
 }
@@ -180,6 +108,9 @@ mod tests {
             "redis://alice@redis",
             "redis+unix:///run/redis.sock",
             "redis+unix:///run/redis.sock?db=2",
+            "rediss://redis.example:6380/1",
+            "redis+sentinel://a,b:26380,[::1]:26379/main",
+            "rediss+sentinel://alice@a/main.1?db=2&sentinelUser=bob",
         ] {
             assert_eq!(shown(raw), Ok(raw.to_owned()));
         }
@@ -190,22 +121,23 @@ mod tests {
         for raw in [
             "redis://:hunter2@redis:6379",
             "redis://alice:hunter2@redis",
-            "redis://alice:hun@ter2@redis/1?token=hunter2",
+            "redis://alice:hun@ter2@redis/1",
+            "redis://alice:hun%40ter2@redis/1",
             "redis+unix:///run/redis.sock?db=1&pass=hunter2&user=alice",
+            "redis+sentinel://:hunter2@a,b/main",
+            "rediss+sentinel://a,b/main?sentinelPassword=hunter2",
         ] {
             let url: StoreUrl = raw.parse().unwrap();
             for shown in [format!("{url}"), format!("{url:?}")] {
                 assert!(!shown.contains("ter2"), "{shown}");
-                assert!(shown.contains(REDACTED), "{shown}");
+                assert!(shown.contains("***"), "{shown}");
             }
-            let StoreUrl::Redis(url) = url else { panic!("{raw} is Redis") };
-            assert_eq!(url.expose(), raw);
         }
     }
 
     #[test]
     fn what_this_version_does_not_support_is_told_from_what_nobody_does() {
-        for raw in ["rediss://redis", "redis+sentinel://a,b/main", "redis+cluster://a,b"] {
+        for raw in ["redis+cluster://a,b", "rediss+cluster://a,b"] {
             assert!(matches!(shown(raw), Err(InvalidStoreUrl::NotYet(_))), "{raw}");
         }
         for raw in [
@@ -220,6 +152,14 @@ mod tests {
             "redis://redis:0",
             "redis://redis:port",
             "redis://redis/db",
+            "redis://redis/1?token=hunter2",
+            "redis://%ff@redis",
+            "redis://a,b",
+            "redis+sentinel://a,b",
+            "redis+sentinel://a,,b/main",
+            "redis+sentinel://a,b/main?sentinelpassword=hunter2",
+            "redis+sentinel://a,b/my main",
+            "redis+unix:///run/redis.sock?passwd=hunter2",
             "redis+unix://run/redis.sock",
             "redis+unix:///run/redis.sock?db=x",
         ] {

@@ -86,9 +86,10 @@ fn no_way_of_printing_a_configuration_shows_a_secret() {
 
 #[test]
 fn a_refused_store_is_not_repeated() {
-    let error = read(&["--store", "rediss://alice:hunter2@redis"]).unwrap_err().to_string();
+    let url = "redis+cluster://alice:hunter2@redis";
+    let error = read(&["--store", url]).unwrap_err().to_string();
     assert!(!error.contains("hunter2"), "{error}");
-    assert!(error.contains("--store <URL>") && error.contains("rediss://"), "{error}");
+    assert!(error.contains("--store <URL>") && error.contains("redis+cluster://"), "{error}");
 }
 
 #[test]
@@ -120,7 +121,15 @@ fn values_that_are_impossible_together_are_refused_by_name() {
         (&["--operator-listen", loopback], "--check-listen and --operator-listen"),
         (&["--admin-listen", loopback], "--check-listen and --admin-listen"),
         (&["--check-listen", "off"], "--check-socket"),
-        (&["--tenant-header", "x-customer-id"], "--tenant-header"),
+        (&["--tenant-header", "x-customer-id"], "--customer-header and --tenant-header"),
+        (
+            &["--min-revision-header", "x-customer-id"],
+            "--customer-header and --min-revision-header",
+        ),
+        (
+            &["--tenant-header", "X-A", "--min-revision-header", "x-a"],
+            "--tenant-header and --min-revision-header",
+        ),
         (&["--store-password-file", "/nowhere"], "--store-password-file"),
         (&["--admin-token-file", "/nowhere"], "--admin-token-file"),
     ] {

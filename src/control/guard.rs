@@ -66,7 +66,7 @@ impl Control {
         if !was_paused {
             audit.outcome = AuditOutcome::Unchanged;
         }
-        self.commit_shared(write, audit, request.idempotency.clone()).await?;
+        self.commit_apart(write, audit, request.idempotency.clone()).await?;
         Ok(was_paused)
     }
 
@@ -93,7 +93,7 @@ impl Control {
         let write = Write::Source { source: source.clone(), stored: spell(state)? };
         let by_guard = Request { actor: Actor::tollgate(Role::Manager), ..request.clone() };
         let audit = self.source_entry(&by_guard, source, "ingest_pause");
-        self.commit_shared(write, audit, Some(idempotency)).await
+        self.commit_apart(write, audit, Some(idempotency)).await
     }
 
     fn paused(&self, source: &Source, state: &SourceState) -> ActError {
@@ -107,6 +107,7 @@ impl Control {
     }
 }
 
-fn spell(state: &SourceState) -> Result<String, StoreError> {
+/// A source's state as the store keeps it.
+pub(super) fn spell(state: &SourceState) -> Result<String, StoreError> {
     serde_json::to_string(state).map_err(|error| StoreError::Unexpected(error.to_string()))
 }

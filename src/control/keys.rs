@@ -140,7 +140,7 @@ impl Control {
     ) -> Result<(), ActError> {
         let audit = self.entry(request, format!("key:{id}"), action);
         let write = Write::Key { id: id.to_owned(), stored };
-        self.commit_shared(write, audit, None).await
+        self.commit_apart(write, audit, None).await
     }
 }
 

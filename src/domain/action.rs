@@ -14,6 +14,7 @@ use super::{
     entitlement::{Code, Limit},
     message::Postmark,
     restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source},
+    revision::Token,
     time::Timestamp,
 };
 
@@ -114,6 +115,8 @@ pub struct Action {
     pub status: Option<Option<Kind>>,
     /// The message that asks for it, if one does.
     pub postmark: Option<Postmark>,
+    /// The revision of the change that this one writes back, after the store had forgotten it.
+    pub recovers: Option<Token>,
 }
 
 impl Action {
@@ -128,6 +131,7 @@ impl Action {
             fields: Fields::default(),
             status: None,
             postmark: None,
+            recovers: None,
         }
     }
 
@@ -262,22 +266,25 @@ pub fn plan(
     action.fields.write(&mut body, &mut private, now);
     let restrictions = body.restrictions;
     let mut sole = SourceHand { source: &source, actor, now, begins, restrictions, private };
-    let lifted = sole.act(action, placing, &body.obligations)?;
+    sole.act(action, placing, &body.obligations)?;
     let SourceHand { restrictions, private, .. } = sole;
     body.restrictions = restrictions;
-    let acted = body.restrictions != before.restrictions;
+    // What is written back is told to everybody, also if it makes no difference.
+    let is_recovery = action.recovers.is_some();
+    let acted = is_recovery || body.restrictions != before.restrictions;
 
     let is_as_shown = body == before && private == private_before;
+    let at = remembered.as_ref().map(|last| last.at);
     if let Some(last) = remembered {
         body.last_messages.insert(source.clone(), last);
     } else if acted && let Some(last) = body.last_messages.get_mut(&source) {
         last.forget_text();
     }
-    let changed = current.is_none() || !is_as_shown;
+    let changed = current.is_none() || is_recovery || !is_as_shown;
     if changed {
         body.updated_at = now;
     }
-    let kind = placing.or(lifted).filter(|_| acted);
+    let kind = placing.or(action.verb.lifts()).filter(|_| acted);
     let placed = kind.and_then(|kind| body.restrictions.held_by(&source, kind));
     let act = Act {
         verb: action.verb,
@@ -285,7 +292,9 @@ pub fn plan(
         reason: placed.map(|held| held.reason),
         since: placed.map(|held| held.since),
         until: placed.and_then(|held| held.until),
-        at: sent,
+        at,
+        exact: acted && action.status.is_some(),
+        recovers: action.recovers.clone(),
         source: source.clone(),
     };
     let entitlements_changed =
@@ -382,23 +391,18 @@ struct SourceHand<'a> {
 }
 
 impl SourceHand<'_> {
-    /// Does to the restrictions what `action` asks for: it places `placing`. Returns a kind that
-    /// it lifts.
+    /// Does to the restrictions what `action` asks for: it places `placing`.
     fn act(
         &mut self,
         action: &Action,
         placing: Option<Kind>,
         obligations: &Obligations,
-    ) -> Result<Option<Kind>, Refusal> {
+    ) -> Result<(), Refusal> {
         if action.verb == Verb::Lapse {
-            return self.lift_lapsed().map(Some);
+            return self.lift_lapsed();
         }
-        let mut lifted = action.verb.lifts();
         if let Some(kept) = action.status {
             for kind in Kind::ALL.into_iter().filter(|kind| Some(*kind) != kept) {
-                if self.restrictions.held_by(self.source, kind).is_some() {
-                    lifted = Some(kind);
-                }
                 self.lift(kind)?;
             }
         }
@@ -412,19 +416,18 @@ impl SourceHand<'_> {
         if let Some(kind) = action.verb.lifts() {
             self.lift(kind)?;
         }
-        Ok(lifted)
+        Ok(())
     }
 
-    /// Lifts what is over, and returns the strictest kind of it. Clocks differ, so it has to be
-    /// over for a while.
-    fn lift_lapsed(&mut self) -> Result<Kind, Refusal> {
+    /// Lifts what is over. Clocks differ, so it has to be over for a while.
+    fn lift_lapsed(&mut self) -> Result<(), Refusal> {
         let moment = self.now.saturating_sub(LAPSE_AFTER);
         let own = |held: &&Restriction| held.source == *self.source && held.lapsed_at(moment);
         let lapsed: Vec<_> = self.restrictions.iter().filter(own).map(|held| held.kind).collect();
-        for kind in &lapsed {
-            self.lift(*kind)?;
+        if lapsed.is_empty() {
+            return Err(Refusal::NothingLapsed);
         }
-        lapsed.into_iter().max().ok_or(Refusal::NothingLapsed)
+        lapsed.into_iter().try_for_each(|kind| self.lift(kind))
     }
 
     fn place(&mut self, kind: Kind, said: &Placement) -> Result<(), Refusal> {

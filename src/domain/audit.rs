@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     actor::{Actor, Role},
+    key::Partition,
     restriction::{RestrictionReason, Restrictions, Source},
     revision::Revision,
     time::Timestamp,
@@ -91,7 +92,9 @@ pub enum AuditOutcome {
 /// An entry as the store returns it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct StoredAudit {
-    /// Its place in the trail.
+    /// The partition whose trail it is in.
+    pub partition: Partition,
+    /// Its place in that trail.
     pub id: String,
     /// The partition's revision when it was written.
     pub revision: Revision,

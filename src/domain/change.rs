@@ -6,7 +6,7 @@ use super::{
     action::Verb,
     key::CustomerKey,
     restriction::{Kind, RestrictionReason, Restrictions, Source},
-    revision::Revision,
+    revision::{Revision, Token},
     time::Timestamp,
 };
 
@@ -49,8 +49,17 @@ pub enum Subject {
         /// Its new state, in JSON.
         stored: String,
     },
+    /// What became of a change that the store forgot and that could not be written back.
+    Conflict {
+        /// The forgotten change's revision.
+        forgotten: Token,
+        /// What stands against it, in JSON; nothing once it is settled.
+        stored: Option<String>,
+    },
     /// The partition was created.
     Created,
+    /// The partition's history ended and another one began, with what its head says of it.
+    Succeeded,
     /// Written by a newer Tollgate, or broken. If the customer is known, nothing more is known
     /// of it.
     Unreadable(Option<CustomerKey>),
@@ -77,7 +86,8 @@ pub struct Act {
     pub verb: Verb,
     /// For whom.
     pub source: Source,
-    /// The kind placed or lifted, if one was: nothing when the restrictions stay as they were.
+    /// The kind placed or lifted, if one was: nothing when the restrictions stay as they were, or
+    /// what had lapsed is taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Why.
@@ -89,18 +99,42 @@ pub struct Act {
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// When the source says that it happened.
+    /// When the message that asked for it was sent, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
+    /// Whether the source holds exactly `kind` from then on, or nothing, and did not before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
+    /// The revision of the change that this one writes back, after the store had forgotten it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovers: Option<Token>,
 }
 
 impl Act {
+    /// Whether it is about a status, and not about other fields of the record alone.
+    #[must_use]
+    pub const fn is_of_status(&self) -> bool {
+        self.kind.is_some() || self.exact
+    }
+
+    /// Whether `self`, heard later, leaves nothing of what `earlier` said of its restriction. Of
+    /// two messages the one that was sent later does.
+    #[must_use]
+    pub fn supersedes(&self, earlier: &Self) -> bool {
+        let is_late = self.at.zip(earlier.at).is_some_and(|(ours, theirs)| ours < theirs);
+        self.is_of_status()
+            && !is_late
+            && self.source == earlier.source
+            && (self.exact || (!earlier.exact && self.kind == earlier.kind))
+    }
+
     /// Whether it restricts a customer who has `restrictions` after it: what the guard on a
-    /// source's blast radius counts. People answer for what they do themselves.
+    /// source's blast radius counts. People answer for what they do themselves, and what is
+    /// written back was counted when it was done.
     #[must_use]
     pub fn restricts(&self, restrictions: &Restrictions) -> bool {
         let places = |kind| restrictions.held_by(&self.source, kind).is_some();
-        self.verb != Verb::Lapse
+        self.recovers.is_none()
             && self.source != Source::operator()
             && self.kind.is_some_and(places)
     }
@@ -147,9 +181,16 @@ impl Subject {
                 stored: Some(stored.clone()),
                 ..LogLine::default()
             },
+            Self::Conflict { forgotten, stored } => LogLine {
+                what: Some(CONFLICT.to_owned()),
+                key: Some(forgotten.to_string()),
+                stored: stored.clone(),
+                ..LogLine::default()
+            },
             Self::Created | Self::Unreadable(_) => {
                 LogLine { what: Some(CREATED.to_owned()), ..LogLine::default() }
             }
+            Self::Succeeded => LogLine { what: Some(SUCCEEDED.to_owned()), ..LogLine::default() },
         };
         // A struct of strings always serialises.
         serde_json::to_string(&line).unwrap_or_default()
@@ -180,7 +221,12 @@ impl Subject {
                 }
             }
             (Some(KEY), Some(id)) => Self::Key { id, stored: line.stored },
+            (Some(CONFLICT), Some(forgotten)) => match forgotten.parse() {
+                Ok(forgotten) => Self::Conflict { forgotten, stored: line.stored },
+                Err(_) => Self::Unreadable(None),
+            },
             (Some(CREATED), None) => Self::Created,
+            (Some(SUCCEEDED), None) => Self::Succeeded,
             _ => Self::Unreadable(None),
         }
     }
@@ -197,7 +243,9 @@ fn customer_named_in(raw: &str) -> Option<CustomerKey> {
 
 const KEY: &str = "key";
 const GUARD: &str = "guard";
+const CONFLICT: &str = "conflict";
 const CREATED: &str = "created";
+const SUCCEEDED: &str = "succeeded";
 
 #[cfg(test)]
 mod tests {
@@ -216,15 +264,50 @@ mod tests {
                 since: None,
                 until: None,
                 at: None,
+                exact: false,
+                recovers: "e1:0.7".parse().ok(),
             },
         })
+    }
+
+    fn act(verb: Verb, kind: Option<Kind>, exact: bool) -> Act {
+        let Subject::Customer(CustomerChange { act, .. }) = change() else { panic!("no act") };
+        Act { verb, kind, exact, recovers: None, ..act }
+    }
+
+    #[test]
+    fn a_later_act_supersedes_what_it_leaves_nothing_of() {
+        let freeze = act(Verb::Freeze, Some(Kind::Frozen), false);
+        let unfreeze = act(Verb::Unfreeze, Some(Kind::Frozen), false);
+        let disable = act(Verb::Disable, Some(Kind::Disabled), false);
+        let exactly_none = act(Verb::Put, None, true);
+        let fields = act(Verb::Put, None, false);
+        assert!(unfreeze.supersedes(&freeze) && exactly_none.supersedes(&freeze));
+        assert!(!disable.supersedes(&freeze) && !fields.supersedes(&freeze));
+        assert!(!freeze.supersedes(&exactly_none));
+        let other = Act { source: Source::parse("stripe").unwrap(), ..unfreeze };
+        assert!(!other.supersedes(&freeze));
+    }
+
+    #[test]
+    fn of_two_messages_the_one_that_was_sent_later_supersedes_the_other() {
+        let sent = |at| Act {
+            at: Some(Timestamp::from_millis(at)),
+            ..act(Verb::Put, Some(Kind::Frozen), true)
+        };
+        assert!(sent(2).supersedes(&sent(1)) && sent(2).supersedes(&sent(2)));
+        assert!(!sent(1).supersedes(&sent(2)));
+        let unfreeze = act(Verb::Unfreeze, Some(Kind::Frozen), false);
+        let enforced = Act { at: sent(2).at, ..act(Verb::Freeze, Some(Kind::Frozen), false) };
+        assert!(unfreeze.supersedes(&enforced));
     }
 
     #[test]
     fn a_log_line_reads_back() {
         let key = Subject::Key { id: "k1".to_owned(), stored: Some("{}".to_owned()) };
         let paused = Subject::Source { source: Source::operator(), stored: "{}".to_owned() };
-        for subject in [change(), key, paused, Subject::Created] {
+        let conflict = Subject::Conflict { forgotten: "e1:0.7".parse().unwrap(), stored: None };
+        for subject in [change(), key, paused, conflict, Subject::Created, Subject::Succeeded] {
             assert_eq!(Subject::from_log(&subject.to_log()), subject);
         }
     }

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{entitlement::Code, key::CustomerKey, restriction::Kind, revision::Token};
+use super::{
+    entitlement::Code,
+    key::CustomerKey,
+    restriction::Kind,
+    revision::{InvalidToken, Token},
+};
 
 /// One question, as an enforcement point asks it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -16,7 +21,7 @@ pub struct Check {
     /// A limit that it must stay within.
     pub limit: Option<LimitCheck>,
     /// The revision that the answer must stand on at least.
-    pub min_revision: Option<Token>,
+    pub min_revision: Option<MinRevision>,
 }
 
 impl Check {
@@ -32,6 +37,10 @@ impl Check {
         self.feature.is_some() || self.limit.is_some()
     }
 }
+
+/// The revision that an answer must stand on at least; or that one was asked for in a way that
+/// names none, which nothing reaches.
+pub type MinRevision = Result<Token, InvalidToken>;
 
 /// Who a check is about: a customer, or why nobody can be named.
 pub type Identity = Result<CustomerKey, IdentityFault>;

@@ -123,7 +123,9 @@ impl Decision {
         self.reason.outcome()
     }
 
-    const fn about_nobody(reason: Reason) -> Self {
+    /// A decision in which no customer is known.
+    #[must_use]
+    pub const fn about_nobody(reason: Reason) -> Self {
         Self { reason, status: None, access: None, payment_required: false }
     }
 }

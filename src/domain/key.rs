@@ -1,6 +1,6 @@
 //! Who a customer is: the tenant and the id, checked once at the door.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, num::NonZeroU16, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
@@ -101,13 +101,6 @@ impl CustomerKey {
     pub fn id(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, id)| id)
     }
-
-    /// Which of `partitions` holds this customer: XXH64 with seed 0, modulo.
-    #[must_use]
-    pub fn partition(&self, partitions: u16) -> Partition {
-        let slot = xxh64(self.0.as_bytes(), 0) % u64::from(partitions.max(1));
-        Partition(u16::try_from(slot).unwrap_or(0))
-    }
 }
 
 impl Borrow<str> for CustomerKey {
@@ -131,6 +124,61 @@ impl fmt::Display for Partition {
         self.0.fmt(f)
     }
 }
+
+/// How many partitions a store has: 1 to 1024. Fixed when the store is created.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Partitions(NonZeroU16);
+
+impl Partitions {
+    /// One, which suits every store but a cluster.
+    pub const ONE: Self = Self(NonZeroU16::MIN);
+
+    /// Checks `count` and keeps it.
+    pub fn new(count: u16) -> Result<Self, InvalidPartitions> {
+        let count = NonZeroU16::new(count).filter(|count| count.get() <= MAX_PARTITIONS);
+        count.map(Self).ok_or(InvalidPartitions)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn count(self) -> u16 {
+        self.0.get()
+    }
+
+    /// All of them, in order.
+    pub fn all(self) -> impl DoubleEndedIterator<Item = Partition> + ExactSizeIterator + Clone {
+        (0..self.count()).map(Partition)
+    }
+
+    /// The one that holds `customer`: XXH64 with seed 0, modulo.
+    #[must_use]
+    pub fn of(self, customer: &CustomerKey) -> Partition {
+        if self == Self::ONE {
+            return Partition(0);
+        }
+        let slot = xxh64(customer.0.as_bytes(), 0) % u64::from(self.count());
+        Partition(u16::try_from(slot).unwrap_or(0))
+    }
+}
+
+impl FromStr for Partitions {
+    type Err = InvalidPartitions;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidPartitions> {
+        raw.parse().map_err(|_| InvalidPartitions).and_then(Self::new)
+    }
+}
+
+impl fmt::Display for Partitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A number of partitions that breaks its rule.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the number of partitions must be 1 to {MAX_PARTITIONS}")]
+pub struct InvalidPartitions;
 
 /// A tenant or customer id that breaks its rule.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -158,6 +206,8 @@ fn is_key(raw: &str, is_mark: impl Fn(u8) -> bool) -> bool {
 }
 
 const MAX_BYTES: usize = 128;
+/// More would only cost: a node of a cluster is well served by a few.
+const MAX_PARTITIONS: u16 = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -189,7 +239,15 @@ mod tests {
     fn a_partition_is_the_published_hash() {
         // XXH64("default:c1", seed 0), from the reference implementation.
         let key = CustomerKey::parse("default:c1").unwrap();
-        assert_eq!(key.partition(1), Partition(0));
-        assert_eq!(u64::from(key.partition(64).0), xxh64(b"default:c1", 0) % 64);
+        assert_eq!(Partitions::ONE.of(&key), Partition(0));
+        let partitions = Partitions::new(64).unwrap();
+        assert_eq!(u64::from(partitions.of(&key).0), xxh64(b"default:c1", 0) % 64);
+    }
+
+    #[test]
+    fn a_number_of_partitions_is_1_to_1024() {
+        let numbers = ["1", "1024", "0", "1025", "-1", "many"];
+        let read = numbers.map(|raw| raw.parse::<Partitions>().map(Partitions::count).ok());
+        assert_eq!(read, [Some(1), Some(1024), None, None, None, None]);
     }
 }

@@ -23,7 +23,7 @@ pub struct Postmark {
 pub enum Dated {
     /// Nobody says, so that its arrival counts: it comes after all before it.
     Arrived(Timestamp),
-    /// The inbox, which took it then.
+    /// The store, which took it then.
     Queued(Timestamp),
     /// Its sender.
     Sent(Timestamp),
@@ -46,6 +46,8 @@ pub enum MessageId {
     Digest(String),
     /// An id that no other message of the source has.
     Given(String),
+    /// Nothing that is known here: its change is written back, and the log does not keep it.
+    Unknown,
 }
 
 /// What a record keeps of a source's last message.
@@ -70,6 +72,7 @@ impl LastMessage {
         match id {
             MessageId::Digest(digest) => self.digest.as_ref() == Some(digest),
             MessageId::Given(id) => self.id.as_ref() == Some(id),
+            MessageId::Unknown => false,
         }
     }
 
@@ -80,6 +83,12 @@ impl LastMessage {
 }
 
 impl Postmark {
+    /// Of a message that was applied before as one of `at`, and that the store has forgotten.
+    #[must_use]
+    pub const fn forgotten(at: Timestamp) -> Self {
+        Self { dated: Dated::Queued(at), id: MessageId::Unknown }
+    }
+
     /// What a record keeps of this message when it comes after `last`, or why it may not take
     /// effect at `now`.
     pub fn after(
@@ -104,6 +113,7 @@ impl Postmark {
         let (id, digest) = match self.id.clone() {
             MessageId::Digest(digest) => (None, Some(digest)),
             MessageId::Given(id) => (Some(id), None),
+            MessageId::Unknown => (None, None),
         };
         Ok(LastMessage { at, id, digest })
     }

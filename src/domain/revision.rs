@@ -90,7 +90,7 @@ pub struct Watermark {
 }
 
 /// A revision as a caller holds it: `<epoch>:<partition>.<revision>`, opaque to them.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Token {
     /// The history.
     pub epoch: Epoch,
@@ -98,6 +98,21 @@ pub struct Token {
     pub partition: Partition,
     /// The revision reached.
     pub revision: Revision,
+}
+
+impl Token {
+    /// Whether the history `epoch` has this token's revision in it, or will have. The one place
+    /// that compares histories: revisions of two of them cannot be compared.
+    #[must_use]
+    pub fn is_of(&self, epoch: &Epoch) -> bool {
+        self.epoch == *epoch
+    }
+
+    /// Whether what is true at `revision` of `epoch` is true at this token or later.
+    #[must_use]
+    pub fn is_reached_at(&self, epoch: &Epoch, revision: Revision) -> bool {
+        self.is_of(epoch) && self.revision <= revision
+    }
 }
 
 impl fmt::Display for Token {
@@ -151,6 +166,16 @@ mod tests {
         let token: Token = "k3f9:0.42".parse().unwrap();
         assert_eq!(token.revision, Revision(42));
         assert_eq!(token.to_string(), "k3f9:0.42");
+    }
+
+    #[test]
+    fn a_token_is_reached_in_its_own_history_at_its_revision_or_later() {
+        let token: Token = "k3f9:0.42".parse().unwrap();
+        let is_reached = |epoch, revision| {
+            token.is_reached_at(&Epoch::parse(epoch).unwrap(), Revision(revision))
+        };
+        assert!(is_reached("k3f9", 42) && is_reached("k3f9", 43));
+        assert!(!is_reached("k3f9", 41) && !is_reached("other", 43));
     }
 
     #[test]

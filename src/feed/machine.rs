@@ -89,9 +89,10 @@ pub enum Act {
 }
 
 /// Where the reader stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 enum Phase {
     /// No session.
+    #[default]
     Away,
     /// Waiting for the head; then a snapshot, if that is wanted.
     Asking { snapshot: bool },
@@ -120,9 +121,20 @@ struct Staged {
     log_id: String,
 }
 
+/// Whether a store that lost what it held is believed all the same.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum OnLoss {
+    /// It is: what is in memory is thrown away for what it says.
+    Adopt,
+    /// It is not: the picture in memory stays until somebody who can tell says so.
+    #[default]
+    Keep,
+}
+
 /// The reader of one partition.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Machine {
+    on_loss: OnLoss,
     phase: Phase,
     watermark: Option<Watermark>,
     generation: u64,
@@ -137,22 +149,13 @@ pub struct Machine {
     disagreed: u32,
 }
 
-impl Default for Machine {
-    fn default() -> Self {
-        Self {
-            phase: Phase::Away,
-            watermark: None,
-            generation: 0,
-            heard: Revision::default(),
-            suspect: false,
-            suspect_for: 0,
-            lost: None,
-            disagreed: 0,
-        }
-    }
-}
-
 impl Machine {
+    /// A reader that has not begun.
+    #[must_use]
+    pub fn new(on_loss: OnLoss) -> Self {
+        Self { on_loss, ..Self::default() }
+    }
+
     /// Takes an event and says what to do about it.
     #[must_use]
     pub fn on(&mut self, event: Event) -> Vec<Act> {
@@ -185,6 +188,12 @@ impl Machine {
         }
     }
 
+    /// Why the store is not believed, if it is not.
+    #[must_use]
+    pub fn lost(&self) -> Option<Loss> {
+        self.lost.filter(|_| matches!(self.phase, Phase::Lost))
+    }
+
     /// Whether every change is heard as it happens.
     #[must_use]
     pub const fn is_following(&self) -> bool {
@@ -212,13 +221,13 @@ impl Machine {
     #[must_use]
     pub const fn phase(&self) -> &'static str {
         match self.phase {
-            Phase::Away => "disconnected",
+            Phase::Away => DISCONNECTED,
             Phase::Asking { .. } => "connecting",
             Phase::CatchingUp { .. } => CATCHING_UP,
-            Phase::Following => "following",
+            Phase::Following => FOLLOWING,
             Phase::Lost => "store_lost",
             Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => SNAPSHOT,
-            Phase::Uninitialised => "uninitialised",
+            Phase::Uninitialised => UNINITIALISED,
         }
     }
 
@@ -254,8 +263,9 @@ impl Machine {
             };
         };
         match answer.judge(watermark) {
-            Verdict::Lost(loss) => self.lose(loss),
+            Verdict::Lost(loss, head) => self.lose(loss, head),
             Verdict::Overtaken => self.ask(snapshot),
+            Verdict::Succeeded(head) => self.follow_successor(head),
             Verdict::Ahead(head) | Verdict::Level(head) if snapshot => self.take_snapshot(head),
             Verdict::Ahead(_) | Verdict::Level(_) => self.ask_log(false),
         }
@@ -265,7 +275,8 @@ impl Machine {
         let Some(watermark) = self.watermark.clone() else { return self.ask(false) };
         let (ours, asked) = (answer.ours, answer.asked);
         let head = match answer.judge(&watermark) {
-            Verdict::Lost(loss) => return self.lose(loss),
+            Verdict::Lost(loss, head) => return self.lose(loss, head),
+            Verdict::Succeeded(head) => return self.follow_successor(head),
             Verdict::Ahead(head) => return self.gap(&watermark, head.revision),
             Verdict::Overtaken => {
                 self.phase = Phase::Following;
@@ -308,15 +319,17 @@ impl Machine {
             | Phase::Lost
             | Phase::Uninitialised => self.watermark.as_ref().map(|watermark| &watermark.epoch),
         };
-        // A change of another history says nothing of this one.
+        // A change of another history says nothing of this one, but that it may have ended.
         if staged_epoch != Some(epoch) {
-            return Vec::new();
+            let begins = matches!(change.subject, Subject::Created | Subject::Succeeded);
+            return begins.then_some(Act::ReadHead).into_iter().collect();
         }
-        let at = self.watermark.as_ref().map(|watermark| watermark.position.revision);
+        let followed = self.watermark.as_ref().filter(|watermark| watermark.epoch == *epoch);
+        let at = followed.map(|watermark| watermark.position.revision);
         if at.is_some_and(|at| change.revision <= at) {
             return Vec::new();
         }
-        match (&self.phase, self.watermark.clone()) {
+        match (&self.phase, followed.cloned()) {
             (Phase::Following, Some(watermark)) => {
                 let is_next = change.revision == watermark.position.revision.next();
                 if is_next && follows == watermark.log_id {
@@ -358,7 +371,7 @@ impl Machine {
         let at = watermark.position.revision;
         match entries.next() {
             Some(anchor) if anchor.revision == at && anchor.log_id == watermark.log_id => {}
-            Some(other) if other.revision <= at => return self.lose(Loss::Diverged),
+            Some(other) if other.revision <= at => return self.lose(Loss::Diverged, None),
             // The log no longer reaches back to the watermark.
             Some(_) | None => return self.ask(true),
         }
@@ -451,6 +464,10 @@ impl Machine {
     }
 
     fn take_snapshot(&mut self, head: Head) -> Vec<Act> {
+        // What was heard of another history says nothing of this one.
+        if self.watermark.as_ref().is_some_and(|watermark| watermark.epoch != head.epoch) {
+            self.heard = Revision::default();
+        }
         self.phase = Phase::Reading { head: head.clone() };
         vec![Act::ReadSnapshot(self.generation + 1, head)]
     }
@@ -494,11 +511,31 @@ impl Machine {
         vec![Act::ReadLog(from.unwrap_or_default())]
     }
 
-    fn lose(&mut self, loss: Loss) -> Vec<Act> {
+    /// What `head` says is not what was followed here.
+    fn lose(&mut self, loss: Loss, head: Option<Head>) -> Vec<Act> {
         self.phase = Phase::Lost;
         // Told once, however often it is found again.
         let is_news = self.lost.replace(loss) != Some(loss);
-        is_news.then_some(Act::Lost(loss)).into_iter().collect()
+        let mut acts: Vec<_> = is_news.then_some(Act::Lost(loss)).into_iter().collect();
+        match (self.on_loss, loss, head) {
+            (OnLoss::Keep, _, _) => {}
+            (OnLoss::Adopt, Loss::Empty, _) => {
+                self.watermark = None;
+                self.phase = Phase::Uninitialised;
+                acts.push(Act::Uninitialised);
+            }
+            (OnLoss::Adopt, _, Some(head)) => acts.extend(self.take_snapshot(head)),
+            (OnLoss::Adopt, _, None) => acts.extend(self.ask(true)),
+        }
+        acts
+    }
+
+    /// Reads what came out of the history that was followed here. The old picture keeps answering
+    /// until the new one is whole.
+    fn follow_successor(&mut self, head: Head) -> Vec<Act> {
+        let doubt = !std::mem::replace(&mut self.suspect, true);
+        let doubt = doubt.then_some(Act::Suspect("its history was succeeded by another"));
+        doubt.into_iter().chain(self.take_snapshot(head)).collect()
     }
 
     fn advance(&mut self, watermark: Watermark, change: Change) -> Act {
@@ -516,11 +553,20 @@ fn ahead(change: Change) -> Option<Act> {
         Subject::Customer(changed) => !changed.restrictions.is_empty(),
         Subject::Key { stored, .. } => stored.is_none(),
         Subject::Unreadable(_) => true,
-        Subject::Created | Subject::Source { .. } => false,
+        Subject::Conflict { .. }
+        | Subject::Created
+        | Subject::Source { .. }
+        | Subject::Succeeded => false,
     };
     restricts.then_some(Act::ApplyAhead(change))
 }
 
+/// The word for having no session.
+pub const DISCONNECTED: &str = "disconnected";
+/// The word for hearing every change.
+pub const FOLLOWING: &str = "following";
+/// The word for waiting for somebody to create the store.
+pub const UNINITIALISED: &str = "uninitialised";
 /// The word for reading everything anew.
 pub const SNAPSHOT: &str = "snapshot";
 /// The word for reading what was missed.

@@ -1,6 +1,8 @@
 //! The admin listener: probes, metrics and the state of this instance. It runs on a thread and a
 //! runtime of its own, so that it answers while the data plane is saturated.
 
+use std::time::Duration;
+
 use axum::{
     Json, Router,
     extract::State,
@@ -15,11 +17,10 @@ use tokio::sync::watch;
 use crate::{
     cache::Cache,
     clock::{Clock, Moment},
-    domain::{Freshness, Partition},
+    domain::Freshness,
     feed::FeedStatus,
     gate::Gate,
     lifecycle::Readiness,
-    store::PARTITIONS,
     telemetry::{Metrics, Tier},
 };
 
@@ -73,12 +74,16 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 }
 
 async fn status(State(admin): State<Admin>) -> Json<Status> {
-    let feed = *admin.feed.borrow();
+    let feed = admin.feed.borrow().clone();
     let settings = admin.gate.settings();
-    let staleness =
-        admin.cache.staleness(Partition(0), settings.max_staleness, settings.stale_limit);
+    let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
+    let partitions = admin.cache.partitions();
+    let each = partitions.all().map(|it| admin.cache.staleness(it, max_staleness, stale_limit));
+    // None at all is the oldest.
+    let oldest = each.max_by_key(|it| it.age.unwrap_or(Duration::MAX));
+    let staleness = oldest.unwrap_or_else(|| admin.gate.no_staleness());
     let (restricted, recent, unknown) = admin.cache.sizes();
-    let partitions = (0..PARTITIONS).map(Partition).map(|partition| {
+    let partitions = partitions.all().map(|partition| {
         let watermark = admin.cache.watermark(partition);
         PartitionStatus {
             partition: partition.0,
@@ -90,11 +95,11 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: admin.readiness.is_ready(),
-        store: StoreStatus { url: admin.store.clone(), lost: feed.lost },
+        store: StoreStatus { url: admin.store.clone(), lost: feed.lost() },
         feed: FeedShown {
-            connected: feed.connected,
-            phase: feed.phase,
-            suspect: feed.suspect,
+            connected: feed.is_connected(),
+            phase: feed.phase(),
+            suspect: feed.is_suspect(),
             partitions: partitions.collect(),
         },
         staleness: StalenessShown {
@@ -113,13 +118,20 @@ impl Admin {
         let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
         // Before the first picture, what there is is as old as the process.
         let uptime = self.clock.moment().saturating_since(self.started);
-        let age = |number| self.cache.staleness(Partition(number), max_staleness, stale_limit).age;
-        let oldest = (0..PARTITIONS).map(|number| age(number).unwrap_or(uptime)).max();
+        let age = |it| self.cache.staleness(it, max_staleness, stale_limit).age.unwrap_or(uptime);
+        let oldest = self.cache.partitions().all().map(age).max();
         self.metrics.feed_staleness.set(oldest.unwrap_or(uptime));
         let (restricted, recent, unknown) = self.cache.sizes();
         self.metrics.cache_entries[Tier::Restricted].set(restricted);
         self.metrics.cache_entries[Tier::Recent].set(recent);
         self.metrics.cache_entries[Tier::Unknown].set(unknown);
+        let feed = self.feed.borrow().clone();
+        self.metrics.feed_connected.set(feed.is_connected());
+        self.metrics.feed_suspect.set(feed.is_suspect());
+        self.metrics.store_lost.set(feed.lost().is_some());
+        let pictures = self.cache.partitions().all().filter_map(|it| self.cache.picture(it));
+        let withheld: usize = pictures.map(|picture| picture.withheld.list().len()).sum();
+        self.metrics.changes_withheld.set(u64::try_from(withheld).unwrap_or(u64::MAX));
         self.metrics.observe_process();
     }
 }

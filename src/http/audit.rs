@@ -16,8 +16,8 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    domain::{AuditEntry, CustomerKey, Partition, Token, audit::StoredAudit},
-    store::{AuditPage, PARTITIONS},
+    domain::{AuditEntry, CustomerKey, Token, audit::StoredAudit},
+    store::{AuditCursor, AuditPage},
 };
 
 /// `GET /v1/customers/{id}/audit`.
@@ -55,15 +55,14 @@ async fn page(
     let mut given = query(raw, &["limit", "before"])?;
     let limit = given.remove("limit").map_or(Ok(DEFAULT_LIMIT), |raw| page_limit(&raw))?;
     let before = given.remove("before").filter(|id| !id.is_empty());
-    if before.as_deref().is_some_and(|id| !is_entry_id(id)) {
-        return Err(Problem::invalid_field("before", "must be a cursor that an earlier page gave"));
-    }
-    let partition = customer.as_ref().map_or(Partition(0), |key| key.partition(PARTITIONS));
+    let before = before.map(|raw| raw.parse::<AuditCursor>()).transpose();
+    let before = before.map_err(|error| Problem::invalid_field("before", error))?;
     let control = &plane.operators.control;
     let mut found = control.audit(&AuditPage { customer, before, limit: limit + 1 }).await?;
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let next_cursor = found.last().map(|entry| entry.id.clone()).filter(|_| has_more);
+    let next_cursor = found.last().map(|entry| AuditCursor::from(entry).to_string());
+    let next_cursor = next_cursor.filter(|_| has_more);
     // Keys and sources are of no tenant, also not of one that is named `key`.
     let in_scope = |StoredAudit { entry, .. }: &StoredAudit| {
         scope.is_none_or(|scope| {
@@ -73,17 +72,11 @@ async fn page(
         })
     };
     let entries = found.into_iter().filter(in_scope).map(|stored| Shown {
-        revision: control.token(partition, stored.revision),
+        revision: control.token(stored.partition, stored.revision),
         id: stored.id,
         entry: stored.entry,
     });
     Ok(Json(Page { entries: entries.collect(), has_more, next_cursor }).into_response())
-}
-
-fn is_entry_id(id: &str) -> bool {
-    id.split_once('-').is_some_and(|(millis, counter)| {
-        millis.parse::<u64>().is_ok() && counter.parse::<u64>().is_ok()
-    })
 }
 
 #[derive(Serialize)]

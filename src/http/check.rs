@@ -103,7 +103,7 @@ fn read(plane: &DataPlane, own: &OwnTenant, mut fields: Fields) -> Result<Check,
     };
     fields.finish()?;
     let identity = identity(plane, own, customer.as_deref(), tenant.as_deref())?;
-    Ok(Check { identity, operation, feature, limit, min_revision })
+    Ok(Check { identity, operation, feature, limit, min_revision: min_revision.map(Ok) })
 }
 
 fn read_limit(path: &str, limit: Value) -> Result<LimitCheck, Problem> {

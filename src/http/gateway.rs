@@ -67,7 +67,9 @@ fn check(
     target: &HeaderName,
 ) -> Check {
     let operation = identify::operation(headers, method, target);
-    Check::of(plane.identity.identity(headers), operation)
+    let asked = plane.min_revision_header.as_ref();
+    let min_revision = asked.and_then(|name| identify::min_revision(headers, name));
+    Check { min_revision, ..Check::of(plane.identity.identity(headers), operation) }
 }
 
 fn body(answer: &Answer) -> String {

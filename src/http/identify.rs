@@ -3,7 +3,10 @@
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::{
-    domain::{CustomerId, CustomerKey, Identity, IdentityFault, Operation, TenantId},
+    domain::{
+        CustomerId, CustomerKey, Identity, IdentityFault, MinRevision, Operation, TenantId,
+        revision::InvalidToken,
+    },
     policy::path::is_suspicious,
 };
 
@@ -56,6 +59,17 @@ pub(super) fn operation(
         return Operation::Write;
     }
     Operation::of_method(method)
+}
+
+/// The revision that the headers ask for, told by the header in which this gateway says it. An
+/// empty one asks for none. What is no token, and more than one of them, asks for what nothing
+/// reaches.
+pub(super) fn min_revision(headers: &HeaderMap, name: &HeaderName) -> Option<MinRevision> {
+    match only(headers, name).map(|raw| raw.map(str::trim)) {
+        Ok(None | Some("")) => None,
+        Ok(Some(raw)) => Some(raw.parse()),
+        Err(_) => Some(Err(InvalidToken)),
+    }
 }
 
 /// The one value of a header; a comma counts as two, since some gateways join lines.
@@ -129,6 +143,20 @@ mod tests {
         let strict = IdentitySource { default_tenant: None, ..source() };
         let nameless = headers(&[("x-customer-id", b"c1")]);
         assert_eq!(strict.identity(&nameless), Err(IdentityFault::Malformed));
+    }
+
+    #[test]
+    fn a_revision_is_asked_for_by_one_token_and_anything_else_asks_for_what_nothing_reaches() {
+        let name = HeaderName::from_static("x-min-revision");
+        let asked = |lines: &[_]| min_revision(&headers(lines), &name);
+        assert_eq!(asked(&[]), None);
+        assert_eq!(asked(&[("x-min-revision", b" ")]), None);
+        assert_eq!(asked(&[("x-min-revision", b"e:0.1")]), Some("e:0.1".parse()));
+        for malformed in [&b"42"[..], b"e:0.1,e:0.2", b"\xff"] {
+            assert_eq!(asked(&[("x-min-revision", malformed)]), Some(Err(InvalidToken)));
+        }
+        let twice = [("x-min-revision", &b"e:0.1"[..]), ("x-min-revision", b"e:0.1")];
+        assert_eq!(asked(&twice), Some(Err(InvalidToken)));
     }
 
     #[test]

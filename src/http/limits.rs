@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
     Json,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::problem::Problem;
+use super::{DataPlane, fields, identify, problem::Problem};
 use crate::{
     domain::{
-        Access, Code, CustomerKey, Kind, Limit, Maximum, Operation, Record, Restriction,
-        RestrictionReason, Source, Status, Timestamp, Token,
+        Access, Code, CustomerKey, Kind, Limit, Maximum, MinRevision, Operation, Reason, Record,
+        Restriction, RestrictionReason, Source, Status, Timestamp, Token,
     },
-    gate::{Gate, View},
+    gate::{Unseen, View},
     store::format::hex,
 };
 
@@ -30,14 +31,23 @@ pub enum DisabledBilling {
 }
 
 /// Answers with the limits of `customer`, and whether they are stale.
+///
+/// `?minRevision=` names the revision that they must stand on at least, else the header does that
+/// gateways name one in: 400 when it is no token, 503 `REVISION_NOT_REACHED` when it is not reached
+/// in time.
 pub(super) async fn limits(
-    gate: &Gate,
-    disabled_billing: DisabledBilling,
+    plane: &DataPlane,
     customer: &CustomerKey,
-    headers: &HeaderMap,
+    request: Request,
 ) -> Result<(Response, bool), Problem> {
-    let view = gate.view(customer).await.map_err(|missing| {
-        Problem::store_unreachable(format!("the record of {customer} cannot be had: {missing:?}"))
+    let (request, _) = request.into_parts();
+    let min_revision = min_revision(plane, &request)?;
+    let (gate, headers) = (&plane.gate, &request.headers);
+    let view = gate.view(customer, min_revision.as_ref()).await.map_err(|unseen| match unseen {
+        Unseen::Missing(missing) => Problem::store_unreachable(format!(
+            "the record of {customer} cannot be had: {missing:?}"
+        )),
+        Unseen::RevisionNotReached => Problem::undecided(Reason::RevisionNotReached),
     })?;
     if view.is_absent() {
         let message = "there is no such customer";
@@ -47,7 +57,7 @@ pub(super) async fn limits(
         || Problem::store_unreachable(format!("the record of {customer} is unreadable"));
     let record = view.known().ok_or_else(unreadable)?;
     let inactive_access = gate.settings().policy.inactive_access;
-    let lasting = Lasting::of(&view, record, inactive_access, disabled_billing);
+    let lasting = Lasting::of(&view, record, inactive_access, plane.disabled_billing);
     let json = serde_json::to_vec(&lasting).map_err(Problem::store_unreachable)?;
     let tag = format!("W/\"{}\"", &hex(&Sha256::digest(&json))[..32]);
     let is_known = headers.get_all(header::IF_NONE_MATCH).iter().any(|known| matches(known, &tag));
@@ -70,6 +80,22 @@ pub(super) async fn limits(
         stale: view.stale,
     };
     Ok(((answer, Json(shown)).into_response(), view.stale))
+}
+
+/// The revision that a request asks for: by its query, else by its header. Unlike a gateway, whoever
+/// asks here can be told that it is no token.
+fn min_revision(plane: &DataPlane, request: &Parts) -> Result<Option<MinRevision>, Problem> {
+    let mut query = fields::query(request.uri.query(), &[MIN_REVISION])?;
+    let by_header = plane.min_revision_header.as_ref();
+    let (name, asked) = match (query.remove(MIN_REVISION), by_header) {
+        (Some(raw), _) => (MIN_REVISION, Some(raw.parse())),
+        (None, Some(name)) => (name.as_str(), identify::min_revision(&request.headers, name)),
+        (None, None) => return Ok(None),
+    };
+    match asked {
+        Some(Err(error)) => Err(Problem::invalid_field(name, error)),
+        asked => Ok(asked),
+    }
 }
 
 /// Whether an `If-None-Match` names this weak tag.
@@ -193,6 +219,8 @@ impl ShownLimit {
         Self { max: limit.max, used: limit.used, remaining }
     }
 }
+
+const MIN_REVISION: &str = "minRevision";
 
 fn shown(held: &Restriction) -> ShownRestriction<'_> {
     ShownRestriction {

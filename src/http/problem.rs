@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use crate::{
     control::ActError,
-    domain::{Refusal, actor::RoleTooWeak},
+    domain::{Decision, Reason, Refusal, actor::RoleTooWeak},
     store::StoreError,
-    wire::complete_refusal,
+    wire::{complete_refusal, spelling},
 };
 
 /// A request that was not done, as its caller is told:
@@ -78,6 +78,13 @@ impl Problem {
         let message = "the store does not answer now; what was asked for may not have been done";
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "STORE_UNREACHABLE", message);
         Self { cause: Some(Cause(cause.to_string())), ..problem }
+    }
+
+    /// It cannot be known now, for the reason that a check would be given.
+    #[must_use]
+    pub(super) fn undecided(reason: Reason) -> Self {
+        let spelling = spelling(&Decision::about_nobody(reason));
+        Self::new(spelling.status, spelling.code, spelling.sentence)
     }
 }
 
@@ -144,6 +151,8 @@ impl From<ActError> for Problem {
         let message = error.to_string();
         match error {
             ActError::Refused(refusal) => Self::refused(refusal),
+            ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
+            ActError::NotThere(what) => Self::not_found(what),
             ActError::SourcePaused { .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "SOURCE_PAUSED", message)
             }
@@ -152,8 +161,9 @@ impl From<ActError> for Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "STORE_LOST",
                 format!(
-                    "{message}; nothing is written to it. Restore the store, or restart every \
-                     instance to follow it as it is"
+                    "{message}; nothing is written to it. If the store is right, say so with \
+                     `tollgate store trust-redis`; if this instance is, fill it again with \
+                     `tollgate store refill-redis`"
                 ),
             ),
         }

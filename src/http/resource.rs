@@ -11,7 +11,6 @@ use crate::{
         Source, Status, Timestamp, Token,
     },
     gate::Gate,
-    store::PARTITIONS,
 };
 
 /// A customer, as JSON.
@@ -59,7 +58,8 @@ impl Resource {
         let Customer { record, private } = customer;
         let body = record.body;
         let shown = |held: &Restriction| ShownRestriction::of(held, &private);
-        let revision = control.token(record.key.partition(PARTITIONS), record.revision);
+        let partition = control.store.partitions().of(&record.key);
+        let revision = control.token(partition, record.revision);
         Self {
             customer_id: record.key.id().to_owned(),
             tenant_id: record.key.tenant().to_owned(),

@@ -11,7 +11,7 @@ use std::{
 use super::{Arrival, Ingest, Outcome, message};
 use crate::{
     clock::Moment,
-    domain::Timestamp,
+    domain::{Partition, Timestamp},
     store::{Listening, StoreError},
     telemetry::{
         Via,
@@ -42,7 +42,7 @@ pub(super) async fn follow(ingest: &Ingest) -> Infallible {
 /// Hears messages until the subscription ends, and says why.
 async fn hear(ingest: &Ingest, mut listening: Listening, kept: &mut Kept) -> StoreError {
     let mut feed = ingest.control.feed.clone();
-    let mut was_connected = feed.borrow_and_update().connected;
+    let mut was_connected = feed.borrow_and_update().of(HOME).connected;
     loop {
         let holds = ingest.tenure.holds();
         tokio::select! {
@@ -55,7 +55,7 @@ async fn hear(ingest: &Ingest, mut listening: Listening, kept: &mut Kept) -> Sto
             () = ingest.tenure.begins(), if !holds => {}
             () = tokio::time::sleep(TRIED_AGAIN_AFTER), if holds && !kept.messages.is_empty() => {}
             Ok(()) = feed.changed() => {
-                let connected = feed.borrow_and_update().connected;
+                let connected = feed.borrow_and_update().of(HOME).connected;
                 // The feed is on a new connection, perhaps to another server, and notices a dead
                 // one much sooner than a subscription does. What is heard twice counts once.
                 if connected && !std::mem::replace(&mut was_connected, connected) {
@@ -179,6 +179,8 @@ impl Kept {
     }
 }
 
+/// The channel is heard where the lease is.
+const HOME: Partition = Partition(0);
 /// Longer than the lease can be nobody's.
 const KEPT_FOR: Duration = Duration::from_secs(5);
 const KEPT_AT_MOST: usize = 8192;

@@ -112,9 +112,10 @@ impl Embedded {
         Ok(Session { pushes, reader: SessionReader::Embedded(self.clone()) })
     }
 
-    /// See [`SessionReader::head`]. There is one partition.
-    pub async fn head(&self, _partition: Partition) -> Result<Option<Head>, StoreError> {
-        self.pushed_snapshot().await?.head()
+    /// See [`SessionReader::heads`]. There is one partition.
+    pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
+        let snapshot = self.pushed_snapshot().await?;
+        partitions.iter().map(|_| snapshot.head()).collect()
     }
 
     /// See [`SessionReader::restricted_page`].

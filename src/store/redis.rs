@@ -4,65 +4,87 @@ mod connection;
 pub mod inbox;
 mod keys;
 mod lease;
+mod refusal;
+mod role;
 mod script;
+mod sentinel;
 pub mod session;
+mod settings;
+mod succession;
+mod topology;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use arc_swap::ArcSwapOption;
-use redis::{Client, RedisError, aio::MultiplexedConnection};
+use arc_swap::ArcSwap;
+use redis::{RedisError, aio::MultiplexedConnection};
 
+pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
-    connection::{Lazy, store_error},
+    connection::Lazy,
     inbox::ForeignWriters,
     keys::Keys,
+    refusal::{key_error, store_error},
+    topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Direction, Lease,
-    PARTITIONS, Read, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, Concern, CreateError, CustomerPage,
+    Direction, Lease, Read, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
-    Customer, CustomerKey, Epoch, Partition, Private, Revision, audit::StoredAudit,
+    Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision, audit::StoredAudit,
 };
 
-/// One Redis or Valkey server.
+/// A store in Redis or Valkey.
 #[derive(Clone, Debug)]
 pub struct Redis {
-    client: Arc<Client>,
+    topology: Arc<Topology>,
     keys: Keys,
     commands: Lazy,
-    /// The connection of the newest session. Fills read on it, so that they ask the very server
-    /// that the feed follows.
-    session: Arc<ArcSwapOption<MultiplexedConnection>>,
+    partitions: Arc<OnceLock<Partitions>>,
+    /// The connection of each partition's newest session. Fills read on it, so that they ask the
+    /// very server that the feed follows.
+    sessions: Arc<ArcSwap<BTreeMap<Partition, MultiplexedConnection>>>,
 }
 
 impl Redis {
-    /// Prepares the adapter for the server at `url`; nothing is sent yet. `password` stands in
-    /// for one that `url` does not carry.
-    pub fn open(url: &str, password: Option<&str>, key_prefix: &str) -> Result<Self, StoreError> {
-        let client = Arc::new(connection::client(url, password)?);
+    /// Prepares the adapter; nothing is sent yet.
+    pub fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let topology = Arc::new(Topology::new(settings)?);
         Ok(Self {
-            commands: Lazy::new(Arc::clone(&client)),
-            client,
-            keys: Keys::new(key_prefix),
-            session: Arc::default(),
+            commands: Lazy::new(Arc::clone(&topology), Partition(0)),
+            topology,
+            keys: Keys::new(&settings.key_prefix),
+            partitions: Arc::default(),
+            sessions: Arc::default(),
         })
     }
 
     /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
-        let session = self.session.load_full();
+        let partition = self.partitions().of(key);
+        let session = self.sessions.load().get(&partition).cloned();
         let no_session = || StoreError::Unreachable("there is no session".to_owned());
-        let mut connection = (*session.ok_or_else(no_session)?).clone();
-        let partition = key.partition(PARTITIONS);
-        let mut transaction = redis::pipe();
-        transaction.atomic().ignore_errors();
-        transaction.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["epoch", "rev"]);
-        transaction.cmd("GET").arg(self.keys.record(partition, key));
-        let (head, record): (Answered<MetaHead>, Answered<Option<String>>) =
-            transaction.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = head.map_err(|error| store_error(&error))?;
+        let mut connection = session.ok_or_else(no_session)?;
+        let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
+        // No transaction, which would take a right that can do more. The record is read after the
+        // revision, so it is at least that new; and within one history, if that has not changed.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        pipeline.cmd("GET").arg(&name);
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch"]);
+        let (head, record, after): Filled =
+            pipeline.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
+        let (epoch, revision) = head.map_err(|error| key_error(&meta, &error))?;
+        let (after,) = after.map_err(|error| key_error(&meta, &error))?;
+        if epoch != after {
+            return Err(unexpected("another history than a moment ago"));
+        }
         let (Some(epoch), Some(revision)) = (epoch, revision) else {
             return Err(unexpected("a store without a history"));
         };
@@ -109,7 +131,7 @@ impl Redis {
     /// See [`super::Store::count_customers`].
     pub async fn count_customers(&self) -> Result<u64, StoreError> {
         let mut count = 0;
-        for partition in partitions() {
+        for partition in self.partitions().all() {
             let command = redis::Cmd::zcard(self.keys.customers(partition));
             count += self.commands.ask::<u64>(&command).await?;
         }
@@ -119,20 +141,28 @@ impl Redis {
     /// See [`super::Store::audit`].
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         let streams: Vec<_> = match &page.customer {
-            Some(key) => vec![self.keys.customer_audit(key.partition(PARTITIONS), key)],
-            None => partitions().map(|partition| self.keys.audit(partition)).collect(),
+            Some(key) => {
+                let partition = self.partitions().of(key);
+                vec![(partition, self.keys.customer_audit(partition, key))]
+            }
+            None => self.partitions().all().map(|it| (it, self.keys.audit(it))).collect(),
         };
-        let before = page.before.as_ref().map_or_else(|| "+".to_owned(), |id| format!("({id}"));
         let mut entries = Vec::new();
-        for stream in streams {
+        for (partition, stream) in streams {
+            let before = match &page.before {
+                None => "+".to_owned(),
+                Some(last) if partition <= last.partition => format!("({}", last.id),
+                Some(last) => last.id.clone(),
+            };
             let mut command = redis::cmd("XREVRANGE");
-            command.arg(stream).arg(&before).arg("-").arg("COUNT").arg(page.limit);
+            command.arg(stream).arg(before).arg("-").arg("COUNT").arg(page.limit);
             let found: Vec<(String, AuditFields)> = self.commands.ask(&command).await?;
             for (id, fields) in found {
-                entries.push(read_audit(id, &fields)?);
+                entries.push(read_audit(partition, id, &fields)?);
             }
         }
-        entries.sort_by_key(|entry| std::cmp::Reverse(format::id_order(&entry.id)));
+        let newest_first = |entry: &StoredAudit| std::cmp::Reverse(format::id_order(&entry.id));
+        entries.sort_by_key(|entry| (newest_first(entry), entry.partition));
         entries.truncate(page.limit);
         Ok(entries)
     }
@@ -140,18 +170,25 @@ impl Redis {
     /// See [`super::Store::commit`]. It is sent once: a connection that breaks leaves it open
     /// whether it happened, and somebody else may have acted on it since.
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let invocation = script::commit(&self.keys, &commit)?;
+        let partition = commit.partition(self.partitions());
+        let invocation = script::commit(&self.keys, partition, &commit)?;
         let reply: Vec<String> = self.commands.ask(&invocation).await?;
         script::read_commit_reply(&reply)
     }
 
     /// See [`super::Store::create`].
-    pub async fn create(&self, epoch: &Epoch) -> Result<(), CreateError> {
+    pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
+        for partition in partitions.all() {
+            let command = redis::Cmd::get(self.keys.lost(partition));
+            if let Some(epoch) = self.commands.ask::<Option<String>>(&command).await? {
+                return Err(CreateError::Lost(epoch));
+            }
+        }
         if self.holds_any_key().await? && !self.has_history().await? {
             return Err(CreateError::NotEmpty);
         }
-        for partition in partitions().rev() {
-            let invocation = script::create(&self.keys, partition, epoch);
+        for partition in partitions.all().rev() {
+            let invocation = script::create(&self.keys, partition, partitions, epoch);
             let reply: Vec<String> = self.commands.ask(&invocation).await?;
             script::read_create_reply(&reply)?;
         }
@@ -161,7 +198,7 @@ impl Redis {
     /// See [`super::Store::foreign_writers`].
     #[must_use]
     pub fn foreign_writers(&self, channel: &str) -> ForeignWriters {
-        ForeignWriters::new(Arc::clone(&self.client), self.commands.clone(), channel)
+        ForeignWriters::new(Arc::clone(&self.topology), self.commands.clone(), channel)
     }
 
     /// See [`super::Store::hold_lease`].
@@ -184,18 +221,60 @@ impl Redis {
         self.commands.ask(&lease::release(self.keys.lease(lease), holder)).await
     }
 
+    /// See [`super::Store::eviction_policy`].
+    pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
+        let mut command = redis::cmd("INFO");
+        command.arg("memory");
+        let told: String = match self.commands.ask(&command).await {
+            Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => return Ok(None),
+            told => told?,
+        };
+        let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+        let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
+        Ok(Some(policy.to_owned()).filter(|policy| policy != "noeviction"))
+    }
+
     /// See [`super::Store::open_session`].
-    pub async fn open_session(&self) -> Result<Session, StoreError> {
-        let session = session::open(&self.client, &self.keys).await?;
-        if let super::SessionReader::Redis(reader) = &session.reader {
-            self.session.store(Some(Arc::new(reader.connection())));
-        }
-        Ok(session)
+    pub async fn open_session(&self, partitions: &[Partition]) -> Result<Session, StoreError> {
+        session::open(&self.topology, &self.keys, partitions).await
+    }
+
+    /// See [`super::Store::read_on`].
+    pub fn read_on(&self, partitions: &[Partition], reader: &session::Reader) {
+        self.sessions.rcu(|sessions| {
+            let mut sessions = BTreeMap::clone(sessions);
+            sessions.extend(partitions.iter().map(|it| (*it, reader.connection())));
+            sessions
+        });
     }
 
     /// See [`super::Store::forget_session`].
-    pub fn forget_session(&self) {
-        self.session.store(None);
+    pub fn forget_session(&self, partitions: &[Partition]) {
+        self.sessions.rcu(|sessions| {
+            let mut sessions = BTreeMap::clone(sessions);
+            sessions.retain(|partition, _| !partitions.contains(partition));
+            sessions
+        });
+    }
+
+    /// See [`super::Store::by_node`]. One server serves them all.
+    #[expect(clippy::unused_async, reason = "where partitions are is asked of the servers")]
+    pub async fn by_node(
+        &self,
+        partitions: &[Partition],
+    ) -> Result<Vec<Vec<Partition>>, StoreError> {
+        Ok(vec![partitions.to_vec()])
+    }
+
+    /// See [`super::Store::partitions`].
+    #[must_use]
+    pub fn partitions(&self) -> Partitions {
+        self.partitions.get().copied().unwrap_or(Partitions::ONE)
+    }
+
+    /// See [`super::Store::lay_out`].
+    pub fn lay_out(&self, partitions: Partitions) {
+        self.partitions.get_or_init(|| partitions);
     }
 
     async fn has_history(&self) -> Result<bool, StoreError> {
@@ -224,7 +303,7 @@ impl Redis {
     /// The keys of one page, of all partitions together.
     async fn keys_in(&self, page: &CustomerPage) -> Result<Vec<CustomerKey>, StoreError> {
         let mut keys = Vec::new();
-        for partition in partitions() {
+        for partition in self.partitions().all() {
             keys.extend(self.keys_of(partition, page).await?);
         }
         keys.sort_by(|a, b| match page.direction {
@@ -278,7 +357,7 @@ impl Redis {
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
         for key in keys {
-            let partition = key.partition(PARTITIONS);
+            let partition = self.partitions().of(key);
             pipeline.cmd("GET").arg(self.keys.record(partition, key));
             pipeline.cmd("GET").arg(self.keys.private(partition, key));
         }
@@ -295,12 +374,9 @@ impl Redis {
 
 type MetaHead = (Option<String>, Option<u64>);
 type Answered<T> = Result<T, RedisError>;
+type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
-
-fn partitions() -> impl DoubleEndedIterator<Item = Partition> {
-    (0..PARTITIONS).map(Partition)
-}
 
 /// Whether the server answered, and what is at the key is not what it should be.
 fn is_the_keys_fault(error: &RedisError) -> bool {
@@ -327,10 +403,15 @@ fn assemble(
     Ok(Some(Customer { record, private }))
 }
 
-fn read_audit(id: String, fields: &AuditFields) -> Result<StoredAudit, StoreError> {
+fn read_audit(
+    partition: Partition,
+    id: String,
+    fields: &AuditFields,
+) -> Result<StoredAudit, StoreError> {
     let field =
         |name: &str| fields.get(name).ok_or_else(|| unexpected(format!("audit entry {id}")));
     Ok(StoredAudit {
+        partition,
         revision: Revision(field("rev")?.parse().map_err(unexpected)?),
         entry: serde_json::from_str(field("entry")?)
             .map_err(|error| format::malformed(format_args!("audit entry {id}"), &error))?,

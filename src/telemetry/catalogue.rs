@@ -4,7 +4,7 @@
 //! from the closed sets of [`super::label`].
 
 pub use super::label::{
-    AuthFailure, Dialect, FillResult, IngestResult, StoreCommand, Tier, Unreadable, Via,
+    AuthFailure, Dialect, FillResult, IngestResult, ReachedBy, StoreCommand, Tier, Unreadable, Via,
 };
 
 /// What is said of one metric.
@@ -93,6 +93,9 @@ catalogue! {
     /// Without labels.
     FILLS_COALESCED = Metric::counter("tollgate_fills_coalesced_total", &[],
         "Checks that waited for a fill begun by another check of the same customer.");
+    /// By what reached them.
+    MIN_REVISIONS = Metric::counter("tollgate_min_revisions_total", &["by"],
+        "Questions with a minimum revision, by what reached it: memory at once, the feed, a read of the store, or nothing in time.");
     /// By tier.
     CACHE_ENTRIES = Metric::gauge("tollgate_cache_entries", &["tier"],
         "Customers held in memory, by the part of the cache that holds them.");
@@ -126,6 +129,23 @@ catalogue! {
     /// 0 or 1.
     STORE_LOST = Metric::gauge("tollgate_store_lost", &[],
         "1 while the store has forgotten what this instance knows and is not believed, else 0.");
+    /// Without labels.
+    SUCCESSIONS = Metric::counter("tollgate_store_successions_total", &[],
+        "Times this instance ended a history of the store that had lost its end, and began the next.");
+    /// Without labels.
+    CHANGES_FORGOTTEN = Metric::counter("tollgate_changes_forgotten_total", &[],
+        "Changes that the store forgot and that cannot be written back: fields of records, keys, and \
+         what is older than this instance remembers.");
+    /// Without labels.
+    CHANGES_RECOVERED = Metric::counter("tollgate_changes_recovered_total", &[],
+        "Status changes that the store forgot and that this instance wrote back.");
+    /// Acts.
+    CHANGES_WITHHELD = Metric::gauge("tollgate_changes_withheld", &[],
+        "Status changes that the store forgot and that are not written back yet; whom they restrict \
+         is refused here.");
+    /// 0 or 1.
+    STORE_EVICTS = Metric::gauge("tollgate_store_evicts", &[],
+        "1 while the store would rather forget customers than refuse changes when its memory is full, else 0.");
     /// By what.
     UNREADABLE = Metric::counter("tollgate_unreadable_total", &["what"],
         "Things in the store that this version could not read.");

@@ -8,7 +8,7 @@ use super::{
     Metrics,
     label::{AuthFailure, IngestResult, Unreadable, Via},
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source};
+use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Token};
 
 /// This instance hears the store's changes.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +122,121 @@ impl<W: Display> StoreLost<W> {
     }
 }
 
+/// A history of the store had lost its end, and was ended here.
+#[derive(Clone, Debug)]
+pub struct HistorySucceeded {
+    /// In which partition.
+    pub partition: Partition,
+    /// The history that ended.
+    pub ended: Epoch,
+    /// Its last revision that the store still had.
+    pub common: Revision,
+    /// The history that follows on it.
+    pub epoch: Epoch,
+}
+
+impl HistorySucceeded {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.successions.increment(1);
+        let Self { partition, ended, common, epoch } = self;
+        warn!(
+            store.partition = %partition, store.ended = %ended, store.common = %common,
+            store.epoch = %epoch,
+            "The store lost what it had of history {ended} after revision {common}; history {epoch} \
+             follows on that, and what was acknowledged is written back",
+        );
+    }
+}
+
+/// A history that lost its end could not be ended, or a loss not be put on record.
+#[derive(Debug)]
+pub struct SuccessionFailed<E> {
+    /// Why.
+    pub error: E,
+}
+
+impl<E: Display> SuccessionFailed<E> {
+    /// Writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Some(held_back) = metrics.succession_lines.admit(metrics.clock.moment()) else {
+            return;
+        };
+        let error = self.error;
+        warn!(
+            %error, log.held_back = held_back,
+            "What the store lost cannot be put on record there, it is tried again: {error}",
+        );
+    }
+}
+
+/// The store forgot acknowledged changes.
+#[derive(Clone, Copy, Debug)]
+pub struct ChangesForgotten {
+    /// How many status acts are written back.
+    pub acts: usize,
+    /// How many other changes cannot be.
+    pub others: u64,
+}
+
+impl ChangesForgotten {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { acts, others } = self;
+        metrics.changes_forgotten.increment(others);
+        warn!(
+            store.forgotten_acts = acts,
+            store.forgotten_others = others,
+            "The store forgot {acts} status changes, which are written back, and {others} others, \
+             which cannot be",
+        );
+    }
+}
+
+/// A status change that the store forgot is written back.
+#[derive(Clone, Debug)]
+pub struct ChangeRecovered {
+    /// Whose.
+    pub customer: CustomerKey,
+    /// The revision that it had.
+    pub forgotten: Token,
+}
+
+impl ChangeRecovered {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.changes_recovered.increment(1);
+        let Self { customer, forgotten } = self;
+        info!(
+            customer.id = %customer, store.forgotten = %forgotten,
+            "Wrote back what the store had forgotten of {customer} ({forgotten})",
+        );
+    }
+}
+
+/// A status change that the store forgot cannot be written back without somebody's word.
+#[derive(Clone, Debug)]
+pub struct ConflictListed<W> {
+    /// Whose.
+    pub customer: CustomerKey,
+    /// The revision that it had.
+    pub forgotten: Token,
+    /// What stands against it.
+    pub why: W,
+}
+
+impl<W: Display> ConflictListed<W> {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        let Self { customer, forgotten, why } = self;
+        error!(
+            customer.id = %customer, store.forgotten = %forgotten, store.conflict = %why,
+            "What the store forgot of {customer} ({forgotten}) is not written back: {why}; see \
+             `tollgate store conflicts`",
+        );
+    }
+}
+
 /// The store is believed again.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreTrusted;
@@ -131,6 +246,38 @@ impl StoreTrusted {
     pub fn emit(self, metrics: &Metrics) {
         metrics.store_lost.lower();
         info!("The store is believed again");
+    }
+}
+
+/// The store forgets something when its memory is full.
+#[derive(Clone, Debug)]
+pub struct StoreEvicts {
+    /// Its `maxmemory-policy`.
+    pub policy: String,
+}
+
+impl StoreEvicts {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.store_evicts.raise();
+        let policy = self.policy;
+        warn!(
+            store.policy = %policy,
+            "The store's maxmemory-policy is {policy}: when its memory is full it forgets \
+             customers; set it to noeviction",
+        );
+    }
+}
+
+/// It no longer does.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreKeepsAll;
+
+impl StoreKeepsAll {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.store_evicts.lower();
+        info!("The store's maxmemory-policy is noeviction");
     }
 }
 

@@ -13,7 +13,8 @@ use metrics::{Counter, Gauge, Histogram};
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, Dialect, FillResult, IngestResult, Label, StoreCommand, Tier, Unreadable, Via,
+        AuthFailure, Dialect, FillResult, IngestResult, Label, ReachedBy, StoreCommand, Tier,
+        Unreadable, Via,
     },
     pace::Pace,
     process::Process,
@@ -75,6 +76,8 @@ pub struct Handles {
     fills: By<FillResult, Counter>,
     /// [`catalogue::FILLS_COALESCED`].
     pub fills_coalesced: Counter,
+    /// [`catalogue::MIN_REVISIONS`].
+    pub min_revisions: By<ReachedBy, Counter>,
     /// [`catalogue::CACHE_ENTRIES`].
     pub cache_entries: By<Tier, Level>,
     /// [`catalogue::FEED_CONNECTED`].
@@ -97,6 +100,16 @@ pub struct Handles {
     pub feed_suspect: Flag,
     /// [`catalogue::STORE_LOST`].
     pub store_lost: Flag,
+    /// [`catalogue::SUCCESSIONS`].
+    pub successions: Counter,
+    /// [`catalogue::CHANGES_FORGOTTEN`].
+    pub changes_forgotten: Counter,
+    /// [`catalogue::CHANGES_RECOVERED`].
+    pub changes_recovered: Counter,
+    /// [`catalogue::CHANGES_WITHHELD`].
+    pub changes_withheld: Level,
+    /// [`catalogue::STORE_EVICTS`].
+    pub store_evicts: Flag,
     /// [`catalogue::UNREADABLE`].
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
@@ -122,6 +135,7 @@ pub struct Handles {
     pub(super) auth_lines: Pace,
     pub(super) ingest_lines: By<IngestResult, Pace>,
     pub(super) ingest_trouble: By<Via, Pace>,
+    pub(super) succession_lines: Pace,
 }
 
 impl Handles {
@@ -135,6 +149,7 @@ impl Handles {
             stale_answers: counters(catalogue::STALE_ANSWERS),
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
+            min_revisions: counters(catalogue::MIN_REVISIONS),
             cache_entries: By::each(|tier: Tier| {
                 let labels = [(Tier::NAME, tier.as_str())];
                 Level(metrics::gauge!(catalogue::CACHE_ENTRIES.name, &labels))
@@ -149,6 +164,11 @@ impl Handles {
             feed_disconnects: counter(catalogue::FEED_DISCONNECTS),
             feed_suspect: Flag(gauge(catalogue::FEED_SUSPECT)),
             store_lost: Flag(gauge(catalogue::STORE_LOST)),
+            successions: counter(catalogue::SUCCESSIONS),
+            changes_forgotten: counter(catalogue::CHANGES_FORGOTTEN),
+            changes_recovered: counter(catalogue::CHANGES_RECOVERED),
+            changes_withheld: Level(gauge(catalogue::CHANGES_WITHHELD)),
+            store_evicts: Flag(gauge(catalogue::STORE_EVICTS)),
             unreadable: counters(catalogue::UNREADABLE),
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),
@@ -177,6 +197,7 @@ impl Handles {
             auth_lines: Pace::every(Duration::from_mins(1)),
             ingest_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
             ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
+            succession_lines: Pace::every(Duration::from_mins(1)),
         }
     }
 
@@ -251,6 +272,11 @@ impl Flag {
     /// Makes it 0.
     pub fn lower(&self) {
         self.0.set(0);
+    }
+
+    /// Makes it 1 if `is_so`, else 0.
+    pub fn set(&self, is_so: bool) {
+        if is_so { self.raise() } else { self.lower() }
     }
 }
 

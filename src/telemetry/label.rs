@@ -88,6 +88,20 @@ label! {
 }
 
 label! {
+    /// What brought a customer to the revision that was asked for.
+    pub enum ReachedBy as "by" {
+        /// The feed, which was waited for.
+        Feed = "feed",
+        /// What was in memory already.
+        Memory = "memory",
+        /// Nothing, in time.
+        Nothing = "nothing",
+        /// A read of the store.
+        Read = "read",
+    }
+}
+
+label! {
     /// A part of the cache.
     pub enum Tier as "tier" {
         /// Records read lately.
@@ -243,6 +257,7 @@ mod tests {
         every_value_stands_at_its_index::<Dialect>();
         every_value_stands_at_its_index::<FillResult>();
         every_value_stands_at_its_index::<IngestResult>();
+        every_value_stands_at_its_index::<ReachedBy>();
         every_value_stands_at_its_index::<Reason>();
         every_value_stands_at_its_index::<StoreCommand>();
         every_value_stands_at_its_index::<Tier>();

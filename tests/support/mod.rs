@@ -1,7 +1,9 @@
 //! What the integration tests share.
 
+pub(crate) mod authority;
 pub(crate) mod nginx;
 mod redis_server;
+pub(crate) mod sentinels;
 pub(crate) mod tollgate;
 
 pub(crate) use redis_server::{Flavor, Persistence, RedisServer};

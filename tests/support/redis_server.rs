@@ -15,6 +15,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tollgate::store::redis::{Login, Server, Servers, Settings};
 
 /// Which server it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,6 +41,8 @@ pub(crate) enum Persistence {
 pub(crate) struct RedisServer {
     program: PathBuf,
     persistence: Persistence,
+    /// Its arguments beside those that every one has.
+    arguments: Vec<String>,
     port: u16,
     child: Child,
     // Last, so that it is removed when nobody writes to it any more.
@@ -49,15 +52,31 @@ pub(crate) struct RedisServer {
 impl RedisServer {
     /// Starts one and waits until it answers.
     pub(crate) fn start(flavor: Flavor, persistence: Persistence) -> Self {
+        Self::start_with(flavor, persistence, |_| Vec::new())
+    }
+
+    /// Starts one with more arguments, which may depend on its port, and waits until it answers
+    /// on its unix socket.
+    pub(crate) fn start_with(
+        flavor: Flavor,
+        persistence: Persistence,
+        arguments: impl Fn(u16) -> Vec<String>,
+    ) -> Self {
         let (program, directory) = (flavor.program(), tempfile::tempdir().unwrap());
         for _ in 0..ATTEMPTS {
             let port = free_port();
-            let child = spawn(&program, directory.path(), port, persistence);
+            let arguments = arguments(port);
+            let child = spawn(&program, directory.path(), port, persistence, &arguments);
             if let Some(child) = ready(child, directory.path()) {
-                return Self { program, persistence, port, child, directory };
+                return Self { program, persistence, arguments, port, child, directory };
             }
         }
         panic!("{} did not start; it left {}", program.display(), log_of(directory.path()));
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Where it listens, on the unix socket.
@@ -70,6 +89,16 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// What a store on it is opened with: at its unix socket, without a password.
+    pub(crate) fn settings(&self) -> Settings {
+        settings_at(Servers::Socket(socket_in(self.directory.path())))
+    }
+
+    /// The same, at its port.
+    pub(crate) fn tcp_settings(&self) -> Settings {
+        settings_at(Servers::Single(Server { host: "127.0.0.1".to_owned(), port: self.port }))
+    }
+
     /// Ends it as a crash does.
     pub(crate) fn kill9(&mut self) {
         self.child.kill().unwrap();
@@ -79,7 +108,8 @@ impl RedisServer {
     /// Ends it if it is running and starts it again: same directory, same socket, same port.
     pub(crate) fn restart(&mut self) {
         self.kill9();
-        let child = spawn(&self.program, self.directory.path(), self.port, self.persistence);
+        let Self { program, port, persistence, arguments, .. } = &*self;
+        let child = spawn(program, self.directory.path(), *port, *persistence, arguments);
         let Some(child) = ready(child, self.directory.path()) else {
             panic!("it did not start again; it left {}", log_of(self.directory.path()));
         };
@@ -109,7 +139,7 @@ impl Drop for RedisServer {
 }
 
 impl Flavor {
-    fn program(self) -> PathBuf {
+    pub(super) fn program(self) -> PathBuf {
         let found = match self {
             Self::Redis => on_the_path("redis-server"),
             Self::Valkey => env::var_os("TOLLGATE_TEST_VALKEY_SERVER")
@@ -143,11 +173,17 @@ fn from_python() -> Option<PathBuf> {
 }
 
 /// Free a moment ago. Somebody may take it meanwhile; then the server ends at once.
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-fn spawn(program: &Path, directory: &Path, port: u16, persistence: Persistence) -> Child {
+fn spawn(
+    program: &Path,
+    directory: &Path,
+    port: u16,
+    persistence: Persistence,
+    arguments: &[String],
+) -> Child {
     let append_only = match persistence {
         Persistence::None => "no",
         Persistence::AppendOnlyFile => "yes",
@@ -162,6 +198,7 @@ fn spawn(program: &Path, directory: &Path, port: u16, persistence: Persistence) 
         .arg("--logfile")
         .arg(directory.join(LOG))
         .args(["--save", "", "--appendonly", append_only, "--appendfsync", "everysec"])
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -194,6 +231,11 @@ fn answers(socket: &Path) -> bool {
         Ok::<_, std::io::Error>(answer == *b"+PONG")
     };
     ask().unwrap_or(false)
+}
+
+fn settings_at(servers: Servers) -> Settings {
+    let (login, key_prefix) = (Login::default(), "tollgate".to_owned());
+    Settings { servers, login, database: 0, tls: None, key_prefix }
 }
 
 fn socket_in(directory: &Path) -> PathBuf {

@@ -187,6 +187,55 @@ fn a_late_message_does_not_undo_a_later_one_even_after_a_lift() {
 }
 
 #[test]
+fn an_act_of_status_tells_what_it_placed_or_lifted_and_nothing_if_that_was_so_before() {
+    let told = |known: &Customer, status| {
+        let status = Action { status: Some(status), ..Action::of(Verb::Put) };
+        plan(Some(known), &status, &billing(), at(9)).unwrap().act
+    };
+    let place = told(&customer("disabled,billing,other,1,"), Some(Kind::Frozen));
+    assert_eq!((place.kind, place.exact), (Some(Kind::Frozen), true));
+    let lift = told(&customer("disabled,billing,other,1,"), None);
+    assert_eq!((lift.kind, lift.exact), (None, true));
+    let repeated = told(&customer("frozen,billing,other,1,"), Some(Kind::Frozen));
+    assert!(!repeated.is_of_status());
+    let enabled = plan(Some(&customer("")), &Action::of(Verb::Enable), &billing(), at(9)).unwrap();
+    assert!(!enabled.act.is_of_status());
+}
+
+#[test]
+fn a_message_that_is_written_back_keeps_its_place_among_those_of_its_source() {
+    let written_back = |known: &Customer, sent| {
+        let disabled = told(Some(Kind::Disabled), Dated::Sent(sent), "m1");
+        let postmark = Some(Postmark::forgotten(sent));
+        let recovers = "e1:0.7".parse().ok();
+        plan(Some(known), &Action { postmark, recovers, ..disabled }, &billing(), at(900))
+    };
+    let known = customer("disabled,billing,other,1,");
+    let first = written_back(&known, at(10)).unwrap();
+    assert!(first.changed, "everybody has to hear of it");
+    assert_eq!((first.act.kind, first.act.exact), (Some(Kind::Disabled), true));
+    assert_eq!(first.act.at, Some(at(10)));
+    assert!(!first.act.restricts(&first.body.restrictions), "it was counted once");
+    let known = after(&known, first);
+    assert!(written_back(&known, at(10)).is_ok(), "it is not measured against itself");
+    let late = told(None, Dated::Sent(at(9)), "m0");
+    assert_eq!(plan(Some(&known), &late, &billing(), at(900)), Err(Refusal::MessageOutdated));
+    let later = told(None, Dated::Sent(at(20)), "m2");
+    let known = after(&known, plan(Some(&known), &later, &billing(), at(900)).unwrap());
+    assert_eq!(written_back(&known, at(10)), Err(Refusal::MessageOutdated));
+}
+
+#[test]
+fn a_message_that_nobody_dated_is_told_with_its_place_in_the_order() {
+    let known = customer("");
+    let ahead = told(Some(Kind::Frozen), Dated::Sent(at(30)), "m1");
+    let known = after(&known, plan(Some(&known), &ahead, &billing(), at(10)).unwrap());
+    let undated = told(None, Dated::Arrived(at(11)), "m2");
+    let lifted = plan(Some(&known), &undated, &billing(), at(11)).unwrap();
+    assert_eq!(lifted.act.at, Some(at(30)));
+}
+
+#[test]
 fn a_message_of_another_source_is_not_measured_against_this_one() {
     let known = customer("");
     let first = told(Some(Kind::Frozen), Dated::Sent(at(20)), "m1");
@@ -245,7 +294,7 @@ fn what_lapsed_is_taken_away_a_minute_later_and_nothing_else_is() {
     let swept = plan(Some(&known), &lapse, &manager, at(minute + 7)).unwrap();
     let expected = "frozen,billing,other,1,;frozen,operator,other,1,5";
     assert_eq!(swept.body.restrictions.to_compact(), expected);
-    assert_eq!((swept.act.kind, swept.act.until), (Some(Kind::Disabled), None));
+    assert!(!swept.act.is_of_status(), "it is nobody's doing, and lapses again if forgotten");
     assert!(!swept.act.restricts(&swept.body.restrictions));
     assert_eq!(plan(None, &lapse, &manager, at(minute + 7)), Err(Refusal::NothingLapsed));
 }

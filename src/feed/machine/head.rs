@@ -47,31 +47,36 @@ pub(super) enum Verdict {
     Ahead(Head),
     /// It has just that.
     Level(Head),
-    /// It is another store, or one that forgot.
-    Lost(Loss),
+    /// It is another store, or one that forgot. This is what it has.
+    Lost(Loss, Option<Head>),
     /// The picture went past it while it was on its way.
     Overtaken,
+    /// The history that is followed here ended, and this is the one that came out of it.
+    Succeeded(Head),
 }
 
 impl HeadAnswer {
     pub(super) fn judge(self, watermark: &Watermark) -> Verdict {
-        let Some(head) = self.head else { return Verdict::Lost(Loss::Empty) };
+        let Some(head) = self.head else { return Verdict::Lost(Loss::Empty, None) };
         let at = watermark.position.revision;
         if head.epoch != watermark.epoch {
-            Verdict::Lost(Loss::AnotherHistory)
+            match head.lineage.inherited(&watermark.epoch) {
+                Some(_) => Verdict::Succeeded(head),
+                None => Verdict::Lost(Loss::AnotherHistory, Some(head)),
+            }
         } else if head.revision < self.floor {
-            Verdict::Lost(Loss::Shorter)
+            Verdict::Lost(Loss::Shorter, Some(head))
         } else if head.revision < at {
             Verdict::Overtaken
         } else if head.revision > at && id_order(&head.log_id) > id_order(&watermark.log_id) {
             Verdict::Ahead(head)
         } else if head.revision > at {
             // More changes, and none of them after ours: a log that went another way.
-            Verdict::Lost(Loss::Diverged)
+            Verdict::Lost(Loss::Diverged, Some(head))
         } else if head.log_id == watermark.log_id {
             Verdict::Level(head)
         } else {
-            Verdict::Lost(Loss::Diverged)
+            Verdict::Lost(Loss::Diverged, Some(head))
         }
     }
 }

@@ -5,17 +5,19 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::domain::{Epoch, Subject};
+use crate::domain::{Epoch, Lineage, Partitions, Subject};
 
 /// A store in miniature: one revision writes one of a few cells.
 #[derive(Clone, Debug)]
 struct World {
-    epoch: &'static str,
+    epoch: Epoch,
     log: Vec<Change>,
     /// How many entries were trimmed from the log's beginning.
     trimmed: usize,
     /// Ids come from a clock, so a history that went another way has later ones.
     clock: u64,
+    /// The histories before this one, as the store keeps them.
+    previous: String,
 }
 
 /// What a reader holds: the newest revision of each cell, and none that was never written.
@@ -23,7 +25,13 @@ type Cells = BTreeMap<u64, Revision>;
 
 impl World {
     fn new() -> Self {
-        let mut world = Self { epoch: "e1", log: Vec::new(), trimmed: 0, clock: 0 };
+        let mut world = Self {
+            epoch: epoch(1),
+            log: Vec::new(),
+            trimmed: 0,
+            clock: 0,
+            previous: String::new(),
+        };
         world.commit();
         world
     }
@@ -37,6 +45,16 @@ impl World {
         change
     }
 
+    /// Forgets all but its first entries, and begins another history there.
+    fn roll_back(&mut self, kept: usize) {
+        self.log.truncate(kept.max(1));
+        self.trimmed = self.trimmed.min(self.log.len() - 1);
+        let comma = if self.previous.is_empty() { "" } else { "," };
+        self.previous = format!("{}@{}{comma}{}", self.epoch, self.log.len(), self.previous);
+        self.epoch = epoch(self.previous.split(',').count() + 1);
+        self.commit();
+    }
+
     fn cells(&self) -> Cells {
         self.log.iter().map(|change| (cell(change), change.revision)).collect()
     }
@@ -44,7 +62,10 @@ impl World {
     fn head(&self) -> Head {
         let newest = self.log.last().unwrap();
         Head {
-            epoch: Epoch::parse(self.epoch).unwrap(),
+            partitions: Partitions::ONE,
+            lineage: Lineage::parse(epoch(1), &self.previous).unwrap(),
+            partial: false,
+            epoch: self.epoch.clone(),
             revision: newest.revision,
             log_id: newest.log_id.clone(),
             restricted: census(&self.cells()),
@@ -56,6 +77,10 @@ impl World {
         // An id that is gone begins at the next one that is kept, as XRANGE does.
         kept.filter(|change| change.log_id.as_str() >= from).take(LOG_PAGE).cloned().collect()
     }
+}
+
+fn epoch(number: usize) -> Epoch {
+    Epoch::parse(&format!("e{number}")).unwrap()
 }
 
 fn cell(change: &Change) -> u64 {
@@ -216,7 +241,7 @@ fn heard(world: &World, change: Change) -> Event {
     let before = usize::try_from(change.revision.0).unwrap().checked_sub(2);
     let follows = before.and_then(|index| world.log.get(index));
     let follows = follows.map(|change| change.log_id.clone()).unwrap_or_default();
-    Event::Push { epoch: Epoch::parse(world.epoch).unwrap(), follows, change }
+    Event::Push { epoch: world.epoch.clone(), follows, change }
 }
 
 fn nothing() -> Event {
@@ -238,6 +263,8 @@ enum Happens {
     Heartbeat,
     /// All but the newest entries of the log are gone.
     Trim,
+    /// The server comes back without its newest entries, and another history begins there.
+    RollBack(usize),
 }
 
 fn anything() -> impl Strategy<Value = Happens> {
@@ -250,6 +277,7 @@ fn anything() -> impl Strategy<Value = Happens> {
         1 => Just(Happens::Disconnect),
         2 => Just(Happens::Heartbeat),
         1 => Just(Happens::Trim),
+        1 => (0..5_usize).prop_map(Happens::RollBack),
     ]
 }
 
@@ -271,6 +299,10 @@ fn play(world: &mut World, reader: &mut Reader, happens: Happens) {
         Happens::Disconnect => reader.disconnect(world),
         Happens::Heartbeat if reader.connected => reader.ask_head(world),
         Happens::Trim => world.trimmed = world.log.len() - 1,
+        Happens::RollBack(forgotten) => {
+            reader.disconnect(world);
+            world.roll_back(world.log.len().saturating_sub(forgotten));
+        }
         Happens::Connect | Happens::Heartbeat => {}
     }
 }
@@ -294,7 +326,7 @@ proptest! {
         let (mut world, mut reader) = (World::new(), Reader::new());
         reader.settle(&world);
         for happens in history {
-            if !matches!(happens, Happens::Trim) {
+            if !matches!(happens, Happens::Trim | Happens::RollBack(_)) {
                 play(&mut world, &mut reader, happens);
             }
         }
@@ -342,7 +374,7 @@ fn a_store_without_a_history_is_lost_once_one_was_known() {
 #[test]
 fn another_epoch_is_another_history() {
     let (mut world, mut reader) = settled();
-    world.epoch = "e2";
+    world.epoch = epoch(2);
     let head = head_of(&world, &reader);
     reader.give(&world, head);
     assert_eq!(reader.lost, Some(Loss::AnotherHistory));

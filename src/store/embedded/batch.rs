@@ -97,7 +97,10 @@ impl<'txn> Batch<'txn> {
         }
         let rows = match &commit.write {
             Write::Customer(write) => Some(self.customer_rows(write, &mut meta)?),
-            Write::Key { .. } | Write::Source { .. } | Write::Nothing { .. } => None,
+            Write::Conflict { .. }
+            | Write::Key { .. }
+            | Write::Source { .. }
+            | Write::Nothing { .. } => None,
         };
         let audit = serde_json::to_string(&commit.audit).map_err(unexpected)?;
         Ok(Verdict::Sound(Box::new(Plan { meta, subject, rows, audit })))
@@ -180,6 +183,8 @@ impl<'txn> Batch<'txn> {
                 guard.insert(source.as_str(), stored.as_str())?;
                 None
             }
+            // A store of one process forgets nothing that it has to be told of.
+            Write::Conflict { .. } => None,
             Write::Nothing { customer } => customer.as_ref(),
         };
         self.append_audit(customer, revision, &audit)?;

@@ -11,7 +11,10 @@ use super::tables::{
     AUDIT, CUSTOMER_AUDIT, EntryId, GUARD, KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
 };
 use crate::{
-    domain::{Change, Customer, CustomerKey, Private, Revision, Subject, audit::StoredAudit},
+    domain::{
+        Change, Customer, CustomerKey, Lineage, Partition, Partitions, Private, Revision, Subject,
+        audit::StoredAudit,
+    },
     store::{
         Among, AuditPage, CustomerPage, Direction, Head, Read, RestrictedPage, StoreError,
         StoredRecord,
@@ -82,7 +85,7 @@ impl Snapshot {
 
     pub(super) fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         let before = match &page.before {
-            Some(before) => before.parse::<EntryId>()?.key(),
+            Some(before) => before.id.parse::<EntryId>()?.key(),
             None => (u64::MAX, u64::MAX),
         };
         let trail = self.0.open_table(AUDIT)?;
@@ -111,7 +114,16 @@ impl Snapshot {
         let Some((log_id, _)) = log.last()? else { return Err(unexpected("an empty log")) };
         let log_id = EntryId::from(log_id.value()).to_string();
         let restricted = meta.restricted();
-        Ok(Some(Head { epoch: meta.epoch, revision: meta.revision, log_id, restricted }))
+        let Meta { epoch, revision, created, .. } = meta;
+        Ok(Some(Head {
+            partitions: Partitions::ONE,
+            epoch,
+            revision,
+            log_id,
+            restricted,
+            lineage: Lineage::of(created),
+            partial: false,
+        }))
     }
 
     pub(super) fn restricted_page(&self, from: Option<&str>) -> Result<RestrictedPage, StoreError> {
@@ -200,6 +212,7 @@ fn stored_audit(
 ) -> Result<StoredAudit, StoreError> {
     let unreadable = |error| unexpected(format!("the audit entry {id}: {error}"));
     Ok(StoredAudit {
+        partition: Partition(0),
         id: id.to_string(),
         revision: Revision(revision),
         entry: serde_json::from_str(entry).map_err(unreadable)?,

@@ -6,9 +6,9 @@ use redb::{Database, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Epoch, Revision, Timestamp},
+    domain::{Epoch, Partitions, Revision, Timestamp},
     store::{
-        Census, PARTITIONS, StoreError,
+        Census, StoreError,
         format::{FORMAT, unexpected},
     },
 };
@@ -64,7 +64,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
 pub(super) struct Meta {
     format: u64,
     partitions: u16,
-    created: Epoch,
+    pub(super) created: Epoch,
     pub(super) epoch: Epoch,
     pub(super) revision: Revision,
     restricted_count: u64,
@@ -76,7 +76,7 @@ impl Meta {
     pub(super) fn begin(epoch: &Epoch) -> Self {
         Self {
             format: FORMAT,
-            partitions: PARTITIONS,
+            partitions: Partitions::ONE.count(),
             created: epoch.clone(),
             epoch: epoch.clone(),
             revision: Revision(1),

@@ -54,6 +54,8 @@ fn freeze(id: &str, expected: Option<u64>) -> Commit {
         since: None,
         until: None,
         at: None,
+        exact: false,
+        recovers: None,
     };
     let write = CustomerWrite {
         key: key(id),
@@ -124,9 +126,11 @@ fn heard(pushes: &mut mpsc::Receiver<Push>) -> Vec<(u64, Option<String>)> {
     while let Ok(Push { change, .. }) = pushes.try_recv() {
         let who = match change.subject {
             Subject::Customer(change) => Some(change.key.id().to_owned()),
-            Subject::Created
+            Subject::Conflict { .. }
+            | Subject::Created
             | Subject::Key { .. }
             | Subject::Source { .. }
+            | Subject::Succeeded
             | Subject::Unreadable(_) => None,
         };
         heard.push((change.revision.0, who));
@@ -245,7 +249,7 @@ async fn a_file_that_is_opened_again_holds_everything() {
     let stored = Write::Key { id: "k1".to_owned(), stored: Some("{}".to_owned()) };
     store.commit(commit(stored)).await.unwrap();
     let before = (
-        store.head(Partition(0)).await.unwrap(),
+        store.heads(&[Partition(0)]).await.unwrap(),
         store.log(Partition(0), "", 9).await.unwrap(),
         store.customer(&key("c1")).await.unwrap(),
         store.audit(&all).await.unwrap(),
@@ -255,7 +259,7 @@ async fn a_file_that_is_opened_again_holds_everything() {
 
     let store = open();
     let after = (
-        store.head(Partition(0)).await.unwrap(),
+        store.heads(&[Partition(0)]).await.unwrap(),
         store.log(Partition(0), "", 9).await.unwrap(),
         store.customer(&key("c1")).await.unwrap(),
         store.audit(&all).await.unwrap(),
@@ -382,7 +386,7 @@ async fn data_without_a_history_is_not_given_a_new_one() {
     let store = Embedded::in_memory(Clock::system()).unwrap();
     plant(&store, RECORDS, ("acme:c1", "{}"));
     assert!(matches!(store.create(&epoch()).await, Err(CreateError::NotEmpty)));
-    assert_eq!(store.head(Partition(0)).await.unwrap(), None);
+    assert_eq!(store.heads(&[Partition(0)]).await.unwrap(), [None]);
 }
 
 #[tokio::test]

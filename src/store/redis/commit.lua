@@ -3,14 +3,14 @@
 -- is looked at before the first write. JSON is never decoded here: cjson turns [] into {} and
 -- loses integers beyond 2^53.
 local meta, record, private, restricted, restricted_index, customers, log, audit, customer_audit,
-      idempotency, keys = unpack(KEYS)
+      idempotency, field_of, lost = unpack(KEYS)
 local what, epoch, watermark, expected, customer, record_start, record_end, private_json, compact,
-      line, entry, entry_sha256, body_digest, uses_up_key, key_id, stored, channel = unpack(ARGV)
+      line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel = unpack(ARGV)
 
 for key, kind in pairs({
   [meta] = 'hash', [record] = 'string', [private] = 'string', [restricted] = 'hash',
   [restricted_index] = 'zset', [customers] = 'zset', [log] = 'stream', [audit] = 'stream',
-  [customer_audit] = 'stream', [idempotency] = 'string', [keys] = 'hash',
+  [customer_audit] = 'stream', [idempotency] = 'string', [field_of] = 'hash',
 }) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= kind then return {'WRONG_TYPE', key} end
@@ -20,6 +20,8 @@ local head = redis.call('HMGET', meta, 'epoch', 'rev', 'restricted_count', 'rest
                         'chain', 'sid')
 if not head[1] or head[1] ~= epoch then return {'EPOCH'} end
 if tonumber(head[2]) < tonumber(watermark) then return {'BEHIND'} end
+local lost_epoch = redis.call('GET', lost)
+if lost_epoch then return {'LOST', lost_epoch} end
 
 if body_digest ~= '' then
   local before = redis.call('GET', idempotency)
@@ -85,11 +87,11 @@ if what == 'customer' then
   end
   redis.call('HSET', meta, 'restricted_count', string.format('%.0f', count),
              'restricted_digest', bit.tohex(high) .. bit.tohex(low))
-elseif what == 'key' then
+elseif what == 'field' then
   if stored == '' then
-    redis.call('HDEL', keys, key_id)
+    redis.call('HDEL', field_of, field)
   else
-    redis.call('HSET', keys, key_id, stored)
+    redis.call('HSET', field_of, field, stored)
   end
 end
 

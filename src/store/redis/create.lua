@@ -1,7 +1,9 @@
 -- Begins the first history of an empty partition.
-local meta, log = unpack(KEYS)
+local meta, log, lost = unpack(KEYS)
 local epoch, format, partitions, line, channel = unpack(ARGV)
 if redis.call('EXISTS', meta) == 1 then return {'EXISTS'} end
+local lost_epoch = redis.call('GET', lost)
+if lost_epoch then return {'LOST', lost_epoch} end
 if redis.call('EXISTS', log) == 1 then return {'NOT_EMPTY'} end
 redis.call('HSET', meta, 'format', format, 'partitions', partitions, 'epoch', epoch,
            'created', epoch, 'previous', '', 'rev', '1', 'restricted_count', '0',

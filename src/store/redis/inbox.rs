@@ -1,25 +1,37 @@
 //! What billing systems say that cannot call the operator API: a channel, and the stream beside
 //! it that loses nothing.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use redis::{
-    Client, FromRedisValue as _, PushInfo, PushKind,
+    FromRedisValue as _, PushInfo, PushKind,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::connection::{Lazy, RESPONSE_TIMEOUT, connect, connect_patiently, store_error};
+use super::{
+    connection::{Lazy, RESPONSE_TIMEOUT},
+    refusal::{key_error, store_error},
+    topology::Topology,
+};
 use crate::{
-    domain::Timestamp,
-    store::{InboxEntry, InboxSizes, StoreError},
+    domain::{Partition, Timestamp},
+    store::{InboxEntry, InboxSizes, StoreError, format::unexpected},
 };
 
 /// The way in for billing systems, named by its channel.
 #[derive(Clone, Debug)]
 pub struct ForeignWriters {
-    client: Arc<Client>,
+    topology: Arc<Topology>,
     commands: Lazy,
     channel: String,
 }
@@ -30,7 +42,7 @@ pub struct Listening {
     /// What is published, in order.
     pub messages: mpsc::Receiver<Vec<u8>>,
     /// How many messages found no room in it.
-    pub overflow: Arc<std::sync::atomic::AtomicU64>,
+    pub overflow: Arc<AtomicU64>,
     _connection: MultiplexedConnection,
 }
 
@@ -38,12 +50,14 @@ pub struct Listening {
 #[derive(Clone, Debug)]
 pub struct Inbox {
     connection: MultiplexedConnection,
+    /// Cancelled when the connection ends, or its server is the master no more.
+    ended: CancellationToken,
     stream: String,
 }
 
 impl ForeignWriters {
-    pub(super) fn new(client: Arc<Client>, commands: Lazy, channel: &str) -> Self {
-        Self { client, commands, channel: channel.to_owned() }
+    pub(super) fn new(topology: Arc<Topology>, commands: Lazy, channel: &str) -> Self {
+        Self { topology, commands, channel: channel.to_owned() }
     }
 
     /// The channel's name.
@@ -54,22 +68,27 @@ impl ForeignWriters {
 
     /// Subscribes, on a connection of its own.
     pub async fn listen(&self) -> Result<Listening, StoreError> {
-        let (sender, messages) = mpsc::channel(MESSAGES_HELD);
-        let overflow = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let (sender, lost) = (Mutex::new(Some(sender)), Arc::clone(&overflow));
-        let hear = move |push: PushInfo| {
-            let mut sender = sender.lock();
-            if push.kind == PushKind::Disconnection {
-                sender.take();
+        let overflow = Arc::new(AtomicU64::new(0));
+        let mut heard = None;
+        let connected = self.topology.connect(HOME, || {
+            let (sender, messages) = mpsc::channel(MESSAGES_HELD);
+            heard = Some(messages);
+            let (sender, lost) = (Mutex::new(Some(sender)), Arc::clone(&overflow));
+            move |push: PushInfo| {
+                let mut sender = sender.lock();
+                if push.kind == PushKind::Disconnection {
+                    sender.take();
+                }
+                if let (Some(message), Some(sender)) = (read_message(&push), sender.as_ref())
+                    && sender.try_send(message).is_err()
+                {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok::<(), SendError>(())
             }
-            if let (Some(message), Some(sender)) = (read_message(&push), sender.as_ref())
-                && sender.try_send(message).is_err()
-            {
-                lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            }
-            Ok::<(), SendError>(())
-        };
-        let mut connection = connect(&self.client, Some(Box::new(hear))).await?;
+        });
+        let mut connection = connected.await?;
+        let messages = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
         let subscribed = connection.subscribe(&self.channel).await;
         subscribed.map_err(|error| store_error(&error))?;
         Ok(Listening { messages, overflow, _connection: connection })
@@ -82,11 +101,25 @@ impl ForeignWriters {
         let mut made = redis::cmd("XGROUP");
         made.arg("CREATE").arg(&stream).arg(GROUP).arg("0").arg("MKSTREAM");
         match self.commands.ask_plainly::<()>(&made).await? {
-            Err(error) if error.code() != Some("BUSYGROUP") => return Err(store_error(&error)),
+            Err(error) if error.code() != Some("BUSYGROUP") => {
+                return Err(key_error(&stream, &error));
+            }
             Ok(()) | Err(_) => {}
         }
-        let connection = connect_patiently(&self.client, None, patience + RESPONSE_TIMEOUT).await?;
-        Ok(Inbox { connection, stream })
+        let mut ended = CancellationToken::new();
+        let connected = self.topology.connect(HOME, || {
+            ended = CancellationToken::new();
+            let ended = ended.clone();
+            move |push: PushInfo| {
+                if push.kind == PushKind::Disconnection {
+                    ended.cancel();
+                }
+                Ok::<(), SendError>(())
+            }
+        });
+        let mut connection = connected.await?;
+        connection.set_response_timeout(patience + RESPONSE_TIMEOUT);
+        Ok(Inbox { connection, ended, stream })
     }
 
     /// At most `count` entries after `after` that were handed out and not acknowledged, to
@@ -153,8 +186,14 @@ impl Inbox {
         command.arg("GROUP").arg(GROUP).arg(CONSUMER).arg("COUNT").arg(count);
         command.arg("BLOCK").arg(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
         command.arg("STREAMS").arg(&self.stream).arg(">");
-        let reply: Option<Reply> =
-            command.query_async(&mut self.connection).await.map_err(|error| store_error(&error))?;
+        let reply = tokio::select! {
+            biased;
+            () = self.ended.cancelled() => {
+                return Err(StoreError::Unreachable("the connection to the inbox ended".to_owned()));
+            }
+            reply = command.query_async(&mut self.connection) => reply,
+        };
+        let reply: Option<Reply> = reply.map_err(|error| key_error(&self.stream, &error))?;
         Ok(read_reply(reply))
     }
 }
@@ -186,6 +225,8 @@ fn read_message(push: &PushInfo) -> Option<Vec<u8>> {
     Vec::<u8>::from_redis_value_ref(payload).ok()
 }
 
+/// Where the lease is.
+const HOME: Partition = Partition(0);
 const DATA: &str = "data";
 const PUBLISHED: &str = "published";
 const GROUP: &str = "tollgate";

@@ -2,7 +2,7 @@
 //! them on a cluster too.
 
 use crate::{
-    domain::{CustomerKey, Partition},
+    domain::{CustomerKey, Epoch, Partition},
     store::Lease,
 };
 
@@ -60,6 +60,21 @@ impl Keys {
 
     pub(super) fn idempotency(&self, partition: Partition, key_digest: &str) -> String {
         self.name(partition, &format!("idem:{key_digest}"))
+    }
+
+    pub(super) fn conflicts(&self, partition: Partition) -> String {
+        self.name(partition, "conflicts")
+    }
+
+    /// Says that the partition lost a history.
+    pub(super) fn lost(&self, partition: Partition) -> String {
+        self.name(partition, "lost")
+    }
+
+    /// A restricted set, and its index, that the history `epoch` is to begin with.
+    pub(super) fn staged(&self, partition: Partition, epoch: &Epoch) -> [String; 2] {
+        ["restricted", "restricted-index"]
+            .map(|part| self.name(partition, &format!("staged:{epoch}:{part}")))
     }
 
     /// Operators' keys live in the first partition.

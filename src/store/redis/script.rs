@@ -7,19 +7,20 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     super::{
-        Commit, CommitError, Committed, CreateError, PARTITIONS, StoreError, Write,
+        Commit, CommitError, Committed, CreateError, StoreError, Succession, SuccessionError,
+        Write,
         format::{self, FORMAT, hex, unexpected},
     },
     keys::Keys,
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Revision, Subject};
+use crate::domain::{CustomerKey, Epoch, Partition, Partitions, Revision, Subject};
 
-/// Prepares the script that makes `commit`.
+/// Prepares the script that makes `commit` in `partition`.
 pub(super) fn commit(
     keys: &Keys,
+    partition: Partition,
     commit: &Commit,
 ) -> Result<ScriptInvocation<'static>, StoreError> {
-    let partition = commit.partition();
     let entry = serde_json::to_string(&commit.audit).map_err(unexpected)?;
     let entry_sha256 = hex(&Sha256::digest(&entry));
     let digests = commit.idempotency.as_ref();
@@ -35,16 +36,22 @@ pub(super) fn commit(
             arguments.compact = write.body.restrictions.to_compact();
             Some(&write.key)
         }
+        Write::Conflict { forgotten, stored } => {
+            arguments.what = "field";
+            arguments.field = forgotten.to_string();
+            arguments.stored = stored.clone().unwrap_or_default();
+            None
+        }
         Write::Key { id, stored } => {
-            arguments.what = "key";
-            arguments.key_id.clone_from(id);
+            arguments.what = "field";
+            arguments.field.clone_from(id);
             arguments.stored = stored.clone().unwrap_or_default();
             None
         }
         // A field of another hash, and written alike.
         Write::Source { source, stored } => {
-            arguments.what = "key";
-            source.as_str().clone_into(&mut arguments.key_id);
+            arguments.what = "field";
+            source.as_str().clone_into(&mut arguments.field);
             arguments.stored.clone_from(stored);
             None
         }
@@ -80,10 +87,12 @@ pub(super) fn commit(
             |digests| keys.idempotency(partition, &digests.key_digest),
         ))
         .key(match commit.write {
+            Write::Conflict { .. } => keys.conflicts(partition),
             Write::Key { .. } => keys.operators(),
             Write::Source { .. } => keys.guard(),
             Write::Customer(_) | Write::Nothing { .. } => meta.clone(),
         })
+        .key(keys.lost(partition))
         .arg(arguments.what)
         .arg(commit.writer.epoch.as_str())
         .arg(commit.writer.watermark.0)
@@ -98,7 +107,7 @@ pub(super) fn commit(
         .arg(entry_sha256)
         .arg(digests.map_or("", |digests| &digests.body_digest))
         .arg(u8::from(digests.is_some() && commit.uses_up_its_key()))
-        .arg(arguments.key_id)
+        .arg(arguments.field)
         .arg(arguments.stored)
         .arg(keys.channel(partition));
     Ok(invocation)
@@ -120,6 +129,7 @@ pub(super) fn read_commit_reply(reply: &[String]) -> Result<Committed, CommitErr
         ("BEHIND", _) => Err(CommitError::Behind),
         ("CONFLICT", _) => Err(CommitError::Conflict),
         ("KEY_REUSED", _) => Err(CommitError::IdempotencyKeyReused),
+        ("LOST", [epoch]) => Err(CommitError::Lost(epoch.clone())),
         ("RESTRICTED_LOST", _) => Err(CommitError::RestrictedLost),
         ("WRONG_TYPE", [key]) => Err(CommitError::WrongType(key.clone())),
         ("UNREADABLE", [key]) => Err(unexpected(format!("{key} is not a record")).into()),
@@ -131,15 +141,17 @@ pub(super) fn read_commit_reply(reply: &[String]) -> Result<Committed, CommitErr
 pub(super) fn create(
     keys: &Keys,
     partition: Partition,
+    partitions: Partitions,
     epoch: &Epoch,
 ) -> ScriptInvocation<'static> {
     let mut invocation = CREATE.prepare_invoke();
     invocation
         .key(keys.meta(partition))
         .key(keys.log(partition))
+        .key(keys.lost(partition))
         .arg(epoch.as_str())
         .arg(FORMAT)
-        .arg(PARTITIONS)
+        .arg(partitions.count())
         .arg(Subject::Created.to_log())
         .arg(keys.channel(partition));
     invocation
@@ -147,10 +159,53 @@ pub(super) fn create(
 
 /// Reads what the create script answered.
 pub(super) fn read_create_reply(reply: &[String]) -> Result<(), CreateError> {
-    match reply.first().map(String::as_str) {
-        Some("CREATED") => Ok(()),
-        Some("EXISTS") => Err(CreateError::Exists),
-        Some("NOT_EMPTY") => Err(CreateError::NotEmpty),
+    match reply.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["CREATED"] => Ok(()),
+        ["EXISTS"] => Err(CreateError::Exists),
+        ["LOST", epoch] => Err(CreateError::Lost((*epoch).to_owned())),
+        ["NOT_EMPTY"] => Err(CreateError::NotEmpty),
+        other => Err(unexpected(format!("the script's answer {other:?}")).into()),
+    }
+}
+
+/// Prepares the script that makes `succession`.
+pub(super) fn succeed(keys: &Keys, succession: &Succession) -> ScriptInvocation<'static> {
+    let Succession { partition, partitions, from, epoch, lineage, revision, staged, partial } =
+        succession;
+    let [staged_set, staged_index] = keys.staged(*partition, epoch);
+    let seen = from.as_ref();
+    let mut invocation = SUCCEED.prepare_invoke();
+    invocation
+        .key(keys.meta(*partition))
+        .key(keys.lost(*partition))
+        .key(keys.restricted(*partition))
+        .key(keys.restricted_index(*partition))
+        .key(keys.log(*partition))
+        .key(staged_set)
+        .key(staged_index)
+        .arg(seen.map_or("", |place| place.epoch.as_str()))
+        .arg(seen.map(|place| place.revision.to_string()).unwrap_or_default())
+        .arg(seen.map_or("", |place| &place.log_id))
+        .arg(epoch.as_str())
+        .arg(lineage.created.as_str())
+        .arg(lineage.previous_to_text())
+        .arg(revision.0)
+        .arg(FORMAT)
+        .arg(partitions.count())
+        .arg(staged.map(|census| census.count.to_string()).unwrap_or_default())
+        .arg(staged.map(|census| format!("{:016x}", census.digest)).unwrap_or_default())
+        .arg(partial.map(|partial| u8::from(partial).to_string()).unwrap_or_default())
+        .arg(Subject::Succeeded.to_log())
+        .arg(keys.channel(*partition));
+    invocation
+}
+
+/// Reads what the succession script answered.
+pub(super) fn read_succession_reply(reply: &[String]) -> Result<(), SuccessionError> {
+    match reply.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["SUCCEEDED"] => Ok(()),
+        ["MOVED"] => Err(SuccessionError::Moved),
+        ["STAGED"] => Err(SuccessionError::Staged),
         other => Err(unexpected(format!("the script's answer {other:?}")).into()),
     }
 }
@@ -163,9 +218,10 @@ struct Arguments {
     private: String,
     compact: String,
     line: String,
-    key_id: String,
+    field: String,
     stored: String,
 }
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
+static SUCCEED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("succeed.lua")));
 static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("create.lua")));

@@ -5,11 +5,11 @@
 //! after 15 s of outage and re-attaches to a stale master over Sentinel, the second hangs for
 //! ever on a hung server (each was observed with redis-rs 1.8).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use redis::{
-    Client, FromRedisValue as _, PushInfo, PushKind,
+    FromRedisValue as _, PushInfo, PushKind,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::sync::mpsc;
@@ -20,23 +20,37 @@ use super::{
         format::{self, unexpected},
     },
     check_format,
-    connection::{connect, store_error},
     keys::Keys,
-    partitions,
+    refusal::{key_error, store_error},
+    role::check_master,
+    topology::Topology,
 };
-use crate::domain::{Change, Epoch, Partition, Revision, Subject};
+use crate::domain::{Change, Epoch, Lineage, Partition, Revision, Subject};
 
-/// Connects, makes sure that this is a master, and subscribes to every partition.
-pub(super) async fn open(client: &Client, keys: &Keys) -> Result<Session, StoreError> {
-    let (sender, pushes) = mpsc::channel(PUSHES_HELD);
-    let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)) };
-    let hear = move |push| ear.hear(&push);
-    let mut connection = connect(client, Some(Box::new(hear))).await?;
-    let reader = Reader { connection: connection.clone(), keys: keys.clone() };
-    reader.require_master().await?;
-    for partition in partitions() {
-        let subscribed = connection.subscribe(keys.channel(partition)).await;
+/// Connects to the master of `partitions`, subscribes to them, and makes sure that their keys can be
+/// read: what cannot be followed is better told now, and once.
+pub(super) async fn open(
+    topology: &Topology,
+    keys: &Keys,
+    partitions: &[Partition],
+) -> Result<Session, StoreError> {
+    let mut heard = None;
+    let first = partitions.first().copied().unwrap_or_default();
+    let connected = topology.connect(first, || {
+        let (sender, pushes) = mpsc::channel(PUSHES_HELD);
+        heard = Some(pushes);
+        let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)) };
+        move |push| ear.hear(&push)
+    });
+    let mut connection = connected.await?;
+    let pushes = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
+    for partition in partitions {
+        let subscribed = connection.subscribe(keys.channel(*partition)).await;
         subscribed.map_err(|error| store_error(&error))?;
+    }
+    let reader = Reader { connection, keys: keys.clone() };
+    for partition in partitions {
+        reader.read_each_key(*partition).await?;
     }
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
@@ -51,18 +65,28 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// See [`SessionReader::head`].
-    pub async fn head(&self, partition: Partition) -> Result<Option<Head>, StoreError> {
+    /// See [`SessionReader::heads`].
+    pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
         let mut connection = self.connection.clone();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        pipeline.cmd("HMGET").arg(self.keys.meta(partition)).arg(HEAD_FIELDS);
         pipeline.cmd("ROLE");
+        for partition in partitions {
+            pipeline.cmd("HMGET").arg(self.keys.meta(*partition)).arg(HEAD_FIELDS);
+        }
         let answered = pipeline.query_async(&mut connection).await;
-        let (fields, role): (Answered<Vec<Option<String>>>, Answered<redis::Value>) =
+        let answered: Vec<Answered<redis::Value>> =
             answered.map_err(|error| store_error(&error))?;
-        check_master(role)?;
-        read_head(fields.map_err(|error| store_error(&error))?)
+        let mut answered = answered.into_iter();
+        check_master(answered.next().unwrap_or(Ok(redis::Value::Nil)))?;
+        let fields = partitions.iter().zip(answered);
+        fields
+            .map(|(partition, fields)| {
+                let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
+                let meta = self.keys.meta(*partition);
+                read_head(fields.map_err(|error| key_error(&meta, &error))?)
+            })
+            .collect()
     }
 
     /// See [`SessionReader::restricted_page`].
@@ -72,14 +96,15 @@ impl Reader {
         from: Option<&str>,
     ) -> Result<RestrictedPage, StoreError> {
         let mut connection = self.connection.clone();
+        let key = self.keys.restricted(partition);
         let (next, found): (String, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(self.keys.restricted(partition))
+            .arg(&key)
             .arg(from.unwrap_or("0"))
             .arg("COUNT")
             .arg(PAGE)
             .query_async(&mut connection)
             .await
-            .map_err(|error| store_error(&error))?;
+            .map_err(|error| key_error(&key, &error))?;
         // What is no entry of ours is left out; the census tells whether one of ours was lost.
         let entries = found.iter().filter_map(|(key, value)| {
             let entry = format::read_restricted(key, value);
@@ -97,46 +122,72 @@ impl Reader {
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let mut connection = self.connection.clone();
-        let found: Vec<(String, std::collections::HashMap<String, String>)> = redis::cmd("XRANGE")
-            .arg(self.keys.log(partition))
-            .arg(if from.is_empty() { "-" } else { from })
-            .arg("+")
-            .arg("COUNT")
-            .arg(count)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| store_error(&error))?;
-        // An entry without a revision is not ours; the revisions tell whether one of ours is gone.
-        let change = |(log_id, fields): (String, std::collections::HashMap<String, String>)| {
-            let revision = Revision(fields.get("rev")?.parse().ok()?);
-            Some(Change { revision, log_id, subject: Subject::from_log(fields.get("change")?) })
-        };
-        Ok(found.into_iter().filter_map(change).collect())
+        let page = log_page(&self.keys, partition, from, count);
+        let found = page.query_async(&mut connection).await;
+        Ok(read_log(found.map_err(|error| key_error(&self.keys.log(partition), &error))?))
     }
 
     /// See [`SessionReader::keys`].
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut connection = self.connection.clone();
-        let command = redis::Cmd::hgetall(self.keys.operators());
-        command.query_async(&mut connection).await.map_err(|error| store_error(&error))
+        let key = self.keys.operators();
+        let command = redis::Cmd::hgetall(&key);
+        command.query_async(&mut connection).await.map_err(|error| key_error(&key, &error))
     }
 
     /// See [`SessionReader::sources`].
     pub async fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
         let mut connection = self.connection.clone();
-        let command = redis::Cmd::hgetall(self.keys.guard());
-        command.query_async(&mut connection).await.map_err(|error| store_error(&error))
+        let key = self.keys.guard();
+        let command = redis::Cmd::hgetall(&key);
+        command.query_async(&mut connection).await.map_err(|error| key_error(&key, &error))
+    }
+
+    /// Reads a little of each of the partition's keys that a session needs.
+    async fn read_each_key(&self, partition: Partition) -> Result<(), StoreError> {
+        let log = self.keys.log(partition);
+        let mut hashes = vec![self.keys.meta(partition), self.keys.restricted(partition)];
+        if partition == Partition(0) {
+            hashes.push(self.keys.operators());
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("XRANGE").arg(&log).arg("-").arg("+").arg("COUNT").arg(1);
+        for hash in &hashes {
+            pipeline.cmd("HMGET").arg(hash).arg("epoch");
+        }
+        let mut connection = self.connection.clone();
+        let answered = pipeline.query_async(&mut connection).await;
+        let answers: Vec<Answered<redis::Value>> = answered.map_err(|error| store_error(&error))?;
+        for (key, answer) in std::iter::once(&log).chain(&hashes).zip(answers) {
+            answer.map_err(|error| key_error(key, &error))?;
+        }
+        Ok(())
     }
 
     /// The connection, for fills.
     pub(super) fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
     }
+}
 
-    async fn require_master(&self) -> Result<(), StoreError> {
-        let mut connection = self.connection.clone();
-        check_master(redis::cmd("ROLE").query_async(&mut connection).await)
-    }
+/// Asks for a page of the log; from the oldest entry on when `from` is empty.
+pub(super) fn log_page(keys: &Keys, partition: Partition, from: &str, count: usize) -> redis::Cmd {
+    let mut command = redis::cmd("XRANGE");
+    command.arg(keys.log(partition)).arg(if from.is_empty() { "-" } else { from }).arg("+");
+    command.arg("COUNT").arg(count);
+    command
+}
+
+pub(super) type LogPage = Vec<(String, HashMap<String, String>)>;
+
+/// An entry without a revision is not ours; the revisions tell whether one of ours is gone.
+pub(super) fn read_log(found: LogPage) -> Vec<Change> {
+    let change = |(log_id, fields): (String, HashMap<String, String>)| {
+        let revision = Revision(fields.get("rev")?.parse().ok()?);
+        Some(Change { revision, log_id, subject: Subject::from_log(fields.get("change")?) })
+    };
+    found.into_iter().filter_map(change).collect()
 }
 
 /// Turns what the server sends unasked into pushes. Ends the session when it cannot: a change
@@ -185,54 +236,40 @@ impl Ear {
     }
 }
 
-/// A replica is no store: it may be behind, and it takes no writes. A role that may not be asked
-/// for is not known.
-fn check_master(role: Answered<redis::Value>) -> Result<(), StoreError> {
-    let role = match role {
-        Ok(redis::Value::Array(parts)) => {
-            parts.first().and_then(|name| String::from_redis_value_ref(name).ok())
-        }
-        Ok(_) => None,
-        Err(error) if error.code() == Some("NOPERM") => None,
-        Err(error) => return Err(store_error(&error)),
-    };
-    match role.as_deref() {
-        Some("master") => Ok(()),
-        Some(other) => {
-            Err(StoreError::Unreachable(format!("the server is a {other}, not a master")))
-        }
-        None => {
-            if !ROLE_UNKNOWN_TOLD.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    "The store's user may not ask for ROLE, so a replica would go unnoticed"
-                );
-            }
-            Ok(())
-        }
-    }
-}
-
 fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let fields: Result<[Option<String>; HEAD_FIELDS.len()], _> = fields.try_into();
-    let [epoch, revision, log_id, count, digest, format] =
+    let [epoch, revision, log_id, count, digest, format, partitions, created, previous, partial] =
         fields.map_err(|_| unexpected("an incomplete meta"))?;
     let Some(epoch) = epoch else { return Ok(None) };
     let number = |field: Option<String>| -> Result<u64, StoreError> {
         field.unwrap_or_default().parse().map_err(unexpected)
     };
     check_format(number(format)?)?;
+    let created = Epoch::parse(&created.unwrap_or_default()).map_err(unexpected)?;
     let digest = u64::from_str_radix(&digest.unwrap_or_default(), 16).map_err(unexpected)?;
     Ok(Some(Head {
+        partitions: partitions.unwrap_or_default().parse().map_err(unexpected)?,
         epoch: Epoch::parse(&epoch).map_err(unexpected)?,
         revision: Revision(number(revision)?),
         log_id: log_id.unwrap_or_default(),
         restricted: Census { count: number(count)?, digest },
+        lineage: Lineage::parse(created, &previous.unwrap_or_default()).map_err(unexpected)?,
+        partial: partial.as_deref() == Some("1"),
     }))
 }
 
-static ROLE_UNKNOWN_TOLD: AtomicBool = AtomicBool::new(false);
-const HEAD_FIELDS: &[&str; 6] =
-    &["epoch", "rev", "sid", "restricted_count", "restricted_digest", "format"];
+const HEAD_FIELDS: &[&str; 10] = &[
+    "epoch",
+    "rev",
+    "sid",
+    "restricted_count",
+    "restricted_digest",
+    "format",
+    "partitions",
+    "created",
+    "previous",
+    "partial",
+];
 /// Never one big reply: it would hold up everybody else's.
 const PAGE: usize = 1000;
 /// More than this waiting means that this instance does not keep up; it catches up from the log.

@@ -1,0 +1,112 @@
+//! What was applied lately, to tell what a store forgot.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use crate::{
+    cache::Forgotten,
+    domain::{Change, Epoch, Partition, Revision, Subject, Token, Verb, Watermark},
+};
+
+/// The newest changes of one partition's history that were applied here.
+#[derive(Debug)]
+pub(super) struct Applied {
+    capacity: usize,
+    epoch: Option<Epoch>,
+    changes: BTreeMap<Revision, Change>,
+}
+
+/// What of them a store does not know any more.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// Status acts, which can be done again.
+    pub(super) acts: Vec<Arc<Forgotten>>,
+    /// Changes of which too little is kept here to make them again.
+    pub(super) others: u64,
+}
+
+impl Applied {
+    /// Room for `capacity` changes.
+    pub(super) const fn new(capacity: usize) -> Self {
+        Self { capacity, epoch: None, changes: BTreeMap::new() }
+    }
+
+    /// Takes note of a change of `epoch`. Of an earlier history nothing is kept then.
+    pub(super) fn keep(&mut self, epoch: &Epoch, change: &Change) {
+        if self.epoch.as_ref() != Some(epoch) {
+            self.epoch = Some(epoch.clone());
+            self.changes.clear();
+        }
+        self.changes.insert(change.revision, change.clone());
+        if self.changes.len() > self.capacity {
+            self.changes.pop_first();
+        }
+    }
+
+    /// The oldest change that is kept, and its place in the log: from there on a store can be
+    /// compared with this.
+    pub(super) fn first(&self) -> Option<(Revision, &str)> {
+        let (revision, change) = self.changes.first_key_value()?;
+        Some((*revision, &change.log_id))
+    }
+
+    /// The newest revision that `log` and this have in common.
+    pub(super) fn common_with(&self, log: &[Change]) -> Option<Revision> {
+        let is_same = |theirs: &&Change| {
+            self.changes.get(&theirs.revision).is_some_and(|ours| ours.log_id == theirs.log_id)
+        };
+        log.iter().rev().find(is_same).map(|change| change.revision)
+    }
+
+    /// The log entry of a revision; empty when it is not kept.
+    pub(super) fn log_id_of(&self, epoch: &Epoch, revision: Revision) -> String {
+        let kept = self.changes.get(&revision).filter(|_| self.epoch.as_ref() == Some(epoch));
+        kept.map(|change| change.log_id.clone()).unwrap_or_default()
+    }
+
+    /// What a store does not know that kept the history `before`, applied here up to there, only up
+    /// to `common`, and of what came after only the log entries `in_store`.
+    pub(super) fn missing(
+        &self,
+        partition: Partition,
+        before: &Watermark,
+        common: Revision,
+        in_store: &HashSet<String>,
+    ) -> Missing {
+        let mut missing = Missing::default();
+        let epoch = &before.epoch;
+        let kept = self.epoch.as_ref() == Some(epoch);
+        let since = self.log_id_of(epoch, common);
+        let mut in_memory = 0;
+        for (revision, change) in self.changes.range(common.next()..).filter(|_| kept) {
+            in_memory += 1;
+            if in_store.contains(&change.log_id) {
+                continue;
+            }
+            match &change.subject {
+                Subject::Customer(change) if change.act.is_of_status() => {
+                    missing.acts.push(Arc::new(Forgotten {
+                        token: Token { epoch: epoch.clone(), partition, revision: *revision },
+                        change: change.clone(),
+                        common,
+                        since: since.clone(),
+                        in_conflict: false,
+                    }));
+                }
+                // These tell nothing that a store could be without; what lapsed lapses again.
+                Subject::Created | Subject::Succeeded => {}
+                Subject::Customer(change) if change.act.verb == Verb::Lapse => {}
+                Subject::Conflict { .. }
+                | Subject::Customer(_)
+                | Subject::Key { .. }
+                | Subject::Source { .. }
+                | Subject::Unreadable(_) => missing.others += 1,
+            }
+        }
+        let forgotten = before.position.revision.0.saturating_sub(common.0);
+        missing.others += forgotten.saturating_sub(in_memory);
+        missing
+    }
+}
