@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::ports::PortError;
 use self::{background::Background, ports::Ports};
 use crate::{
-    cache::{Cache, guard::Guard, keyring::Keyring},
+    cache::{Cache, Comparing, guard::Guard, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
-    feed::{Creation, Feed, FeedStatus, machine::OnLoss},
+    feed::{Alarm, Creation, Feed, FeedStatus, Rights, machine::OnLoss},
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, IngestView, OperatorPlane,
@@ -41,10 +41,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     let draining = tasks.draining();
 
     let (readiness, latch) = Readiness::new();
-    if app.watches_eviction {
-        let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
-        tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
-    }
+    tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
+    tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
     tasks.spawn_endless("feed", app.feed.run(latch));
     if let Some(background) = app.background {
         background.spawn(&mut tasks, draining.clone());
@@ -97,7 +95,6 @@ struct App {
     makes_first_key: bool,
     background: Option<Background>,
     ingest_view: Option<IngestView>,
-    watches_eviction: bool,
 }
 
 impl App {
@@ -116,6 +113,7 @@ impl App {
         );
         let keyring = Keyring::default();
         let (status, feed_status) = watch::channel(FeedStatus::default());
+        let alarm = Alarm::default();
         let may_write = is_own || config.operator_listen.on().is_some();
         let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
@@ -130,12 +128,13 @@ impl App {
                 StoreCreate::Auto if may_write => Creation::Auto,
                 StoreCreate::Auto | StoreCreate::Never => Creation::Never,
             },
-            may_write,
             on_loss: match config.on_store_loss {
                 config::OnStoreLoss::Adopt => OnLoss::Adopt,
                 config::OnStoreLoss::Keep => OnLoss::Keep,
             },
             partitions: config.partitions,
+            rights: if may_write { Rights::ReadWrite } else { Rights::ReadOnly },
+            alarm: alarm.clone(),
             status,
         };
         let settings = gate::Settings {
@@ -154,6 +153,7 @@ impl App {
             feed: feed_status.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            alarm,
         };
         let operators = Operators {
             control,
@@ -186,7 +186,6 @@ impl App {
         let background = background.transpose()?;
         let ingest_view = background.as_ref().map(|background| background.view(config));
         let makes_first_key = is_own && admin_token.is_none();
-        let watches_eviction = may_write && !is_own;
         Ok(Self {
             feed,
             plane,
@@ -196,7 +195,6 @@ impl App {
             makes_first_key,
             background,
             ingest_view,
-            watches_eviction,
         })
     }
 }

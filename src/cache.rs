@@ -7,6 +7,7 @@ mod floor;
 pub mod guard;
 pub mod keyring;
 mod recent;
+mod reread;
 mod restricted;
 mod withheld;
 
@@ -28,9 +29,11 @@ use self::{
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
     recent::Recent,
+    reread::Old,
 };
 pub use self::{
     recent::Held,
+    reread::Comparing,
     restricted::{Entry, Picture},
     withheld::{Forgotten, Withheld},
 };
@@ -57,6 +60,7 @@ struct Inner {
     partitions: OnceLock<Box<[HeldPartition]>>,
     recent: Recent,
     fills: Fills,
+    old: Old,
     store: Store,
     clock: Clock,
     metrics: Metrics,
@@ -183,6 +187,7 @@ impl Cache {
             partitions: OnceLock::new(),
             recent: Recent::new(capacity),
             fills: Fills::default(),
+            old: Old::default(),
             store,
             clock,
             metrics,
@@ -321,10 +326,7 @@ impl Cache {
     /// newer is known.
     fn take(&self, customer: &CustomerKey, begun: &Begun<'_>, read: Read) -> Filled {
         let Begun { part, ticket, session } = begun;
-        let picture = part.picture.load();
-        let same_history = picture.as_ref().is_some_and(|picture| picture.epoch == read.epoch);
-        let believed = part.believed.load(Ordering::Acquire);
-        if !believed || !same_history || read.revision < ticket.began_at.revision {
+        if !Self::is_to_be_believed(part, ticket, &read) {
             return Filled::Failed;
         }
         if let StoredRecord::Unreadable(why) = &read.record {
@@ -343,6 +345,15 @@ impl Cache {
         } else {
             Filled::Overtaken
         }
+    }
+
+    /// Whether what was read belongs to the history that is followed here, and is not older than
+    /// what was known when it was asked for.
+    fn is_to_be_believed(part: &HeldPartition, ticket: &Ticket, read: &Read) -> bool {
+        let picture = part.picture.load();
+        let same_history = picture.as_ref().is_some_and(|picture| picture.epoch == read.epoch);
+        let believed = part.believed.load(Ordering::Acquire);
+        believed && same_history && read.revision >= ticket.began_at.revision
     }
 
     /// Replaces a partition's restricted set as a whole. Recent records stay and answer as stale

@@ -78,6 +78,13 @@ impl Moment {
     }
 }
 
+/// About as long as `span`, by chance up to a fifth shorter or longer: so that what many instances
+/// do regularly they do not all do at the same moment.
+#[must_use]
+pub fn jittered(span: Duration) -> Duration {
+    span.mul_f64(0.8 + 0.4 * fastrand::f64())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

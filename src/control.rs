@@ -20,7 +20,7 @@ use crate::{
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
-    feed::FeedStatus,
+    feed::{Alarm, FeedStatus},
     store::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency, Store,
         StoreError, Write, Writer,
@@ -41,6 +41,8 @@ pub struct Control {
     pub guard: Guard,
     /// Tells whether the store is believed.
     pub feed: watch::Receiver<FeedStatus>,
+    /// Rung when the store refuses a change because its restricted set is not whole.
+    pub alarm: Alarm,
     /// Tells when an act was asked for.
     pub clock: Clock,
     /// Where acts are counted.
@@ -198,6 +200,10 @@ impl Control {
                 self.metrics.operator_act(attempt.action.verb, AuditOutcome::Refused);
                 Err(refusal.into())
             }
+            // What was refused was judged by a store that forgot, or is another one.
+            Err(error @ (CommitError::Behind | CommitError::Epoch | CommitError::Lost(_))) => {
+                Err(error.into())
+            }
             Err(error) => {
                 let customer = attempt.key;
                 tracing::warn!(customer.id = %customer, %error, "A refusal is not on record");
@@ -300,6 +306,9 @@ impl Control {
         let committed = self.store.commit(commit).await;
         let took = self.clock.moment().saturating_since(begun);
         self.metrics.store_commands[StoreCommand::Commit].record(took);
+        if matches!(committed, Err(CommitError::RestrictedLost)) {
+            self.alarm.ring();
+        }
         if matches!(committed, Err(CommitError::Store(_))) {
             self.metrics.store_errors[StoreCommand::Commit].increment(1);
         }

@@ -5,6 +5,7 @@
 mod applied;
 mod follower;
 pub mod machine;
+mod repair;
 mod status;
 mod succession;
 mod tally;
@@ -15,10 +16,14 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use self::status::{FeedStatus, PartitionStatus};
 use self::{
     follower::{Follower, Part},
     machine::OnLoss,
+    repair::Rewritten,
+};
+pub use self::{
+    repair::Alarm,
+    status::{FeedStatus, PartitionStatus},
 };
 use crate::{
     cache::{Cache, guard::Guard, keyring::Keyring},
@@ -27,8 +32,11 @@ use crate::{
     lifecycle::Latch,
     store::{CreateError, Session, Store, StoreError},
     telemetry::{
-        Metrics,
-        event::{FeedConnected, FeedLost, StoreCreated, StoreUninitialised},
+        Metrics, RewrittenFrom,
+        event::{
+            FeedConnected, FeedLost, RestrictedLost, RestrictedNotRewritten, RestrictedRewritten,
+            RestrictedWhole, StoreCreated, StoreUninitialised,
+        },
     },
 };
 
@@ -51,12 +59,15 @@ pub struct Feed {
     pub heartbeat: Duration,
     /// Whether an empty store may be begun.
     pub creation: Creation,
-    /// Whether this instance may write: then it ends a history that lost its end.
-    pub may_write: bool,
     /// Whether a store that lost what it held is believed all the same.
     pub on_loss: OnLoss,
     /// How many partitions the store has to have, if that is said.
     pub partitions: Option<Partitions>,
+    /// Whether this instance may write to the store: then it ends a history that lost its end, and
+    /// writes a restricted set anew that went missing.
+    pub rights: Rights,
+    /// Rung when the store refuses a change because its restricted set is not whole.
+    pub alarm: Alarm,
     /// Told whenever the feed's state changes.
     pub status: watch::Sender<FeedStatus>,
 }
@@ -68,6 +79,15 @@ pub enum Creation {
     Auto,
     /// It may not.
     Never,
+}
+
+/// Whether an instance may write to the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rights {
+    /// It only reads.
+    ReadOnly,
+    /// It may.
+    ReadWrite,
 }
 
 impl Feed {
@@ -90,10 +110,12 @@ impl Feed {
             match self.store.by_node(&numbers).await {
                 Ok(groups) => {
                     for group in groups {
-                        let (theirs, others) =
+                        let (theirs, others): (Vec<_>, _) =
                             unfollowed.into_iter().partition(|part| group.contains(&part.number));
                         unfollowed = others;
-                        followed.push(self.follow(theirs, &latch).boxed());
+                        if !theirs.is_empty() {
+                            followed.push(self.follow(theirs, &latch).boxed());
+                        }
                     }
                 }
                 Err(error) => {
@@ -101,8 +123,32 @@ impl Feed {
                     followed.push(rest(std::mem::take(&mut unfollowed)).boxed());
                 }
             }
-            unfollowed.extend(followed.next().await.unwrap_or_default());
+            for part in followed.next().await.unwrap_or_default() {
+                if part.damaged && self.rights == Rights::ReadWrite {
+                    followed.push(self.mend(part).boxed());
+                } else {
+                    unfollowed.push(part);
+                }
+            }
         }
+    }
+
+    /// Has the store's restricted set of a partition written anew from the records. Nobody who
+    /// holds it may be left.
+    async fn mend(&self, mut part: Part) -> Vec<Part> {
+        // Whatever comes of it, it is read anew.
+        part.damaged = false;
+        let partition = part.number;
+        match repair::from_records(&self.store, partition, &self.metrics).await {
+            Ok(Rewritten::Done(customers)) => {
+                let from = RewrittenFrom::Records;
+                RestrictedRewritten { partition, customers, from }.emit(&self.metrics);
+                return vec![part];
+            }
+            Ok(Rewritten::Overtaken | Rewritten::Whole) => {}
+            Err(why) => RestrictedNotRewritten { partition, why }.emit(&self.metrics),
+        }
+        rest(vec![part]).await
     }
 
     /// Finds out how many partitions the store has. Begins the history of an empty one, if that is
@@ -169,6 +215,19 @@ impl Feed {
         FeedLost { error }.emit(&self.metrics);
         for partition in partitions {
             self.tell(*partition, |it| (it.connected, it.phase) = (false, machine::DISCONNECTED));
+        }
+    }
+
+    /// Tells whether the store's restricted set is whole, if that is news.
+    fn tell_restricted(&self, partition: Partition, is_lost: bool) {
+        if self.status.borrow().of(partition).restricted_lost == is_lost {
+            return;
+        }
+        self.tell(partition, |status| status.restricted_lost = is_lost);
+        if is_lost {
+            RestrictedLost { partition }.emit(&self.metrics);
+        } else if !self.status.borrow().is_restricted_lost() {
+            RestrictedWhole.emit(&self.metrics);
         }
     }
 

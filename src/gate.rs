@@ -203,7 +203,7 @@ impl Gate {
     /// A record of an older picture answers, and is read anew behind its back.
     fn refresh_if_old(&self, customer: &CustomerKey, found: &Found) {
         if is_old(found) {
-            self.cache.refresh(customer);
+            self.cache.refresh_old(customer);
         }
     }
 

@@ -106,7 +106,8 @@ impl Recovery {
             let idempotency = Some(once(&forgotten.token));
             let request = Request { expected, idempotency, ..request() };
             match self.control.act(&request, key, &again(forgotten)).await {
-                Ok(_) => {
+                Ok(acted) => {
+                    self.let_go(forgotten, acted.customer.record.revision).await;
                     let (customer, forgotten) = (key.clone(), forgotten.token.clone());
                     ChangeRecovered { customer, forgotten }.emit(&self.control.metrics);
                     return Ok(());
@@ -123,6 +124,19 @@ impl Recovery {
             }
         }
         self.list(forgotten, "the customer was changed meanwhile, again and again").await
+    }
+
+    /// Lets go of what is written back once the feed has come past it. That is heard of, unless
+    /// somebody else did it before this instance's picture was read.
+    async fn let_go(&self, forgotten: &Forgotten, written: Revision) {
+        let Control { cache, .. } = &self.control;
+        let partition = forgotten.token.partition;
+        if let Some(token) = self.control.token(partition, written)
+            && cache.reaches(&token, HEARD_WITHIN).await
+            && let Some(picture) = cache.picture(partition)
+        {
+            picture.withheld.let_go(&forgotten.token);
+        }
     }
 
     /// Leaves as it is what would make no difference now.
@@ -241,4 +255,6 @@ fn once(forgotten: &Token) -> Idempotency {
 
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const LEASED_FOR: Duration = Duration::from_secs(5);
+/// How long the feed may take to come past what was written.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 const TRIES: usize = 5;

@@ -14,6 +14,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use tokio::sync::mpsc;
 
+pub use self::redis::repair::{Rewrite, Step};
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
     Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
@@ -45,6 +46,19 @@ impl Store {
     /// Reads what decides about one customer, and the head it was read at, both at one moment.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         each!(self, store => store.read(key).await)
+    }
+
+    /// Reads what decides about several customers of one partition, and the head it was read at,
+    /// all at one moment.
+    pub async fn read_many(
+        &self,
+        partition: Partition,
+        keys: &[CustomerKey],
+    ) -> Result<ReadMany, StoreError> {
+        match self {
+            Self::Embedded(store) => store.read_many(keys).await,
+            Self::Redis(store) => store.read_many(partition, keys).await,
+        }
     }
 
     /// Reads one customer with its private part.
@@ -86,6 +100,22 @@ impl Store {
         match self {
             Self::Embedded(store) => store.create(epoch).await,
             Self::Redis(store) => store.create(epoch, partitions).await,
+        }
+    }
+
+    /// Begins to write a partition's restricted set anew, to be of this census, for as long as the
+    /// partition's head says so too. Nothing for a store whose restricted set cannot go missing
+    /// without the rest: there is nothing to write then.
+    #[must_use]
+    pub fn rewrite_restricted(
+        &self,
+        partition: Partition,
+        epoch: &Epoch,
+        census: Census,
+    ) -> Option<Rewrite> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Redis(store) => Some(store.rewrite_restricted(partition, epoch, census)),
         }
     }
 
@@ -298,6 +328,18 @@ pub struct Read {
     pub revision: Revision,
     /// The record.
     pub record: StoredRecord,
+}
+
+/// What is read of several customers at once.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadMany {
+    /// The store's history.
+    pub epoch: Epoch,
+    /// The partition's newest revision at that moment.
+    pub revision: Revision,
+    /// Their records, in the order in which they were asked for. Nothing for one that was not
+    /// found in this way: only [`Store::read`] tells whether there is none.
+    pub records: Vec<Option<StoredRecord>>,
 }
 
 /// A record as the store holds it.
@@ -562,7 +604,9 @@ pub enum CommitError {
     #[error("the store lost the history {0}")]
     Lost(String),
     /// The restricted set is not whole.
-    #[error("the store's restricted set is not whole")]
+    #[error(
+        "the store's restricted set is not whole; an instance that may write is writing it anew"
+    )]
     RestrictedLost,
     /// The store did not answer, so it may or may not be committed.
     #[error(transparent)]
@@ -735,6 +779,16 @@ pub enum SuccessionError {
     Store(#[from] StoreError),
 }
 
+/// A head, and how many entries the restricted set has, both at one moment. They disagree once the
+/// set is damaged.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Tally {
+    /// The head.
+    pub head: Head,
+    /// How many entries there are.
+    pub held: u64,
+}
+
 /// Count and digest of a restricted set: the XOR over its entries of the first 16 hex digits of
 /// `sha1hex("<tenant>:<id>:<revision>")`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -849,6 +903,12 @@ impl SessionReader {
     /// The newest state of one partition; nothing when the store has no history.
     pub async fn head(&self, partition: Partition) -> Result<Option<Head>, StoreError> {
         Ok(self.heads(&[partition]).await?.into_iter().flatten().next())
+    }
+
+    /// A partition's newest state, and how many entries its restricted set has; nothing when the
+    /// store has no history.
+    pub async fn tally(&self, partition: Partition) -> Result<Option<Tally>, StoreError> {
+        each_reader!(self, reader => reader.tally(partition).await)
     }
 
     /// A page of the restricted set, from the start or from where the last one ended.

@@ -24,7 +24,8 @@ use tracing_subscriber::{
 use catalogue::Kind;
 
 pub use catalogue::{
-    AuthFailure, Dialect, FillResult, IngestResult, ReachedBy, StoreCommand, Tier, Unreadable, Via,
+    AuthFailure, Dialect, FillResult, IngestResult, ReachedBy, RewrittenFrom, StoreCommand, Tier,
+    Unreadable, Via,
 };
 pub use handles::Metrics;
 

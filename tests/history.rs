@@ -76,6 +76,27 @@ fn a_log_that_was_trimmed_under_an_instance_costs_a_snapshot_and_no_wrong_answer
 }
 
 #[test]
+fn a_log_that_somebody_emptied_costs_a_snapshot_and_is_followed_again() {
+    let (server, tollgate) = with_disabled_customer(&[]);
+    let mut redis = connect(&server);
+    redis::cmd("XTRIM").arg("tollgate:{0}:log").arg(&["MAXLEN", "0"]).exec(&mut redis).unwrap();
+    redis::cmd("CLIENT").arg(&["KILL", "TYPE", "pubsub"]).exec(&mut redis).unwrap();
+    tollgate.wait_for_log("no longer reaches back");
+    // Also one that knows nothing yet.
+    let other = Tollgate::start(&["--store", &server.url()]);
+    for tollgate in [&tollgate, &other] {
+        tollgate.wait_until("following", || {
+            let status = tollgate.status();
+            status["feed"]["phase"] == "following" && status["feed"]["suspect"] == false
+        });
+        assert_eq!(tollgate.reason_to_write("c1"), "customer_disabled");
+    }
+    assert_eq!(tollgate.status()["feed"]["partitions"][0]["generation"], 2);
+    tollgate.operate("POST", "/v1/customers/c1/enable", None);
+    other.wait_until("told", || other.reason_to_write("c1") == "active");
+}
+
+#[test]
 fn an_act_is_on_record_as_often_as_it_was_asked_for() {
     let (server, tollgate) = with_disabled_customer(&[]);
     let mut redis = connect(&server);

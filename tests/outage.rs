@@ -62,6 +62,23 @@ fn nobody_is_let_in_because_redis_forgot() {
 }
 
 #[test]
+fn before_anyone_noticed_that_redis_forgot_an_act_is_already_refused_as_that() {
+    let redis = RedisServer::start(Flavor::Redis, Persistence::None);
+    // It does not ask for longer than this test takes.
+    let tollgate = Tollgate::start(&["--store", &redis.url(), "--heartbeat", "29s"]);
+    let create = json!({"create": true});
+    let disabled = tollgate.operate("POST", "/v1/customers/bad/disable", Some(&create));
+    assert_eq!(disabled.status, 200, "{disabled:?}");
+    redis::cmd("FLUSHALL").exec(&mut connect(&redis)).unwrap();
+    for (verb, body) in [("enable", json!({})), ("freeze", json!({})), ("freeze", create)] {
+        let path = format!("/v1/customers/bad/{verb}");
+        let refused = tollgate.operate("POST", &path, Some(&body));
+        assert_eq!((refused.status, refused.code().as_str()), (503, "STORE_LOST"), "{refused:?}");
+    }
+    assert_eq!(tollgate.reason_to_write("bad"), "customer_disabled");
+}
+
+#[test]
 fn notes_are_told_to_operators_and_to_nobody_else() {
     let redis = RedisServer::start(Flavor::Redis, Persistence::AppendOnlyFile);
     let flags = ["--store", &redis.url(), "--log-level", "info,tollgate=trace"];

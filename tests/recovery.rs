@@ -61,6 +61,44 @@ fn acknowledged_changes_that_a_failover_lost_are_written_back() {
 }
 
 #[test]
+fn an_instance_that_comes_later_finds_what_another_one_wrote_back() {
+    let server = RedisServer::start(Flavor::Redis, Persistence::None);
+    let first = Tollgate::start(&["--store", &server.url()]);
+    let second = Tollgate::start(&["--store", &server.url()]);
+    let sidecar = Tollgate::start(&["--store", &server.url(), "--operator-listen", "off"]);
+    act(&first, "c1", "freeze");
+    let saved = Saved::of(&server);
+    act(&first, "c1", "disable");
+    act(&first, "c2", "deactivate");
+    let late = [&second, &sidecar];
+    for tollgate in late {
+        tollgate.wait_until("told", || tollgate.reason_to_write("c2") == "customer_inactive");
+        tollgate.signal(Signal::STOP);
+    }
+    saved.put_back(&server);
+    first.wait_until("writing it back", || {
+        counted(&first, "tollgate_changes_recovered_total") == 2
+            && counted(&first, "tollgate_changes_withheld") == 0
+    });
+    for tollgate in late {
+        tollgate.signal(Signal::CONT);
+        tollgate.wait_until("following", || {
+            let status = tollgate.status();
+            let followed = |it: &Tollgate| it.status()["feed"]["partitions"].clone();
+            status["feed"]["phase"] == "following"
+                && followed(tollgate)[0]["epoch"] == followed(&first)[0]["epoch"]
+        });
+        tollgate.wait_until("free of it", || counted(tollgate, "tollgate_changes_withheld") == 0);
+        assert_eq!(tollgate.reason_to_write("c1"), "customer_disabled");
+        assert_eq!(counted(tollgate, "tollgate_changes_recovered_total"), 0);
+    }
+    act(&first, "c1", "enable");
+    for tollgate in late {
+        tollgate.wait_until("told", || tollgate.reason_to_write("c1") == "customer_frozen");
+    }
+}
+
+#[test]
 fn who_was_acted_on_since_is_refused_until_an_operator_settles_it() {
     let server = RedisServer::start(Flavor::Valkey, Persistence::None);
     let first = Tollgate::start(&["--store", &server.url()]);

@@ -2,6 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::store::watch_eviction;
 use crate::{
     config::{Config, OnStoreLoss},
     control::{Control, tenure::Tenure},
@@ -59,8 +60,12 @@ impl Background {
     pub(super) fn spawn(self, tasks: &mut Tasks, draining: CancellationToken) {
         let Self { tenure, ingest, recovery, sweep } = self;
         let control = sweep.control.clone();
+        let may_write = {
+            let control = control.clone();
+            move || control.may_write()
+        };
         tasks.spawn("lease", async move {
-            draining.run_until_cancelled(tenure.keep(|| control.may_write())).await;
+            draining.run_until_cancelled(tenure.keep(may_write)).await;
             tenure.give_back().await;
         });
         if let Some(ingest) = ingest {
@@ -68,6 +73,10 @@ impl Background {
         }
         if let Some(recovery) = recovery {
             tasks.spawn_endless("recovery", recovery.run());
+        }
+        if matches!(control.store, Store::Redis(_)) {
+            let (store, metrics) = (control.store.clone(), control.metrics.clone());
+            tasks.spawn_endless("eviction watch", watch_eviction(store, metrics));
         }
         tasks.spawn_endless("sweep", sweep.run());
     }

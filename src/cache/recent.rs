@@ -28,6 +28,24 @@ pub struct Held {
     pub outdated: bool,
 }
 
+impl Held {
+    /// Whether `record` says the same of everything that is shown or decides.
+    fn agrees_with(&self, record: &StoredRecord) -> bool {
+        match (&self.record, record) {
+            (StoredRecord::Known(held), StoredRecord::Known(stored)) => {
+                held.revision == stored.revision
+                    && held.body.restrictions == stored.body.restrictions
+                    && !stored.body.changes_entitlements_of(Some(&held.body))
+            }
+            (StoredRecord::Absent, StoredRecord::Absent)
+            | (StoredRecord::Unreadable(_), StoredRecord::Unreadable(_)) => true,
+            (StoredRecord::Absent | StoredRecord::Known(_) | StoredRecord::Unreadable(_), _) => {
+                false
+            }
+        }
+    }
+}
+
 /// What the store said lately.
 ///
 /// There is no `insert`, only [`Recent::offer`]: newer is never replaced by older. All reading
@@ -81,6 +99,38 @@ impl Recent {
             drop_older_than(other, customer, offered.position);
         }
         taken
+    }
+
+    /// Puts `fresh` in the place of the record that is held, if `admitted` and that is of an older
+    /// picture, outdated, or another one although `is_heard`: every change that made `fresh` was
+    /// applied to what is held. Says whether it was the last.
+    pub(super) fn put_right(
+        &self,
+        customer: &CustomerKey,
+        fresh: &Arc<Held>,
+        admitted: impl Fn(Position) -> bool,
+        is_heard: bool,
+    ) -> bool {
+        let mut differed = false;
+        self.known.entry_by_ref(customer).and_compute_with(|held| {
+            let Some(held) = held else { return Op::Nop };
+            let held = held.value();
+            if held.position > fresh.position || !admitted(fresh.position) {
+                return Op::Nop;
+            }
+            let is_young = held.position.generation == fresh.position.generation;
+            if is_young && !held.outdated {
+                differed = is_heard && !held.agrees_with(&fresh.record);
+                if !differed {
+                    return Op::Nop;
+                }
+            }
+            match fresh.record {
+                StoredRecord::Absent => Op::Remove,
+                StoredRecord::Known(_) | StoredRecord::Unreadable(_) => Op::Put(Arc::clone(fresh)),
+            }
+        });
+        differed
     }
 
     /// Brings what is held of a customer up to a change, or drops it. Returns whether the record
@@ -146,6 +196,11 @@ impl Recent {
         for tier in [&self.known, &self.unknown] {
             drop_if(tier, customer, |held| held.position > position);
         }
+    }
+
+    /// Every customer whose record is held. Going through them does not count as asking for them.
+    pub(super) fn customers(&self) -> impl Iterator<Item = Arc<CustomerKey>> {
+        self.known.iter().map(|(customer, _)| customer)
     }
 
     /// How many records and how many unknown ids are held.

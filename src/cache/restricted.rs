@@ -109,6 +109,19 @@ impl Picture {
         }
     }
 
+    /// All entries, some at a time. One that changes meanwhile may come as it was or as it is.
+    pub fn pages(&self) -> impl Iterator<Item = Vec<RestrictedEntry>> {
+        self.shards.iter().map(|shard| {
+            let entries = shard.read();
+            let entries = entries.iter().map(|(key, entry)| RestrictedEntry {
+                key: key.clone(),
+                revision: entry.revision,
+                restrictions: entry.restrictions.clone(),
+            });
+            entries.collect()
+        })
+    }
+
     /// How many entries there are, and their digest.
     #[must_use]
     pub fn census(&self) -> Census {

@@ -84,6 +84,10 @@ impl Cache {
         self.take(&customer(), &begun, read)
     }
 
+    fn compare(&self, begun: Begun<'_>, read: Read) -> bool {
+        self.put_right(&customer(), &begun, read)
+    }
+
     fn hear(&self, revision: u64, entitlements_changed: bool) {
         let change = change(revision, entitlements_changed);
         self.apply(Partition(0), &change, watermark(revision));
@@ -109,6 +113,8 @@ enum Happens {
     Commit { entitlements: bool },
     /// The next change is heard.
     Hear,
+    /// What a fill read is compared with what is held.
+    Compare(usize),
     /// The newest change is heard before those that lie between.
     HearAhead,
     /// What a fill read arrives.
@@ -125,6 +131,7 @@ fn anything() -> impl Strategy<Value = Happens> {
         3 => (1..4_usize).prop_map(|forgotten| Happens::Break { forgotten }),
         1 => Just(Happens::CatchUp),
         6 => any::<bool>().prop_map(|entitlements| Happens::Commit { entitlements }),
+        4 => (0..4_usize).prop_map(Happens::Compare),
         6 => Just(Happens::Hear),
         1 => Just(Happens::HearAhead),
         6 => (0..4_usize).prop_map(Happens::Land),
@@ -214,6 +221,13 @@ impl<'a> Following<'a> {
                 if self.is_believed && newest > self.heard + 1 && self.history[newest].0 {
                     self.cache.apply_ahead(Partition(0), &self.change(newest));
                     self.ahead = newest;
+                }
+            }
+            Happens::Compare(index) => {
+                if self.fills.get(index).is_some_and(|(_, read)| read.is_some()) {
+                    let (begun, read) = self.fills.swap_remove(index);
+                    let differs = self.cache.compare(begun, read.unwrap());
+                    assert!(!differs, "what is held should have been the same");
                 }
             }
             Happens::Land(index) => {
@@ -397,6 +411,23 @@ fn a_fill_from_another_history_or_behind_the_watermark_or_of_a_lost_store_is_not
         cache.set_believed(Partition(0), false);
         let fill = cache.begin();
         assert!(matches!(cache.end(fill, read(2)), Filled::Failed));
+    });
+}
+
+#[test]
+fn a_record_that_differs_without_a_change_is_put_right_and_one_of_an_unheard_change_is_not() {
+    still(|| {
+        let cache = cache();
+        cache.hear(2, false);
+        let fill = cache.begin();
+        assert!(matches!(cache.end(fill, read(2)), Filled::Taken(_)));
+        let (same, unheard, other) = (cache.begin(), cache.begin(), cache.begin());
+        assert!(!cache.compare(same, read(2)));
+        assert!(!cache.compare(unheard, read(3)));
+        let changed = Read { record: read(3).record, ..read(2) };
+        assert!(cache.compare(other, changed.clone()));
+        let held = cache.find(&customer()).held.unwrap();
+        assert_eq!((&held.record, held.position.revision), (&changed.record, Revision(2)));
     });
 }
 

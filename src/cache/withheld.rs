@@ -88,9 +88,7 @@ impl Withheld {
                     && changed.act.supersedes(&it.change.act);
                 !writes_back && !supersedes
             }),
-            Subject::Conflict { forgotten, stored: None } => {
-                self.retain(|it| it.token != *forgotten);
-            }
+            Subject::Conflict { forgotten, stored: None } => self.let_go(forgotten),
             Subject::Conflict { forgotten, stored: Some(_) } => {
                 let mut acts = self.acts.write();
                 for act in acts.iter_mut().filter(|it| it.token == *forgotten) {
@@ -103,6 +101,28 @@ impl Withheld {
             | Subject::Succeeded
             | Subject::Unreadable(_) => {}
         }
+    }
+
+    /// Takes note of what a change means for them that was made before they were withheld here. That
+    /// their source acted since settles nothing then: whoever writes them back looks at that.
+    pub(crate) fn hear_earlier(&self, change: &Change) {
+        let is_recovery = match &change.subject {
+            Subject::Customer(changed) => changed.act.recovers.is_some(),
+            Subject::Conflict { .. } => true,
+            Subject::Created
+            | Subject::Key { .. }
+            | Subject::Source { .. }
+            | Subject::Succeeded
+            | Subject::Unreadable(_) => false,
+        };
+        if is_recovery {
+            self.hear(change);
+        }
+    }
+
+    /// Lets go of one that is in the picture now, or settled.
+    pub(crate) fn let_go(&self, forgotten: &Token) {
+        self.retain(|it| it.token != *forgotten);
     }
 
     fn retain(&self, keep: impl Fn(&Forgotten) -> bool) {

@@ -1,25 +1,32 @@
 //! Follows the partitions of one session to its end. [`machine`] says what is to be done about
 //! what happens; this does it.
 
+mod inspection;
+
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::{task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    task::JoinSet,
+    time::{Interval, MissedTickBehavior},
+};
 
+use self::inspection::INSPECT_EVERY;
 use super::{
-    Creation, FIRST_PAUSE, Feed,
+    Creation, FIRST_PAUSE, Feed, Rights,
     applied::Applied,
     machine::{self, Act, Event, LOG_PAGE, Loss, Machine, OnLoss},
+    repair::{NotRewritten, Rewritten},
     require_partitions,
     succession::Lost,
     tally,
 };
 use crate::{
     cache::Picture,
-    clock::Moment,
+    clock::{Moment, jittered},
     domain::{Change, Epoch, Inherited, Partition, Revision, Subject, Watermark},
     lifecycle::Latch,
-    store::{Head, Push, RestrictedEntry, Session, SessionReader, StoreError},
+    store::{Head, Push, RestrictedEntry, Session, SessionReader, StoreError, Tally},
     telemetry::{
         Metrics,
         event::{
@@ -31,6 +38,7 @@ use crate::{
 };
 
 /// What is known of one partition between its sessions.
+#[expect(clippy::struct_excessive_bools, reason = "each answers a question of its own")]
 pub(super) struct Part {
     pub(super) number: Partition,
     machine: Machine,
@@ -39,7 +47,7 @@ pub(super) struct Part {
     staged_changes: Vec<Change>,
     /// Those log entries of the staged picture's history that came after where it and the one that
     /// was followed here parted.
-    staged_log: HashSet<String>,
+    staged_log: Vec<Change>,
     /// What was applied lately.
     applied: Arc<Mutex<Applied>>,
     /// Whether something is being done about a store that is not believed.
@@ -48,6 +56,10 @@ pub(super) struct Part {
     pub(super) followed: bool,
     /// How long to rest before the next session.
     pub(super) pause: Duration,
+    /// Whether the store's restricted set turned out not to be what the store counts.
+    pub(super) damaged: bool,
+    /// Whether it is being written anew from memory.
+    rewriting: bool,
 }
 
 impl Part {
@@ -58,11 +70,13 @@ impl Part {
             machine: Machine::new(feed.on_loss),
             staged: None,
             staged_changes: Vec::new(),
-            staged_log: HashSet::new(),
+            staged_log: Vec::new(),
             applied: Arc::new(Mutex::new(Applied::new((REMEMBERED / among).max(REMEMBERED_LEAST)))),
             amending: false,
             followed: false,
             pause: FIRST_PAUSE,
+            damaged: false,
+            rewriting: false,
         }
     }
 
@@ -88,6 +102,10 @@ struct Asked {
     unanswered: u32,
     /// Changes of keys heard in this session, to tell whether a reading of them is the newest.
     keys_changed: u64,
+    /// When the restricted sets are looked at.
+    inspection: Interval,
+    /// Whether that is going on.
+    inspecting: bool,
 }
 
 enum Answer {
@@ -98,7 +116,9 @@ enum Answer {
     Counted(Result<(), StoreError>),
     Keys(u64, Result<Hashes, StoreError>),
     Log(Partition, Result<Vec<Change>, StoreError>),
-    SnapshotRead(Partition, Result<HashSet<String>, StoreError>),
+    Rewritten(Partition, Result<Rewritten, NotRewritten>),
+    SnapshotRead(Partition, Result<Vec<Change>, StoreError>),
+    Tallies(Result<Vec<(Partition, Option<Tally>)>, StoreError>),
 }
 
 /// The operators' keys, and what the guard says of sources: name and JSON.
@@ -112,6 +132,7 @@ impl<'a> Follower<'a> {
     ) -> Self {
         for part in &mut parts {
             part.followed = false;
+            part.rewriting = false;
         }
         Self { feed, parts, latch }
     }
@@ -130,8 +151,20 @@ impl<'a> Follower<'a> {
     pub(super) async fn follow(&mut self, session: Session) -> StoreError {
         let Session { mut pushes, reader } = session;
         let answers = JoinSet::new();
-        let mut asked = Asked { reader, answers, unanswered: 0, keys_changed: 0 };
-        let mut heartbeat = tokio::time::interval(self.feed.heartbeat);
+        let mut inspection = tokio::time::interval(jittered(INSPECT_EVERY));
+        inspection.reset();
+        let mut asked = Asked {
+            reader,
+            answers,
+            unanswered: 0,
+            keys_changed: 0,
+            inspection,
+            inspecting: false,
+        };
+        let mut alarm = self.feed.alarm.listen();
+        // Not all instances in step.
+        let period = self.feed.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
+        let mut heartbeat = tokio::time::interval(period);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         heartbeat.reset();
         for number in self.numbers() {
@@ -159,6 +192,14 @@ impl<'a> Follower<'a> {
                     })
                 }
                 _ = heartbeat.tick() => self.beat(&mut asked),
+                Ok(()) = alarm.changed() => {
+                    self.inspect(&mut asked);
+                    Ok(())
+                }
+                _ = asked.inspection.tick() => {
+                    self.inspect(&mut asked);
+                    Ok(())
+                }
             };
             if let Err(error) = stepped {
                 return error;
@@ -230,12 +271,20 @@ impl<'a> Follower<'a> {
             }
             Answer::Counted(counted) => counted,
             Answer::Log(partition, entries) => self.step(asked, partition, Event::Log(entries?)),
+            Answer::Rewritten(partition, rewritten) => {
+                self.take_rewritten(asked, partition, rewritten);
+                Ok(())
+            }
             Answer::SnapshotRead(partition, read) => {
                 let staged_log = read?;
                 if let Some(part) = self.part(partition) {
                     part.staged_log = staged_log;
                 }
                 self.step(asked, partition, Event::SnapshotRead)
+            }
+            Answer::Tallies(tallies) => {
+                self.take_tallies(asked, tallies);
+                Ok(())
             }
         }
     }
@@ -252,11 +301,18 @@ impl<'a> Follower<'a> {
             require_partitions(Some(self.feed.store.partitions()), head.partitions)?;
         }
         let staged = self.part(partition).and_then(|part| part.staged.as_ref());
-        let ours = match staged {
-            Some(picture) => Some(picture.census()),
-            None => self.feed.cache.census(partition),
-        };
-        self.step(asked, partition, Event::Head { head, ours, asked: moment, floor })
+        let staged = staged.map(|picture| picture.census());
+        let ours = staged.or_else(|| self.feed.cache.census(partition));
+        let disagrees = staged.is_some() && head.as_ref().map(|head| head.restricted) != staged;
+        let stepped = self.step(asked, partition, Event::Head { head, ours, asked: moment, floor });
+        // Read more than once, and never what the store itself counts.
+        if disagrees && stepped.is_err() {
+            self.feed.tell_restricted(partition, true);
+            if let Some(part) = self.part(partition) {
+                part.damaged = true;
+            }
+        }
+        stepped
     }
 
     /// Gives the machine an event, and does what it says.
@@ -281,6 +337,10 @@ impl<'a> Follower<'a> {
             if phase != machine::SNAPSHOT {
                 part.stage(None);
             }
+        }
+        let is_new = is_following && before != machine::FOLLOWING;
+        if is_new && self.feed.status.borrow().of(partition).restricted_lost {
+            self.inspect(asked);
         }
         self.feed.tell(partition, |status| {
             status.phase = phase;
@@ -335,7 +395,11 @@ impl<'a> Follower<'a> {
                 if let Some(part) = self.part(partition) {
                     part.stage(Some(Arc::clone(&picture)));
                 }
+                // What makes one instance read everything makes all of them do so.
+                let spread = if generation > 1 { RESNAPSHOT_SPREAD } else { SNAPSHOT_SPREAD };
+                let pause = spread.mul_f64(fastrand::f64());
                 asked.answers.spawn(async move {
+                    tokio::time::sleep(pause).await;
                     let read = read_snapshot(&reader, partition, &picture, parted, &metrics).await;
                     Answer::SnapshotRead(partition, read)
                 });
@@ -413,8 +477,13 @@ impl<'a> Follower<'a> {
         let Some(picture) = part.staged.take() else { return };
         let (applied, changes) =
             (Arc::clone(&part.applied), std::mem::take(&mut part.staged_changes));
-        let in_store = std::mem::take(&mut part.staged_log);
+        let since_parted = std::mem::take(&mut part.staged_log);
+        let in_store = since_parted.iter().map(|change| change.log_id.clone()).collect();
         self.withhold(partition, &picture, &applied.lock(), &in_store);
+        // Somebody who was here earlier may have written something back already.
+        for change in since_parted.iter().chain(&changes) {
+            picture.withheld.hear_earlier(change);
+        }
         // The newest one that is known, to compare the store with later.
         let (revision, log_id) = (watermark.position.revision, watermark.log_id.clone());
         let newest = Change { revision, log_id, subject: Subject::Succeeded };
@@ -429,6 +498,8 @@ impl<'a> Follower<'a> {
         }
         self.count_again(asked, partition);
         SnapshotInstalled { customers }.emit(&self.feed.metrics);
+        // It is what the store counts.
+        self.feed.tell_restricted(partition, false);
         self.release_when_whole();
     }
 
@@ -480,7 +551,7 @@ impl<'a> Follower<'a> {
     /// Does about a store that is not believed what can be done without an operator.
     fn amend(&mut self, asked: &mut Asked, partition: Partition, loss: Loss) {
         let watermark = self.feed.cache.watermark(partition);
-        let (Some(watermark), true) = (watermark, self.feed.may_write) else { return };
+        let (Some(watermark), Rights::ReadWrite) = (watermark, self.feed.rights) else { return };
         // An empty store that is believed may be begun anew by anybody.
         if loss == Loss::Empty && self.feed.on_loss == OnLoss::Adopt {
             return;
@@ -557,13 +628,14 @@ impl<'a> Follower<'a> {
     }
 }
 
-async fn read_snapshot(
+/// Reads a partition's restricted set into `picture`, page by page.
+pub(super) async fn read_snapshot(
     reader: &SessionReader,
     partition: Partition,
     picture: &Picture,
     parted: Option<(Revision, String)>,
     metrics: &Metrics,
-) -> Result<HashSet<String>, StoreError> {
+) -> Result<Vec<Change>, StoreError> {
     let mut from = None;
     loop {
         let page = reader.restricted_page(partition, from.as_deref()).await?;
@@ -580,7 +652,7 @@ async fn read_snapshot(
     }
     match parted {
         Some((common, from)) => log_entries_after(reader, partition, common, from).await,
-        None => Ok(HashSet::new()),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -591,13 +663,12 @@ async fn log_entries_after(
     partition: Partition,
     common: Revision,
     mut from: String,
-) -> Result<HashSet<String>, StoreError> {
-    let mut entries = HashSet::new();
+) -> Result<Vec<Change>, StoreError> {
+    let mut entries = Vec::new();
     loop {
         let page = reader.log(partition, &from, LOG_PAGE).await?;
         let last = page.last().filter(|_| page.len() >= LOG_PAGE).map(|last| last.log_id.clone());
-        let after = page.into_iter().filter(|change| change.revision > common);
-        entries.extend(after.map(|change| change.log_id));
+        entries.extend(page.into_iter().filter(|change| change.revision > common));
         match last {
             Some(last) => from = last,
             None => return Ok(entries),
@@ -610,3 +681,7 @@ const HEARTBEATS_MISSED: u32 = 2;
 const REMEMBERED: usize = 10_000;
 /// How many of one partition at least.
 const REMEMBERED_LEAST: usize = 500;
+/// The longest pause before the first snapshot is read.
+const SNAPSHOT_SPREAD: Duration = Duration::from_millis(50);
+/// The same for a later one, during which the old picture answers.
+const RESNAPSHOT_SPREAD: Duration = Duration::from_millis(500);

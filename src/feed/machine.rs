@@ -404,6 +404,11 @@ impl Machine {
 
     /// Brings the staged picture up to the end of the log.
     fn replay(&mut self, mut staged: Staged, up_to: Revision, entries: Vec<Change>) -> Vec<Act> {
+        if entries.is_empty() && up_to <= staged.revision {
+            // Somebody emptied the log. If the head is still the same, nothing was missed.
+            self.phase = Phase::Verifying { staged };
+            return vec![Act::ReadHead];
+        }
         let is_whole_page = entries.len() >= LOG_PAGE;
         let mut entries = entries.into_iter();
         let anchored = entries.next().is_some_and(|anchor| {

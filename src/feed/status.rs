@@ -18,11 +18,19 @@ pub struct PartitionStatus {
     pub lost: Option<&'static str>,
     /// Whether the picture in memory is doubtful.
     pub suspect: bool,
+    /// Whether the store's restricted set is not whole.
+    pub restricted_lost: bool,
 }
 
 impl Default for PartitionStatus {
     fn default() -> Self {
-        Self { connected: false, phase: "starting", lost: None, suspect: false }
+        Self {
+            connected: false,
+            phase: "starting",
+            lost: None,
+            suspect: false,
+            restricted_lost: false,
+        }
     }
 }
 
@@ -57,6 +65,12 @@ impl FeedStatus {
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.0.iter().any(|part| part.suspect)
+    }
+
+    /// Whether the store's restricted set is not whole in some partition.
+    #[must_use]
+    pub fn is_restricted_lost(&self) -> bool {
+        self.0.iter().any(|part| part.restricted_lost)
     }
 
     /// How it stands in one partition.

@@ -95,7 +95,11 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: admin.readiness.is_ready(),
-        store: StoreStatus { url: admin.store.clone(), lost: feed.lost() },
+        store: StoreStatus {
+            url: admin.store.clone(),
+            lost: feed.lost(),
+            restricted_lost: feed.is_restricted_lost(),
+        },
         feed: FeedShown {
             connected: feed.is_connected(),
             phase: feed.phase(),
@@ -148,9 +152,11 @@ struct Status {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct StoreStatus {
     url: String,
     lost: Option<&'static str>,
+    restricted_lost: bool,
 }
 
 #[derive(Serialize)]

@@ -28,8 +28,8 @@ use self::{
     writer::{Request, Writer},
 };
 use super::{
-    AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read,
-    RestrictedPage, Session, SessionReader, StoreError,
+    AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read, ReadMany,
+    RestrictedPage, Session, SessionReader, StoreError, Tally,
 };
 use crate::{
     clock::Clock,
@@ -70,6 +70,12 @@ impl Embedded {
     #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         self.snapshot()?.read(key)
+    }
+
+    /// See [`super::Store::read_many`].
+    #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
+    pub async fn read_many(&self, keys: &[CustomerKey]) -> Result<ReadMany, StoreError> {
+        self.snapshot()?.read_many(keys)
     }
 
     /// See [`super::Store::customer`].
@@ -116,6 +122,11 @@ impl Embedded {
     pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
         let snapshot = self.pushed_snapshot().await?;
         partitions.iter().map(|_| snapshot.head()).collect()
+    }
+
+    /// See [`SessionReader::tally`]. There is one partition.
+    pub async fn tally(&self, _partition: Partition) -> Result<Option<Tally>, StoreError> {
+        self.pushed_snapshot().await?.tally()
     }
 
     /// See [`SessionReader::restricted_page`].

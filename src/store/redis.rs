@@ -5,6 +5,7 @@ pub mod inbox;
 mod keys;
 mod lease;
 mod refusal;
+pub mod repair;
 mod role;
 mod script;
 mod sentinel;
@@ -32,7 +33,7 @@ use self::{
 };
 use super::{
     Among, AuditPage, Commit, CommitError, Committed, Concern, CreateError, CustomerPage,
-    Direction, Lease, Read, Refusal, Session, StoreError, StoredRecord,
+    Direction, Lease, Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -67,9 +68,7 @@ impl Redis {
     /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         let partition = self.partitions().of(key);
-        let session = self.sessions.load().get(&partition).cloned();
-        let no_session = || StoreError::Unreachable("there is no session".to_owned());
-        let mut connection = session.ok_or_else(no_session)?;
+        let mut connection = self.session_of(partition)?;
         let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
         // No transaction, which would take a right that can do more. The record is read after the
         // revision, so it is at least that new; and within one history, if that has not changed.
@@ -80,22 +79,46 @@ impl Redis {
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch"]);
         let (head, record, after): Filled =
             pipeline.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = head.map_err(|error| key_error(&meta, &error))?;
+        let (epoch, revision) = read_head(head.map_err(|error| key_error(&meta, &error))?)?;
         let (after,) = after.map_err(|error| key_error(&meta, &error))?;
-        if epoch != after {
+        if after.as_deref() != Some(epoch.as_str()) {
             return Err(unexpected("another history than a moment ago"));
         }
-        let (Some(epoch), Some(revision)) = (epoch, revision) else {
-            return Err(unexpected("a store without a history"));
-        };
         let record = match record {
             Ok(None) => StoredRecord::Absent,
             Ok(Some(json)) => format::read_record(key, &json),
             Err(error) if is_the_keys_fault(&error) => StoredRecord::Unreadable(error.to_string()),
             Err(error) => return Err(store_error(&error)),
         };
-        let epoch = Epoch::parse(&epoch).map_err(unexpected)?;
-        Ok(Read { epoch, revision: Revision(revision), record })
+        Ok(Read { epoch, revision, record })
+    }
+
+    /// See [`super::Store::read_many`]. Reads on the session's connection, or not at all.
+    pub async fn read_many(
+        &self,
+        partition: Partition,
+        keys: &[CustomerKey],
+    ) -> Result<ReadMany, StoreError> {
+        let mut connection = self.session_of(partition)?;
+        let meta = self.keys.meta(partition);
+        // Not a transaction, as in `read`: what was read while something was committed is of no use.
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let records = pipeline.cmd("MGET");
+        for key in keys {
+            records.arg(self.keys.record(partition, key));
+        }
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let answered = pipeline.query_async(&mut connection).await;
+        let (before, found, after): (MetaHead, Vec<Option<String>>, MetaHead) =
+            answered.map_err(|error| store_error(&error))?;
+        if before != after {
+            return Err(StoreError::Unreachable("something was committed meanwhile".to_owned()));
+        }
+        let (epoch, revision) = read_head(before)?;
+        let records = keys.iter().zip(found);
+        let records = records.map(|(key, json)| Some(format::read_record(key, &json?)));
+        Ok(ReadMany { epoch, revision, records: records.collect() })
     }
 
     /// See [`super::Store::customer`].
@@ -277,6 +300,12 @@ impl Redis {
         self.partitions.get_or_init(|| partitions);
     }
 
+    /// The connection of the partition's newest session.
+    fn session_of(&self, partition: Partition) -> Result<MultiplexedConnection, StoreError> {
+        let session = self.sessions.load().get(&partition).cloned();
+        session.ok_or_else(|| StoreError::Unreachable("there is no session".to_owned()))
+    }
+
     async fn has_history(&self) -> Result<bool, StoreError> {
         let meta = self.keys.meta(Partition(0));
         let command = redis::Cmd::exists(meta);
@@ -377,6 +406,13 @@ type Answered<T> = Result<T, RedisError>;
 type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
+
+fn read_head(head: MetaHead) -> Result<(Epoch, Revision), StoreError> {
+    let (Some(epoch), Some(revision)) = head else {
+        return Err(unexpected("a store without a history"));
+    };
+    Ok((Epoch::parse(&epoch).map_err(unexpected)?, Revision(revision)))
+}
 
 /// Whether the server answered, and what is at the key is not what it should be.
 fn is_the_keys_fault(error: &RedisError) -> bool {

@@ -4,7 +4,8 @@
 //! from the closed sets of [`super::label`].
 
 pub use super::label::{
-    AuthFailure, Dialect, FillResult, IngestResult, ReachedBy, StoreCommand, Tier, Unreadable, Via,
+    AuthFailure, Dialect, FillResult, IngestResult, ReachedBy, RewrittenFrom, StoreCommand, Tier,
+    Unreadable, Via,
 };
 
 /// What is said of one metric.
@@ -146,6 +147,15 @@ catalogue! {
     /// 0 or 1.
     STORE_EVICTS = Metric::gauge("tollgate_store_evicts", &[],
         "1 while the store would rather forget customers than refuse changes when its memory is full, else 0.");
+    /// 0 or 1.
+    RESTRICTED_LOST = Metric::gauge("tollgate_restricted_lost", &[],
+        "1 while the store's restricted set is not whole and customers cannot be changed, else 0.");
+    /// By where from.
+    RESTRICTED_REWRITES = Metric::counter("tollgate_restricted_rewrites_total", &["from"],
+        "Times this instance wrote the store's restricted set anew, by where it had it from.");
+    /// Without labels.
+    REPAIRS = Metric::counter("tollgate_repairs_total", &[],
+        "Records in memory that differed from the store's and were put right. Anything but zero is a bug, or somebody else who writes to the store.");
     /// By what.
     UNREADABLE = Metric::counter("tollgate_unreadable_total", &["what"],
         "Things in the store that this version could not read.");

@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Metrics,
-    label::{AuthFailure, IngestResult, Unreadable, Via},
+    label::{AuthFailure, IngestResult, RewrittenFrom, Unreadable, Via},
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Token};
 
@@ -337,6 +337,104 @@ impl PictureTrusted {
     pub fn emit(self, metrics: &Metrics) {
         metrics.feed_suspect.lower();
         info!("The picture in memory agrees with the store again");
+    }
+}
+
+/// The store's restricted set has not as many entries as it should have, or other ones.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedLost {
+    /// In which partition.
+    pub partition: Partition,
+}
+
+impl RestrictedLost {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.restricted_lost.raise();
+        let partition = self.partition;
+        error!(
+            store.partition = %partition,
+            "The store's restricted set of partition {partition} is not whole: no customer can be \
+             changed there until an instance that may write has written it anew, and checks are \
+             answered from memory",
+        );
+    }
+}
+
+/// It has, in every partition.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedWhole;
+
+impl RestrictedWhole {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.restricted_lost.lower();
+        info!("The store's restricted set is whole again");
+    }
+}
+
+/// This instance wrote the store's restricted set anew.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedRewritten {
+    /// In which partition.
+    pub partition: Partition,
+    /// How many customers it names.
+    pub customers: u64,
+    /// Where it had it from.
+    pub from: RewrittenFrom,
+}
+
+impl RestrictedRewritten {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { partition, customers, from } = self;
+        metrics.restricted_rewrites[from].increment(1);
+        let from = from.as_str();
+        warn!(
+            store.partition = %partition, restricted.customers = customers, restricted.from = from,
+            "Wrote the store's restricted set of partition {partition} anew from {from}: \
+             {customers} customers",
+        );
+    }
+}
+
+/// It could not.
+#[derive(Clone, Copy, Debug)]
+pub struct RestrictedNotRewritten<W> {
+    /// In which partition.
+    pub partition: Partition,
+    /// Why not.
+    pub why: W,
+}
+
+impl<W: Display> RestrictedNotRewritten<W> {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        let Self { partition, why } = self;
+        error!(
+            store.partition = %partition, %why,
+            "The store's restricted set of partition {partition} could not be written anew: {why}",
+        );
+    }
+}
+
+/// What was held of a customer differed from the store, although nothing had changed.
+#[derive(Clone, Debug)]
+pub struct RecordRepaired {
+    /// Whose record.
+    pub customer: CustomerKey,
+}
+
+impl RecordRepaired {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.repairs.increment(1);
+        let customer = self.customer;
+        error!(
+            customer.id = %customer,
+            "The record of {customer} in memory differed from the store's and was put right; this \
+             is a bug, or somebody else writes to the store",
+        );
     }
 }
 

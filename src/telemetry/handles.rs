@@ -13,8 +13,8 @@ use metrics::{Counter, Gauge, Histogram};
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, Dialect, FillResult, IngestResult, Label, ReachedBy, StoreCommand, Tier,
-        Unreadable, Via,
+        AuthFailure, Dialect, FillResult, IngestResult, Label, ReachedBy, RewrittenFrom,
+        StoreCommand, Tier, Unreadable, Via,
     },
     pace::Pace,
     process::Process,
@@ -110,6 +110,12 @@ pub struct Handles {
     pub changes_withheld: Level,
     /// [`catalogue::STORE_EVICTS`].
     pub store_evicts: Flag,
+    /// [`catalogue::RESTRICTED_LOST`].
+    pub restricted_lost: Flag,
+    /// [`catalogue::RESTRICTED_REWRITES`].
+    pub restricted_rewrites: By<RewrittenFrom, Counter>,
+    /// [`catalogue::REPAIRS`].
+    pub repairs: Counter,
     /// [`catalogue::UNREADABLE`].
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
@@ -169,6 +175,9 @@ impl Handles {
             changes_recovered: counter(catalogue::CHANGES_RECOVERED),
             changes_withheld: Level(gauge(catalogue::CHANGES_WITHHELD)),
             store_evicts: Flag(gauge(catalogue::STORE_EVICTS)),
+            restricted_lost: Flag(gauge(catalogue::RESTRICTED_LOST)),
+            restricted_rewrites: counters(catalogue::RESTRICTED_REWRITES),
+            repairs: counter(catalogue::REPAIRS),
             unreadable: counters(catalogue::UNREADABLE),
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),

@@ -102,6 +102,16 @@ label! {
 }
 
 label! {
+    /// Where a restricted set was taken from to be written anew.
+    pub enum RewrittenFrom as "from" {
+        /// The set that this instance holds.
+        Memory = "memory",
+        /// The records of all customers.
+        Records = "records",
+    }
+}
+
+label! {
     /// A part of the cache.
     pub enum Tier as "tier" {
         /// Records read lately.
@@ -259,6 +269,7 @@ mod tests {
         every_value_stands_at_its_index::<IngestResult>();
         every_value_stands_at_its_index::<ReachedBy>();
         every_value_stands_at_its_index::<Reason>();
+        every_value_stands_at_its_index::<RewrittenFrom>();
         every_value_stands_at_its_index::<StoreCommand>();
         every_value_stands_at_its_index::<Tier>();
         every_value_stands_at_its_index::<Unreadable>();

@@ -1,6 +1,8 @@
 //! What the integration tests share.
 
 pub(crate) mod authority;
+pub(crate) mod crowd;
+pub(crate) mod network;
 pub(crate) mod nginx;
 mod redis_server;
 pub(crate) mod sentinels;

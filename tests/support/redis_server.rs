@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
 
 use std::{
-    env,
+    env, fs,
     io::{Read, Write},
     net::TcpListener,
     os::unix::net::UnixStream,
@@ -32,7 +32,8 @@ pub(crate) enum Flavor {
 pub(crate) enum Persistence {
     /// Nothing.
     None,
-    /// Everything: each write is handed to the kernel before it is acknowledged.
+    /// Everything: each write is in the file before it is acknowledged. (With `everysec` a write
+    /// may wait for a slow disk for up to two seconds, and is acknowledged meanwhile.)
     AppendOnlyFile,
 }
 
@@ -116,6 +117,24 @@ impl RedisServer {
         self.child = child;
     }
 
+    /// A copy of what it has written to disk.
+    pub(crate) fn copy(&self) -> TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        copy_data(self.directory.path(), copy.path());
+        copy
+    }
+
+    /// Ends it and starts it again with what a copy holds, as after a restore.
+    pub(crate) fn restart_from(&mut self, copy: &TempDir) {
+        self.kill9();
+        let append_only = self.directory.path().join(APPEND_ONLY);
+        if append_only.exists() {
+            fs::remove_dir_all(append_only).unwrap();
+        }
+        copy_data(copy.path(), self.directory.path());
+        self.restart();
+    }
+
     /// Makes it hang: connections stay open and nothing is answered.
     pub(crate) fn pause(&self) {
         self.signal(Signal::STOP);
@@ -197,7 +216,7 @@ fn spawn(
         .arg(directory)
         .arg("--logfile")
         .arg(directory.join(LOG))
-        .args(["--save", "", "--appendonly", append_only, "--appendfsync", "everysec"])
+        .args(["--save", "", "--appendonly", append_only, "--appendfsync", "always"])
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -238,14 +257,25 @@ fn settings_at(servers: Servers) -> Settings {
     Settings { servers, login, database: 0, tls: None, key_prefix }
 }
 
+/// Copies what survives a crash: the append-only files.
+fn copy_data(from: &Path, to: &Path) {
+    let (from, to) = (from.join(APPEND_ONLY), to.join(APPEND_ONLY));
+    fs::create_dir_all(&to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
+}
+
 fn socket_in(directory: &Path) -> PathBuf {
     directory.join("socket")
 }
 
 fn log_of(directory: &Path) -> String {
-    std::fs::read_to_string(directory.join(LOG)).unwrap_or_else(|_| "no log".to_owned())
+    fs::read_to_string(directory.join(LOG)).unwrap_or_else(|_| "no log".to_owned())
 }
 
 const ATTEMPTS: usize = 5;
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 const LOG: &str = "log";
+/// What servers call the directory of their append-only files.
+const APPEND_ONLY: &str = "appendonlydir";

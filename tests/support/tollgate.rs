@@ -159,9 +159,36 @@ impl Tollgate {
         http(self.admin, "GET", path, &[], None)
     }
 
+    /// A whole number of `/metrics`, named with its labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let metrics = self.admin("/metrics").body;
+        let mut lines = metrics.lines().filter_map(|line| line.rsplit_once(' '));
+        let value = lines.find(|(found, _)| *found == name).map(|(_, value)| value);
+        value.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).parse().unwrap()
+    }
+
+    /// The sum of a metric's samples that carry a label, written `name="value"`; of all of them
+    /// when it is empty.
+    pub(crate) fn sum_of(&self, name: &str, label: &str) -> f64 {
+        let metrics = self.admin("/metrics").body;
+        let samples = metrics.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name).filter(|rest| rest.starts_with(['{', ' ']))?;
+            let (labels, value) = rest.rsplit_once(' ')?;
+            labels.contains(label).then(|| value.parse::<f64>().unwrap())
+        });
+        samples.sum()
+    }
+
     /// `/status`.
     pub(crate) fn status(&self) -> Value {
         self.admin("/status").json()
+    }
+
+    /// The most memory that it took so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     /// Runs the CLI against this Tollgate.
@@ -269,33 +296,56 @@ pub(crate) fn http(
     headers: &[(&str, &str)],
     body: Option<&str>,
 ) -> Answer {
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .allow_non_standard_methods(true)
-        .timeout_global(Some(PATIENCE))
-        .max_redirects(0)
-        .build()
-        .new_agent();
-    let mut request =
-        ureq::http::Request::builder().method(method).uri(format!("http://{address}{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
+    Client::new(PATIENCE).ask(address, method, path, headers, body)
+}
+
+/// Asks over HTTP/1.1, on connections that it keeps.
+#[derive(Clone, Debug)]
+pub(crate) struct Client(ureq::Agent);
+
+impl Client {
+    /// One that waits this long for an answer.
+    pub(crate) fn new(patience: Duration) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .timeout_global(Some(patience))
+            .max_redirects(0);
+        Self(config.build().new_agent())
     }
-    let answered = match body {
-        Some(body) => agent.run(request.body(body.to_owned()).unwrap()),
-        None => agent.run(request.body(()).unwrap()),
-    };
-    let Ok(mut answered) = answered else {
-        return Answer { status: 0, headers: Vec::new(), body: format!("{answered:?}") };
-    };
-    let headers = answered
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
-    Answer {
-        status: answered.status().as_u16(),
-        headers: headers.collect(),
-        body: answered.body_mut().read_to_string().unwrap_or_default(),
+
+    /// One request, whatever its answer; status 0 when there is none.
+    pub(crate) fn ask(
+        &self,
+        address: SocketAddr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Answer {
+        let mut request =
+            ureq::http::Request::builder().method(method).uri(format!("http://{address}{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answered = match body {
+            Some(body) => self.0.run(request.body(body.to_owned()).unwrap()),
+            None => self.0.run(request.body(()).unwrap()),
+        };
+        let no_answer = |why: String| Answer { status: 0, headers: Vec::new(), body: why };
+        let mut answered = match answered {
+            Ok(answered) => answered,
+            Err(error) => return no_answer(format!("{error:?}")),
+        };
+        let headers = answered
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()));
+        let (status, headers) = (answered.status().as_u16(), headers.collect());
+        match answered.body_mut().read_to_string() {
+            Ok(body) => Answer { status, headers, body },
+            Err(error) => no_answer(format!("{error:?}")),
+        }
     }
 }
 

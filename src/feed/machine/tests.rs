@@ -265,6 +265,8 @@ enum Happens {
     Trim,
     /// The server comes back without its newest entries, and another history begins there.
     RollBack(usize),
+    /// Somebody emptied the log.
+    Empty,
 }
 
 fn anything() -> impl Strategy<Value = Happens> {
@@ -278,6 +280,7 @@ fn anything() -> impl Strategy<Value = Happens> {
         2 => Just(Happens::Heartbeat),
         1 => Just(Happens::Trim),
         1 => (0..5_usize).prop_map(Happens::RollBack),
+        1 => Just(Happens::Empty),
     ]
 }
 
@@ -298,11 +301,12 @@ fn play(world: &mut World, reader: &mut Reader, happens: Happens) {
         Happens::Hear => _ = reader.take_push(world),
         Happens::Disconnect => reader.disconnect(world),
         Happens::Heartbeat if reader.connected => reader.ask_head(world),
-        Happens::Trim => world.trimmed = world.log.len() - 1,
         Happens::RollBack(forgotten) => {
             reader.disconnect(world);
             world.roll_back(world.log.len().saturating_sub(forgotten));
         }
+        Happens::Trim => world.trimmed = world.trimmed.max(world.log.len() - 1),
+        Happens::Empty => world.trimmed = world.log.len(),
         Happens::Connect | Happens::Heartbeat => {}
     }
 }
@@ -326,7 +330,7 @@ proptest! {
         let (mut world, mut reader) = (World::new(), Reader::new());
         reader.settle(&world);
         for happens in history {
-            if !matches!(happens, Happens::Trim | Happens::RollBack(_)) {
+            if !matches!(happens, Happens::Trim | Happens::Empty | Happens::RollBack(_)) {
                 play(&mut world, &mut reader, happens);
             }
         }

@@ -16,8 +16,8 @@ use crate::{
         audit::StoredAudit,
     },
     store::{
-        Among, AuditPage, CustomerPage, Direction, Head, Read, RestrictedPage, StoreError,
-        StoredRecord,
+        Among, AuditPage, CustomerPage, Direction, Head, Read, ReadMany, RestrictedPage,
+        StoreError, StoredRecord, Tally,
         format::{self, unexpected},
     },
 };
@@ -35,6 +35,13 @@ impl Snapshot {
         let no_history = || unexpected("a store without a history");
         let Meta { epoch, revision, .. } = self.meta()?.ok_or_else(no_history)?;
         Ok(Read { epoch, revision, record: self.record(key)? })
+    }
+
+    pub(super) fn read_many(&self, keys: &[CustomerKey]) -> Result<ReadMany, StoreError> {
+        let no_history = || unexpected("a store without a history");
+        let Meta { epoch, revision, .. } = self.meta()?.ok_or_else(no_history)?;
+        let records = keys.iter().map(|key| self.record(key).map(Some));
+        Ok(ReadMany { epoch, revision, records: records.collect::<Result<_, _>>()? })
     }
 
     pub(super) fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
@@ -124,6 +131,11 @@ impl Snapshot {
             lineage: Lineage::of(created),
             partial: false,
         }))
+    }
+
+    pub(super) fn tally(&self) -> Result<Option<Tally>, StoreError> {
+        let held = self.0.open_table(RESTRICTED)?.len()?;
+        Ok(self.head()?.map(|head| Tally { head, held }))
     }
 
     pub(super) fn restricted_page(&self, from: Option<&str>) -> Result<RestrictedPage, StoreError> {

@@ -2,7 +2,7 @@
 //! them on a cluster too.
 
 use crate::{
-    domain::{CustomerKey, Epoch, Partition},
+    domain::{CustomerKey, Partition},
     store::Lease,
 };
 
@@ -42,6 +42,11 @@ impl Keys {
         self.name(partition, "restricted-index")
     }
 
+    /// Where something is written before it takes the place of what it is to replace.
+    pub(super) fn staged(&self, partition: Partition, what: &str, number: &str) -> String {
+        self.name(partition, &format!("staged:{what}:{number}"))
+    }
+
     pub(super) fn customers(&self, partition: Partition) -> String {
         self.name(partition, "customers")
     }
@@ -69,12 +74,6 @@ impl Keys {
     /// Says that the partition lost a history.
     pub(super) fn lost(&self, partition: Partition) -> String {
         self.name(partition, "lost")
-    }
-
-    /// A restricted set, and its index, that the history `epoch` is to begin with.
-    pub(super) fn staged(&self, partition: Partition, epoch: &Epoch) -> [String; 2] {
-        ["restricted", "restricted-index"]
-            .map(|part| self.name(partition, &format!("staged:{epoch}:{part}")))
     }
 
     /// Operators' keys live in the first partition.

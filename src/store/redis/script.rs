@@ -172,7 +172,8 @@ pub(super) fn read_create_reply(reply: &[String]) -> Result<(), CreateError> {
 pub(super) fn succeed(keys: &Keys, succession: &Succession) -> ScriptInvocation<'static> {
     let Succession { partition, partitions, from, epoch, lineage, revision, staged, partial } =
         succession;
-    let [staged_set, staged_index] = keys.staged(*partition, epoch);
+    let staged_set = keys.staged(*partition, "restricted", epoch.as_str());
+    let staged_index = keys.staged(*partition, "restricted-index", epoch.as_str());
     let seen = from.as_ref();
     let mut invocation = SUCCEED.prepare_invoke();
     invocation

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{
     super::{
-        Census, Head, Push, RestrictedPage, Session, SessionReader, StoreError,
+        Census, Head, Push, RestrictedPage, Session, SessionReader, StoreError, Tally,
         format::{self, unexpected},
     },
     check_format,
@@ -56,6 +56,7 @@ pub(super) async fn open(
 }
 
 type Answered<T> = Result<T, redis::RedisError>;
+type HeadFields = Answered<Vec<Option<String>>>;
 
 /// The reads of a session.
 #[derive(Clone, Debug)]
@@ -87,6 +88,30 @@ impl Reader {
                 read_head(fields.map_err(|error| key_error(&meta, &error))?)
             })
             .collect()
+    }
+
+    /// See [`SessionReader::tally`].
+    pub async fn tally(&self, partition: Partition) -> Result<Option<Tally>, StoreError> {
+        let mut connection = self.connection.clone();
+        let meta = self.keys.meta(partition);
+        // No transaction, which would take one more right.
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
+        pipeline.cmd("HLEN").arg(self.keys.restricted(partition));
+        pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
+        let answered = pipeline.query_async(&mut connection).await;
+        let (before, length, after): (HeadFields, Answered<u64>, HeadFields) =
+            answered.map_err(|error| store_error(&error))?;
+        let read = |fields: HeadFields| read_head(fields.map_err(|error| store_error(&error))?);
+        let (before, after) = (read(before)?, read(after)?);
+        let held = match length {
+            // Something else is in its place.
+            Err(error) if error.code() == Some("WRONGTYPE") => 0,
+            length => length.map_err(|error| store_error(&error))?,
+        };
+        let unchanged = after.filter(|after| before.as_ref() == Some(after));
+        Ok(unchanged.map(|head| Tally { head, held }))
     }
 
     /// See [`SessionReader::restricted_page`].

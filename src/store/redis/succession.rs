@@ -32,7 +32,8 @@ impl Redis {
         epoch: &Epoch,
         entries: &[RestrictedEntry],
     ) -> Result<(), StoreError> {
-        let [set, index] = self.keys.staged(partition, epoch);
+        let set = self.keys.staged(partition, "restricted", epoch.as_str());
+        let index = self.keys.staged(partition, "restricted-index", epoch.as_str());
         let mut pipeline = redis::pipe();
         for entry in entries {
             // What this version cannot read it cannot write.

@@ -1,0 +1,174 @@
+//! A store and the instances that follow it, and what can be done to them. One server holds the
+//! store in one partition, the other in three.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::{
+    store,
+    support::{Flavor, Persistence, RedisServer, tollgate::Tollgate},
+};
+
+/// One Redis or Valkey and two instances on it: one over its socket, one over TCP.
+pub(crate) struct Fleet {
+    /// The store.
+    pub(crate) redis: RedisServer,
+    /// The instances.
+    pub(crate) tollgates: Vec<Tollgate>,
+    /// Where the instances are found.
+    pub(crate) seats: Arc<[Seat]>,
+    /// Which server the store is.
+    pub(crate) flavor: Flavor,
+    /// How many partitions the store has.
+    pub(crate) partitions: &'static str,
+    /// Snapshots that instances read beyond their first and that ended since.
+    resnapshots: f64,
+}
+
+/// Where an instance is found. It moves when the instance is restarted.
+#[derive(Debug, Default)]
+pub(crate) struct Seat(Mutex<Option<Place>>);
+
+/// The listeners of one process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Place {
+    /// Where gateways ask.
+    pub(crate) check: SocketAddr,
+    /// Where operators act.
+    pub(crate) operator: SocketAddr,
+    /// Where it is watched.
+    pub(crate) admin: SocketAddr,
+}
+
+impl Seat {
+    /// Where the instance is, unless it is down or made to hang.
+    pub(crate) fn place(&self) -> Option<Place> {
+        *self.0.lock().unwrap()
+    }
+
+    /// Tells where the instance is from now on.
+    pub(crate) fn put(&self, tollgate: Option<&Tollgate>) {
+        *self.0.lock().unwrap() = tollgate.map(|tollgate| Place {
+            check: tollgate.check,
+            operator: tollgate.operator,
+            admin: tollgate.admin,
+        });
+    }
+}
+
+impl Fleet {
+    /// Starts them, and waits until every instance is ready.
+    pub(crate) fn start(flavor: Flavor) -> Self {
+        let redis = RedisServer::start(flavor, Persistence::AppendOnlyFile);
+        let partitions = match flavor {
+            Flavor::Redis => "1",
+            Flavor::Valkey => "3",
+        };
+        let start = |index| Tollgate::start(&flags(&url(&redis, index), partitions));
+        let tollgates: Vec<_> = (0..INSTANCES).map(start).collect();
+        let seats = tollgates.iter().map(|tollgate| {
+            let seat = Seat::default();
+            seat.put(Some(tollgate));
+            seat
+        });
+        let seats = seats.collect();
+        Self { redis, tollgates, seats, flavor, partitions, resnapshots: 0.0 }
+    }
+
+    /// Ends an instance as a crash would.
+    pub(crate) fn kill_tollgate(&mut self, index: usize) {
+        self.seats[index].put(None);
+        self.resnapshots += resnapshots_of(&self.tollgates[index]);
+        self.tollgates[index].kill9();
+    }
+
+    /// Starts it again, in the same data directory, and waits only until its ports are bound.
+    pub(crate) fn start_tollgate(&mut self, index: usize) {
+        let data_dir = self.tollgates[index].data_dir();
+        let started =
+            Tollgate::start_in(data_dir, &flags(&url(&self.redis, index), self.partitions));
+        self.seats[index].put(Some(&started));
+        self.tollgates[index] = started;
+    }
+
+    /// Makes an instance hang.
+    pub(crate) fn pause_tollgate(&self, index: usize) {
+        self.seats[index].put(None);
+        self.tollgates[index].signal(Signal::STOP);
+    }
+
+    /// Ends [`Self::pause_tollgate`].
+    pub(crate) fn resume_tollgate(&self, index: usize) {
+        self.tollgates[index].signal(Signal::CONT);
+        self.seats[index].put(Some(&self.tollgates[index]));
+    }
+
+    /// Sends Redis one command over a connection of its own, whatever its answer.
+    pub(crate) fn command(&self, words: &[&str]) {
+        let (name, arguments) = words.split_first().unwrap();
+        redis::cmd(name).arg(arguments).exec(&mut store::connect(&self.redis)).unwrap();
+    }
+
+    /// Waits until every instance has heard what the store holds now, and says how long it took.
+    pub(crate) fn settle(&self) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let heads = store::heads(&mut store::connect(&self.redis));
+            let behind: Vec<_> =
+                self.tollgates.iter().filter(|it| !is_level(&it.status(), &heads)).collect();
+            if behind.is_empty() {
+                return begun.elapsed();
+            }
+            if begun.elapsed() > PATIENCE {
+                let told = behind.iter().map(|it| (it.status(), it.log()));
+                panic!("never level with {heads:?}: {:#?}", told.collect::<Vec<_>>());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// How often instances read the whole restricted set beyond their first time.
+    pub(crate) fn resnapshots(&self) -> f64 {
+        self.resnapshots + self.tollgates.iter().map(resnapshots_of).sum::<f64>()
+    }
+}
+
+/// Whether an instance follows the store, and has heard everything up to these heads.
+fn is_level(status: &Value, heads: &[store::Head]) -> bool {
+    let follows = status["feed"]["phase"] == "following"
+        && status["feed"]["suspect"] == false
+        && status["store"]["lost"].is_null()
+        && status["staleness"]["stale"] == false;
+    follows
+        && heads.iter().enumerate().all(|(index, head)| {
+            let reached = &status["feed"]["partitions"][index];
+            reached["epoch"] == head.epoch
+                && reached["revision"].as_u64().is_some_and(|revision| revision >= head.revision)
+        })
+}
+
+/// How often the running process read the whole restricted set of a partition beyond the first
+/// time.
+fn resnapshots_of(tollgate: &Tollgate) -> f64 {
+    let read = tollgate.sum_of("tollgate_feed_resnapshots_total", "");
+    let partitions = tollgate.status()["feed"]["partitions"].as_array().unwrap().len();
+    (read - f64::from(u16::try_from(partitions).unwrap())).max(0.0)
+}
+
+fn url(redis: &RedisServer, index: usize) -> String {
+    if index.is_multiple_of(2) { redis.url() } else { redis.tcp_url() }
+}
+
+fn flags<'a>(url: &'a str, partitions: &'a str) -> [&'a str; 6] {
+    ["--store", url, "--max-staleness", "2s", "--partitions", partitions]
+}
+
+const INSTANCES: usize = 2;
+const PATIENCE: Duration = Duration::from_secs(30);
