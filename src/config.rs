@@ -50,8 +50,9 @@ pub struct Config {
     /// Where records live: `file:PATH` for one process and nothing to install (relative to the
     /// data directory), `memory:` for demos. For many instances on one Redis or Valkey:
     /// `redis://[USER:PASSWORD@]HOST[:PORT][/DB]`, `redis+unix:///PATH[?db=N]`, or
-    /// `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N&sentinelUser=USER]`;
-    /// `rediss://` and `rediss+sentinel://` over TLS. Printed without passwords.
+    /// `redis+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N&sentinelUser=USER]`; for a
+    /// cluster of them: `redis+cluster://[USER:PASSWORD@]HOST[:PORT],...`. `rediss://`,
+    /// `rediss+sentinel://` and `rediss+cluster://` over TLS. Printed without passwords.
     #[arg(long, env = "TOLLGATE_STORE", value_name = "URL", default_value = "file:tollgate.redb")]
     #[arg(value_parser = store_url::Parser, hide_env_values = true, help_heading = "Store")]
     pub store: StoreUrl,
@@ -99,9 +100,9 @@ pub struct Config {
     #[arg(value_parser = value::key_prefix, help_heading = "Store")]
     pub key_prefix: String,
 
-    /// How many parts the store is cut into, 1 to 1024: what an existing store says, else 1. Only a
-    /// new store asks for it; a cluster wants a few per node. It is never changed afterwards, and
-    /// another one than the store's is refused.
+    /// How many parts the store is cut into, 1 to 1024: what an existing store says, else 1, or 16
+    /// on a cluster. Only a new store asks for it; a cluster wants a few per node. It is never
+    /// changed afterwards, and another one than the store's is refused.
     #[arg(long, env = "TOLLGATE_PARTITIONS", value_name = "COUNT", help_heading = "Store")]
     pub partitions: Option<Partitions>,
 

@@ -34,8 +34,8 @@ use crate::{
     telemetry::{
         Metrics, RewrittenFrom,
         event::{
-            FeedConnected, FeedLost, RestrictedLost, RestrictedNotRewritten, RestrictedRewritten,
-            RestrictedWhole, StoreCreated, StoreUninitialised,
+            FeedConnected, FeedLost, FeedMoved, RestrictedLost, RestrictedNotRewritten,
+            RestrictedRewritten, RestrictedWhole, StoreCreated, StoreUninitialised,
         },
     },
 };
@@ -72,6 +72,14 @@ pub struct Feed {
     pub status: watch::Sender<FeedStatus>,
 }
 
+/// What became of partitions that are to be followed.
+enum Step {
+    /// Each group of them is on one node.
+    Grouped(Vec<Vec<Part>>),
+    /// They are not followed any more.
+    Left(Vec<Part>),
+}
+
 /// Whether an instance may begin the history of an empty store.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Creation {
@@ -104,38 +112,52 @@ impl Feed {
         let latch = Mutex::new(Some(latch));
         let mut unfollowed: Vec<Part> =
             partitions.all().map(|number| Part::new(number, &self)).collect();
-        let mut followed = FuturesUnordered::new();
+        let mut steps = FuturesUnordered::new();
         loop {
-            let numbers: Vec<Partition> = unfollowed.iter().map(|part| part.number).collect();
-            match self.store.by_node(&numbers).await {
-                Ok(groups) => {
+            if !unfollowed.is_empty() {
+                // While it is asked where these are, the others are followed.
+                steps.push(self.group(std::mem::take(&mut unfollowed)).boxed());
+            }
+            match steps.next().await {
+                Some(Step::Grouped(groups)) => {
                     for group in groups {
-                        let (theirs, others): (Vec<_>, _) =
-                            unfollowed.into_iter().partition(|part| group.contains(&part.number));
-                        unfollowed = others;
-                        if !theirs.is_empty() {
-                            followed.push(self.follow(theirs, &latch).boxed());
+                        steps.push(self.follow(group, &latch).boxed());
+                    }
+                }
+                Some(Step::Left(parts)) => {
+                    for part in parts {
+                        if part.damaged && self.rights == Rights::ReadWrite {
+                            steps.push(self.mend(part).boxed());
+                        } else {
+                            unfollowed.push(part);
                         }
                     }
                 }
-                Err(error) => {
-                    self.tell_lost(&numbers, error);
-                    followed.push(rest(std::mem::take(&mut unfollowed)).boxed());
-                }
+                None => {}
             }
-            for part in followed.next().await.unwrap_or_default() {
-                if part.damaged && self.rights == Rights::ReadWrite {
-                    followed.push(self.mend(part).boxed());
-                } else {
-                    unfollowed.push(part);
-                }
+        }
+    }
+
+    /// Groups partitions by the nodes that serve them.
+    async fn group(&self, mut parts: Vec<Part>) -> Step {
+        let numbers: Vec<Partition> = parts.iter().map(|part| part.number).collect();
+        match self.store.by_node(&numbers).await {
+            Ok(groups) => {
+                let theirs = |group: &Vec<Partition>| -> Vec<Part> {
+                    parts.extract_if(.., |part| group.contains(&part.number)).collect()
+                };
+                Step::Grouped(groups.iter().map(theirs).collect())
+            }
+            Err(error) => {
+                self.tell_lost(&numbers, error);
+                Step::Left(rest(parts).await)
             }
         }
     }
 
     /// Has the store's restricted set of a partition written anew from the records. Nobody who
     /// holds it may be left.
-    async fn mend(&self, mut part: Part) -> Vec<Part> {
+    async fn mend(&self, mut part: Part) -> Step {
         // Whatever comes of it, it is read anew.
         part.damaged = false;
         let partition = part.number;
@@ -143,12 +165,12 @@ impl Feed {
             Ok(Rewritten::Done(customers)) => {
                 let from = RewrittenFrom::Records;
                 RestrictedRewritten { partition, customers, from }.emit(&self.metrics);
-                return vec![part];
+                return Step::Left(vec![part]);
             }
             Ok(Rewritten::Overtaken | Rewritten::Whole) => {}
             Err(why) => RestrictedNotRewritten { partition, why }.emit(&self.metrics),
         }
-        rest(vec![part]).await
+        Step::Left(rest(vec![part]).await)
     }
 
     /// Finds out how many partitions the store has. Begins the history of an empty one, if that is
@@ -161,7 +183,7 @@ impl Feed {
                 break head.partitions;
             }
             if self.creation == Creation::Auto {
-                let partitions = self.partitions.unwrap_or(Partitions::ONE);
+                let partitions = self.partitions.unwrap_or_else(|| self.store.usual_partitions());
                 create(self.store.clone(), self.metrics.clone(), partitions).await?;
                 continue;
             }
@@ -178,16 +200,17 @@ impl Feed {
     }
 
     /// Follows partitions that one node serves until the session ends, and rests.
-    async fn follow(&self, parts: Vec<Part>, latch: &Mutex<Option<Latch>>) -> Vec<Part> {
+    async fn follow(&self, parts: Vec<Part>, latch: &Mutex<Option<Latch>>) -> Step {
         let numbers: Vec<Partition> = parts.iter().map(|part| part.number).collect();
         let mut follower = Follower::new(self, parts, latch);
         let error = match self.store.open_session(&numbers).await {
             Ok(session) => {
-                FeedConnected.emit(&self.metrics);
                 self.store.read_on(&numbers, &session);
                 for number in &numbers {
                     self.tell(*number, |status| status.connected = true);
                 }
+                let everywhere = self.status.borrow().is_connected();
+                FeedConnected { everywhere }.emit(&self.metrics);
                 follower.follow(session).await
             }
             Err(error) => error,
@@ -201,7 +224,7 @@ impl Feed {
                 part.pause = FIRST_PAUSE;
             }
         }
-        rest(parts).await
+        Step::Left(rest(parts).await)
     }
 
     /// Tells that there is no session: once, however often the store is then asked in vain.
@@ -212,7 +235,11 @@ impl Feed {
             return;
         }
         self.store.forget_session(partitions);
-        FeedLost { error }.emit(&self.metrics);
+        if let StoreError::Moved(why) = error {
+            FeedMoved { why }.emit(&self.metrics);
+        } else {
+            FeedLost { error }.emit(&self.metrics);
+        }
         for partition in partitions {
             self.tell(*partition, |it| (it.connected, it.phase) = (false, machine::DISCONNECTED));
         }

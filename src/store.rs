@@ -174,6 +174,15 @@ impl Store {
         }
     }
 
+    /// How many partitions it gets when it is created, unless that is said.
+    #[must_use]
+    pub fn usual_partitions(&self) -> Partitions {
+        match self {
+            Self::Embedded(_) => Partitions::ONE,
+            Self::Redis(store) => store.usual_partitions(),
+        }
+    }
+
     /// Puts on record that `partition` lost the history `epoch`, unless it has one. While that
     /// stands nobody begins another.
     pub async fn mark_lost(&self, partition: Partition, epoch: &Epoch) -> Result<(), StoreError> {
@@ -295,6 +304,17 @@ pub enum Lease {
     Ingest,
     /// Write back what a partition forgot.
     Recovery(Partition),
+}
+
+impl Lease {
+    /// Where it is held: a recovery lease in the partition that it is for.
+    #[must_use]
+    pub const fn partition(self) -> Partition {
+        match self {
+            Self::Ingest => Partition(0),
+            Self::Recovery(partition) => partition,
+        }
+    }
 }
 
 /// A message that waits in the inbox.
@@ -642,6 +662,9 @@ pub enum StoreError {
     /// A file that another process has open.
     #[error("{0} is in use by another process")]
     Locked(String),
+    /// The node that was asked does not serve the partition, or will not soon.
+    #[error("the partition is on another node of the cluster, or on its way there: {0}")]
+    Moved(String),
     /// Data of a newer format than this Tollgate reads.
     #[error("the store's format is {found}, and this version reads up to {known}; use a newer one")]
     NewerFormat {
@@ -898,6 +921,12 @@ impl SessionReader {
     /// The newest state of each of `partitions`; nothing where the store has no history.
     pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
         each_reader!(self, reader => reader.heads(partitions).await)
+    }
+
+    /// Why there are no more pushes.
+    #[must_use]
+    pub fn end(&self) -> StoreError {
+        each_reader!(self, reader => reader.end())
     }
 
     /// The newest state of one partition; nothing when the store has no history.

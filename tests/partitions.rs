@@ -1,5 +1,8 @@
 //! A store cut into parts.
 
+#[path = "support/raw.rs"]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
+mod raw;
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
@@ -7,6 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
+use raw::redis;
 use support::{Flavor, Persistence, RedisServer, tollgate::Tollgate};
 
 #[test]
@@ -28,16 +32,8 @@ fn a_store_of_many_partitions_is_one_store_to_everybody() {
         assert_eq!(second.check(&question).json()["reason"], "customer_frozen");
     }
 
-    let mut listed = Vec::new();
-    let mut path = "/v1/customers?limit=7".to_owned();
-    loop {
-        let page = second.operate("GET", &path, None).json();
-        for customer in page["customers"].as_array().unwrap() {
-            listed.push(customer["customerId"].as_str().unwrap().to_owned());
-        }
-        let Some(cursor) = page["nextCursor"].as_str() else { break };
-        path = format!("/v1/customers?limit=7&startAfter={cursor}");
-    }
+    let listed = second.list("/v1/customers", "customers", "startAfter");
+    let listed: Vec<_> = listed.iter().map(|it| it["customerId"].as_str().unwrap()).collect();
     assert_eq!(listed, customers);
 }
 
@@ -58,16 +54,41 @@ fn the_audit_trail_of_many_partitions_is_read_page_by_page_without_loss() {
             });
         }
     });
-    let (mut seen, mut entries) = (BTreeSet::new(), 0);
-    let mut path = "/v1/audit?limit=3".to_owned();
-    loop {
-        let page = tollgate.operate("GET", &path, None).json();
-        for entry in page["entries"].as_array().unwrap() {
-            seen.insert(entry["subject"].as_str().unwrap().to_owned());
-            entries += 1;
-        }
-        let Some(cursor) = page["nextCursor"].as_str() else { break };
-        path = format!("/v1/audit?limit=3&before={cursor}");
+    let entries = tollgate.list("/v1/audit", "entries", "before");
+    let seen: BTreeSet<_> = entries.iter().map(|it| it["subject"].as_str().unwrap()).collect();
+    assert_eq!((seen.len(), entries.len()), (80, 80));
+}
+
+#[test]
+fn a_creation_that_was_never_finished_is_completed_as_it_was_begun() {
+    let server = RedisServer::start(Flavor::Redis, Persistence::None);
+    let store = server.url();
+    drop(Tollgate::start(&["--store", &store, "--partitions", "4"]));
+    let begun = redis(&store, &["HGET", "tollgate:{3}:meta", "epoch"]);
+    redis(&store, &["DEL", "tollgate:{0}:meta", "tollgate:{0}:log", "tollgate:{1}:meta"]);
+    redis(&store, &["DEL", "tollgate:{1}:log"]);
+
+    let tollgate = Tollgate::start(&["--store", &store]);
+    assert_eq!(tollgate.status()["feed"]["partitions"].as_array().unwrap().len(), 4);
+    for partition in 0..4 {
+        let meta = format!("tollgate:{{{partition}}}:meta");
+        assert_eq!(redis(&store, &["HGET", &meta, "epoch"]), begun);
     }
-    assert_eq!((seen.len(), entries), (80, 80));
+}
+
+#[test]
+fn a_store_that_lost_its_first_partition_is_not_begun_anew() {
+    let server = RedisServer::start(Flavor::Redis, Persistence::None);
+    let store = server.url();
+    let first = Tollgate::start(&["--store", &store, "--partitions", "4"]);
+    let disabled =
+        first.operate("POST", "/v1/customers/c1/disable", Some(&json!({"create": true})));
+    assert_eq!(disabled.status, 200, "{disabled:?}");
+    drop(first);
+    redis(&store, &["DEL", "tollgate:{0}:meta", "tollgate:{0}:log"]);
+
+    let second = Tollgate::start_unready(&["--store", &store]);
+    second.wait_for_log("no history");
+    assert_eq!(second.admin("/readyz").status, 503);
+    assert_eq!(redis(&store, &["EXISTS", "tollgate:{0}:meta"]), "0");
 }

@@ -105,10 +105,8 @@ mod refusals {
             let ended = refused(directory.path(), &["--store", url]);
             assert_says(&ended, 2, &["--store"]);
         }
-        for url in ["redis+cluster://h", "rediss+cluster://h"] {
-            let ended = refused(directory.path(), &["--store", url]);
-            assert_says(&ended, 2, &["--store", url.split(':').next().unwrap()]);
-        }
+        let ended = refused(directory.path(), &["--store", "redis+cluster://h/1"]);
+        assert_says(&ended, 2, &["--store", "redis+cluster://", "one database"]);
         assert!(fs::read_dir(directory.path()).unwrap().next().is_none(), "it left something");
     }
 
@@ -116,7 +114,7 @@ mod refusals {
     fn a_password_in_a_wrong_url_is_not_repeated() {
         let directory = tempfile::tempdir().unwrap();
         for url in [
-            "redis+cluster://:marker@h",
+            "redis+cluster://:marker@h/1",
             "redis+sentinel://u:marker@h",
             "rediss+sentinel://h/m?sentinelPasswd=marker",
             "redis://u:marker@",

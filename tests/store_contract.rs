@@ -1,5 +1,5 @@
 //! What every store promises, held against each of them: memory, a file, Redis on a unix socket
-//! and over TCP, and Valkey.
+//! and over TCP, Valkey, and a cluster.
 //!
 //! The suite knows only [`Store`]. An adapter that passes it can stand in for any other.
 
@@ -24,7 +24,10 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::{runtime::Handle, task::block_in_place, time::timeout};
 
-use support::{Flavor, Persistence, RedisServer};
+use support::{
+    Flavor, Persistence, RedisServer,
+    redis_cluster::{RedisCluster, Replicas},
+};
 use tollgate::{
     clock::Clock,
     domain::{
@@ -52,6 +55,7 @@ macro_rules! promises {
         promises!(@against redis_on_a_socket RedisSocket $($promise)*);
         promises!(@against redis_over_tcp RedisTcp $($promise)*);
         promises!(@against valkey Valkey $($promise)*);
+        promises!(@against redis_cluster RedisCluster $($promise)*);
     };
     (@against $module:ident $adapter:ident $($promise:ident)*) => {
         mod $module {
@@ -522,8 +526,8 @@ async fn creation_happens_once(adapter: Adapter) {
     let early = store.commit(commit(put(&customer("c1", "")), writer(), None)).await;
     assert!(matches!(early, Err(CommitError::Epoch)), "{early:?}");
 
-    store.create(&epoch(), Partitions::ONE).await.unwrap();
-    let again = store.create(&Epoch::parse("second").unwrap(), Partitions::ONE).await;
+    store.create(&epoch(), adapter.partitions()).await.unwrap();
+    let again = store.create(&Epoch::parse("second").unwrap(), adapter.partitions()).await;
     assert!(matches!(again, Err(CreateError::Exists)), "{again:?}");
 
     let head = session.reader.head(Partition(0)).await.unwrap().unwrap();
@@ -771,6 +775,7 @@ enum Adapter {
     RedisSocket,
     RedisTcp,
     Valkey,
+    RedisCluster,
 }
 
 impl Adapter {
@@ -778,7 +783,18 @@ impl Adapter {
     fn is_one_process(self) -> bool {
         match self {
             Self::Memory | Self::File => true,
-            Self::RedisSocket | Self::RedisTcp | Self::Valkey => false,
+            Self::RedisSocket | Self::RedisTcp | Self::Valkey | Self::RedisCluster => false,
+        }
+    }
+
+    /// How many partitions it is created with. What is promised is promised of each, and tried
+    /// in the first.
+    fn partitions(self) -> Partitions {
+        match self {
+            Self::RedisCluster => Partitions::new(6).unwrap(),
+            Self::Memory | Self::File | Self::RedisSocket | Self::RedisTcp | Self::Valkey => {
+                Partitions::ONE
+            }
         }
     }
 }
@@ -788,6 +804,7 @@ impl Adapter {
 enum Place {
     Memory,
     Directory(TempDir),
+    Cluster(RedisCluster),
     Server(RedisServer, fn(&RedisServer) -> Settings),
 }
 
@@ -800,6 +817,9 @@ impl Place {
             Adapter::RedisSocket => Self::Server(start(Flavor::Redis), RedisServer::settings),
             Adapter::RedisTcp => Self::Server(start(Flavor::Redis), RedisServer::tcp_settings),
             Adapter::Valkey => Self::Server(start(Flavor::Valkey), RedisServer::settings),
+            Adapter::RedisCluster => {
+                Self::Cluster(RedisCluster::start(Flavor::Redis, 3, Replicas::None))
+            }
         }
     }
 
@@ -811,6 +831,7 @@ impl Place {
                 let path = directory.path().join("tollgate.redb");
                 Store::Embedded(Embedded::open(&path, clock).unwrap())
             }
+            Self::Cluster(cluster) => Store::Redis(Redis::open(&cluster.settings()).unwrap()),
             Self::Server(server, settings) => Store::Redis(Redis::open(&settings(server)).unwrap()),
         }
     }
@@ -828,7 +849,7 @@ impl World {
     async fn of(adapter: Adapter) -> Self {
         let place = Place::empty(adapter);
         let store = place.open();
-        store.create(&epoch(), Partitions::ONE).await.unwrap();
+        store.create(&epoch(), adapter.partitions()).await.unwrap();
         let session = store.open_session(&[Partition(0)]).await.unwrap();
         store.read_on(&[Partition(0)], &session);
         Self { store, session, _place: place }

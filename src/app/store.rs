@@ -9,7 +9,7 @@ use crate::{
         Config, ConfigError, Host, RedisLogin, RedisServers, RedisUrl, Secret, StoreIdentity,
         StoreUrl,
     },
-    domain::Partition,
+    domain::{Partition, Partitions},
     feed::require_partitions,
     store::{
         Concern, Store, StoreError,
@@ -32,15 +32,7 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Store, ServeE
         StoreUrl::Memory => Store::Embedded(Embedded::in_memory(clock.clone())?),
         StoreUrl::Redis(url) => Store::Redis(Redis::open(&settings(config, url)?)?),
     };
-    let head = match store.open_session(&[Partition(0)]).await {
-        Ok(session) => session.reader.head(Partition(0)).await,
-        Err(error) => Err(error),
-    };
-    let asked = head.and_then(|head| match head {
-        Some(head) => require_partitions(config.partitions, head.partitions).map(drop),
-        None => Ok(()),
-    });
-    match asked {
+    match ask(&store, config.partitions).await {
         // Somebody may put the keys right while this instance refuses whom it can.
         Err(StoreError::Refused(refusal)) if refusal.about == Concern::Keys => {
             let hint = hint(refusal.about);
@@ -62,6 +54,18 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> Result<Store, ServeE
         }
         Ok(()) => Ok(store),
     }
+}
+
+/// Looks whether the store can be followed, as far as the node of its first partition can tell.
+async fn ask(store: &Store, expected: Option<Partitions>) -> Result<(), StoreError> {
+    let first = Partition(0);
+    let reader = store.open_session(&[first]).await?.reader;
+    let Some(head) = reader.head(first).await? else { return Ok(()) };
+    let partitions: Vec<_> = require_partitions(expected, head.partitions)?.all().collect();
+    let groups = store.by_node(&partitions).await?;
+    let beside_it = groups.iter().find(|group| group.contains(&first));
+    reader.heads(beside_it.map_or(&[], Vec::as_slice)).await?;
+    Ok(())
 }
 
 /// Tells when the store forgets something, for ever. The user of a pure sidecar may not ask; one
@@ -100,8 +104,8 @@ pub(super) fn hint(about: Concern) -> &'static str {
         }
         Concern::Database => "--store names the number of its database",
         Concern::Encryption => {
-            "--store begins with rediss:// or rediss+sentinel:// where servers speak TLS, and with \
-             redis:// or redis+sentinel:// where they do not"
+            "--store begins with rediss://, rediss+sentinel:// or rediss+cluster:// where servers \
+             speak TLS, and with redis://, redis+sentinel:// or redis+cluster:// where they do not"
         }
         Concern::Identity => "it asks for a certificate: see --store-cert and --store-key",
         Concern::Keys => {
@@ -113,7 +117,10 @@ pub(super) fn hint(about: Concern) -> &'static str {
              --store-password-file"
         }
         Concern::Master => "--store names the master after its last slash, as the sentinels do",
-        Concern::Protocol => "--store must name a Redis of version 6.2 or later, or a Valkey",
+        Concern::Protocol => {
+            "--store must name a Redis of version 6.2 or later, or a Valkey; a cluster must be of \
+             Redis 7 or Valkey"
+        }
         Concern::Rights => {
             "the user in --store needs the rights that the README lists, for the keys under \
              --key-prefix"
@@ -123,13 +130,17 @@ pub(super) fn hint(about: Concern) -> &'static str {
              sentinelPassword there or in --store-sentinel-password-file"
         }
         Concern::Topology => {
-            "--store begins with redis:// for one server and with redis+sentinel:// for sentinels"
+            "--store begins with redis:// for one server, with redis+sentinel:// for sentinels and \
+             with redis+cluster:// for a cluster"
         }
     }
 }
 
 fn settings(config: &Config, url: &RedisUrl) -> Result<Settings, ConfigError> {
     let servers = match &url.servers {
+        RedisServers::Cluster(nodes) => {
+            Servers::Cluster(nodes.iter().map(|host| server(host, REDIS_PORT)).collect())
+        }
         RedisServers::Sentinels { sentinels, login: of_sentinels, master } => Servers::Sentinels {
             sentinels: sentinels.iter().map(|host| server(host, SENTINEL_PORT)).collect(),
             login: login(of_sentinels, config.sentinel_password()?),

@@ -31,6 +31,8 @@ pub enum Encryption {
 /// Where a store in Redis is.
 #[derive(Clone, Debug)]
 pub enum RedisServers {
+    /// On the masters of a cluster, of which these are some nodes.
+    Cluster(Vec<Host>),
     /// Where sentinels say it is.
     Sentinels {
         /// The sentinels, at least one.
@@ -100,6 +102,18 @@ impl RedisUrl {
         Ok(Self { servers, login, database, encryption })
     }
 
+    /// Reads `//[user[:password]@]host[:port][,..][/0]`.
+    pub(super) fn cluster(rest: &str, encryption: Encryption) -> Result<Self, InvalidStoreUrl> {
+        let rest = rest.strip_prefix("//").ok_or(InvalidStoreUrl::Form)?;
+        let (login, nodes) = split_login(rest)?;
+        let (nodes, database) = nodes.split_once('/').unwrap_or((nodes, ""));
+        if database_number(database)? != 0 {
+            return Err(InvalidStoreUrl::ClusterDatabase);
+        }
+        let nodes = nodes.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { servers: RedisServers::Cluster(nodes), login, database: 0, encryption })
+    }
+
     /// Reads `///path[?db=N&user=..&pass=..]`.
     pub(super) fn socket(rest: &str) -> Result<Self, InvalidStoreUrl> {
         let rest = rest.strip_prefix("//").ok_or(InvalidStoreUrl::Form)?;
@@ -130,6 +144,10 @@ impl fmt::Display for RedisUrl {
         };
         let db = (*database != 0).then(|| format!("db={database}"));
         match servers {
+            RedisServers::Cluster(nodes) => {
+                let nodes: Vec<_> = nodes.iter().map(Host::to_string).collect();
+                write!(f, "{scheme}+cluster://{login}{}", nodes.join(","))
+            }
             RedisServers::Sentinels { sentinels, login: of_sentinels, master } => {
                 let sentinels: Vec<_> = sentinels.iter().map(Host::to_string).collect();
                 write!(f, "{scheme}+sentinel://{login}{}/{master}", sentinels.join(","))?;

@@ -37,7 +37,8 @@ impl Config {
     pub fn sentinel_password(&self) -> Result<Option<Secret>, ConfigError> {
         let login = match self.redis_url().map(|url| &url.servers) {
             Some(RedisServers::Sentinels { login, .. }) => Some(login),
-            Some(RedisServers::Single(_) | RedisServers::Socket(_)) | None => None,
+            Some(RedisServers::Cluster(_) | RedisServers::Single(_) | RedisServers::Socket(_))
+            | None => None,
         };
         password(SENTINEL_PASSWORD_FILE, self.store_sentinel_password_file.as_deref(), login)
     }

@@ -31,8 +31,8 @@ impl FromStr for StoreUrl {
             "redis+sentinel" => RedisUrl::sentinels(rest, Encryption::Plain).map(Self::Redis),
             "rediss+sentinel" => RedisUrl::sentinels(rest, Encryption::Tls).map(Self::Redis),
             "redis+unix" => RedisUrl::socket(rest).map(Self::Redis),
-            "redis+cluster" => Err(InvalidStoreUrl::NotYet("redis+cluster://")),
-            "rediss+cluster" => Err(InvalidStoreUrl::NotYet("rediss+cluster://")),
+            "redis+cluster" => RedisUrl::cluster(rest, Encryption::Plain).map(Self::Redis),
+            "rediss+cluster" => RedisUrl::cluster(rest, Encryption::Tls).map(Self::Redis),
             _ => Err(InvalidStoreUrl::Form),
         }
     }
@@ -73,19 +73,16 @@ impl TypedValueParser for Parser {
 /// Text that names no store. It is not repeated: it may hold a password.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidStoreUrl {
+    /// A number that no database of a cluster has.
+    #[error("a cluster has one database, number 0; redis+cluster:// names no other")]
+    ClusterDatabase,
     /// Not one of the forms.
     #[error(
         "a store must be file:PATH, memory:, redis[s]://[USER:PASSWORD@]HOST[:PORT][/DB], \
-         redis[s]+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N] or \
-         redis+unix:///PATH[?db=N]"
+         redis[s]+sentinel://[USER:PASSWORD@]HOST[:PORT],.../MASTER[?db=N], \
+         redis[s]+cluster://[USER:PASSWORD@]HOST[:PORT],... or redis+unix:///PATH[?db=N]"
     )]
     Form,
-    /// A form that this version does not know yet.
-    #[error(
-        "this version does not support {0} stores yet; use file:, memory:, redis://, rediss://, \
-         redis+sentinel://, rediss+sentinel:// or redis+unix://"
-    )]
-    NotYet(&'static str),
 }
 
 #[cfg(test)]
@@ -108,6 +105,9 @@ mod tests {
             "redis://alice@redis",
             "redis+unix:///run/redis.sock",
             "redis+unix:///run/redis.sock?db=2",
+            "redis+cluster://a",
+            "redis+cluster://alice@a:7000,b,[::1]:7002",
+            "rediss+cluster://a,b",
             "rediss://redis.example:6380/1",
             "redis+sentinel://a,b:26380,[::1]:26379/main",
             "rediss+sentinel://alice@a/main.1?db=2&sentinelUser=bob",
@@ -124,6 +124,7 @@ mod tests {
             "redis://alice:hun@ter2@redis/1",
             "redis://alice:hun%40ter2@redis/1",
             "redis+unix:///run/redis.sock?db=1&pass=hunter2&user=alice",
+            "redis+cluster://alice:hunter2@a,b",
             "redis+sentinel://:hunter2@a,b/main",
             "rediss+sentinel://a,b/main?sentinelPassword=hunter2",
         ] {
@@ -136,10 +137,9 @@ mod tests {
     }
 
     #[test]
-    fn what_this_version_does_not_support_is_told_from_what_nobody_does() {
-        for raw in ["redis+cluster://a,b", "rediss+cluster://a,b"] {
-            assert!(matches!(shown(raw), Err(InvalidStoreUrl::NotYet(_))), "{raw}");
-        }
+    fn what_names_no_store_is_refused() {
+        assert_eq!(shown("redis+cluster://a/1"), Err(InvalidStoreUrl::ClusterDatabase));
+        assert_eq!(shown("redis+cluster://a/0"), Ok("redis+cluster://a".to_owned()));
         for raw in [
             "",
             "file:",
@@ -162,6 +162,9 @@ mod tests {
             "redis+unix:///run/redis.sock?passwd=hunter2",
             "redis+unix://run/redis.sock",
             "redis+unix:///run/redis.sock?db=x",
+            "redis+cluster://",
+            "redis+cluster://a,",
+            "redis+cluster://a,b/x",
         ] {
             assert_eq!(shown(raw), Err(InvalidStoreUrl::Form), "{raw}");
         }

@@ -86,7 +86,7 @@ fn no_way_of_printing_a_configuration_shows_a_secret() {
 
 #[test]
 fn a_refused_store_is_not_repeated() {
-    let url = "redis+cluster://alice:hunter2@redis";
+    let url = "redis+cluster://alice:hunter2@redis/1";
     let error = read(&["--store", url]).unwrap_err().to_string();
     assert!(!error.contains("hunter2"), "{error}");
     assert!(error.contains("--store <URL>") && error.contains("redis+cluster://"), "{error}");

@@ -133,6 +133,12 @@ impl Partitions {
     /// One, which suits every store but a cluster.
     pub const ONE: Self = Self(NonZeroU16::MIN);
 
+    /// A few for each node of a cluster.
+    pub const OF_A_CLUSTER: Self = match NonZeroU16::new(16) {
+        Some(count) => Self(count),
+        None => Self::ONE,
+    };
+
     /// Checks `count` and keeps it.
     pub fn new(count: u16) -> Result<Self, InvalidPartitions> {
         let count = NonZeroU16::new(count).filter(|count| count.get() <= MAX_PARTITIONS);

@@ -177,7 +177,7 @@ impl<'a> Follower<'a> {
                 biased;
                 push = pushes.recv() => match push {
                     Some(push) => self.hear(&mut asked, push),
-                    None => Err(StoreError::Unreachable("the session ended".to_owned())),
+                    None => Err(asked.reader.end()),
                 },
                 Some(answer) = asked.answers.join_next() => {
                     // Pushes and answers share one ordered socket, so what was published before

@@ -118,6 +118,12 @@ impl Embedded {
         Ok(Session { pushes, reader: SessionReader::Embedded(self.clone()) })
     }
 
+    /// See [`SessionReader::end`].
+    #[must_use]
+    pub fn end(&self) -> StoreError {
+        StoreError::Unreachable("the session ended".to_owned())
+    }
+
     /// See [`SessionReader::heads`]. There is one partition.
     pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
         let snapshot = self.pushed_snapshot().await?;

@@ -1,6 +1,9 @@
 //! Records in Redis or Valkey. Only the script writes.
 
+mod cluster;
+mod commands;
 mod connection;
+mod creation;
 pub mod inbox;
 mod keys;
 mod lease;
@@ -11,6 +14,7 @@ mod script;
 mod sentinel;
 pub mod session;
 mod settings;
+mod slots;
 mod succession;
 mod topology;
 
@@ -21,19 +25,20 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use redis::{RedisError, aio::MultiplexedConnection};
+use redis::RedisError;
 
 pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
-    connection::Lazy,
+    commands::Commands,
     inbox::ForeignWriters,
-    keys::Keys,
-    refusal::{key_error, store_error},
+    keys::{Channels, Keys},
+    refusal::store_error,
+    session::Reader,
     topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, Concern, CreateError, CustomerPage,
-    Direction, Lease, Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, Concern, CustomerPage, Direction, Lease,
+    Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
@@ -45,11 +50,11 @@ use crate::domain::{
 pub struct Redis {
     topology: Arc<Topology>,
     keys: Keys,
-    commands: Lazy,
+    commands: Commands,
     partitions: Arc<OnceLock<Partitions>>,
-    /// The connection of each partition's newest session. Fills read on it, so that they ask the
-    /// very server that the feed follows.
-    sessions: Arc<ArcSwap<BTreeMap<Partition, MultiplexedConnection>>>,
+    /// Each partition's newest session. Fills read on its connection, so that they ask the very
+    /// server that the feed follows.
+    sessions: Arc<ArcSwap<BTreeMap<Partition, Reader>>>,
 }
 
 impl Redis {
@@ -57,9 +62,9 @@ impl Redis {
     pub fn open(settings: &Settings) -> Result<Self, StoreError> {
         let topology = Arc::new(Topology::new(settings)?);
         Ok(Self {
-            commands: Lazy::new(Arc::clone(&topology), Partition(0)),
+            commands: Commands::new(Arc::clone(&topology)),
+            keys: Keys::new(&settings.key_prefix, Channels::of(&topology)),
             topology,
-            keys: Keys::new(&settings.key_prefix),
             partitions: Arc::default(),
             sessions: Arc::default(),
         })
@@ -68,7 +73,7 @@ impl Redis {
     /// See [`super::Store::read`]. Reads on the session's connection, or not at all.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         let partition = self.partitions().of(key);
-        let mut connection = self.session_of(partition)?;
+        let session = self.session_of(partition)?;
         let (meta, name) = (self.keys.meta(partition), self.keys.record(partition, key));
         // No transaction, which would take a right that can do more. The record is read after the
         // revision, so it is at least that new; and within one history, if that has not changed.
@@ -77,10 +82,11 @@ impl Redis {
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
         pipeline.cmd("GET").arg(&name);
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch"]);
-        let (head, record, after): Filled =
-            pipeline.query_async(&mut connection).await.map_err(|error| store_error(&error))?;
-        let (epoch, revision) = read_head(head.map_err(|error| key_error(&meta, &error))?)?;
-        let (after,) = after.map_err(|error| key_error(&meta, &error))?;
+        let asked: Answered<Filled> = session.ask(&pipeline).await?;
+        let (head, record, after) = asked.map_err(|error| store_error(&error))?;
+        let at_meta = |error: RedisError| self.topology.key_error(partition, &meta, &error);
+        let (epoch, revision) = read_head(head.map_err(at_meta)?)?;
+        let (after,) = after.map_err(at_meta)?;
         if after.as_deref() != Some(epoch.as_str()) {
             return Err(unexpected("another history than a moment ago"));
         }
@@ -88,7 +94,7 @@ impl Redis {
             Ok(None) => StoredRecord::Absent,
             Ok(Some(json)) => format::read_record(key, &json),
             Err(error) if is_the_keys_fault(&error) => StoredRecord::Unreadable(error.to_string()),
-            Err(error) => return Err(store_error(&error)),
+            Err(error) => return Err(self.topology.error(partition, &error)),
         };
         Ok(Read { epoch, revision, record })
     }
@@ -99,7 +105,7 @@ impl Redis {
         partition: Partition,
         keys: &[CustomerKey],
     ) -> Result<ReadMany, StoreError> {
-        let mut connection = self.session_of(partition)?;
+        let session = self.session_of(partition)?;
         let meta = self.keys.meta(partition);
         // Not a transaction, as in `read`: what was read while something was committed is of no use.
         let mut pipeline = redis::pipe();
@@ -109,9 +115,10 @@ impl Redis {
             records.arg(self.keys.record(partition, key));
         }
         pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
-        let answered = pipeline.query_async(&mut connection).await;
-        let (before, found, after): (MetaHead, Vec<Option<String>>, MetaHead) =
-            answered.map_err(|error| store_error(&error))?;
+        let answered: Answered<(MetaHead, Vec<Option<String>>, MetaHead)> =
+            session.ask(&pipeline).await?;
+        let (before, found, after) =
+            answered.map_err(|error| self.topology.error(partition, &error))?;
         if before != after {
             return Err(StoreError::Unreachable("something was committed meanwhile".to_owned()));
         }
@@ -156,7 +163,7 @@ impl Redis {
         let mut count = 0;
         for partition in self.partitions().all() {
             let command = redis::Cmd::zcard(self.keys.customers(partition));
-            count += self.commands.ask::<u64>(&command).await?;
+            count += self.commands.ask::<u64>(partition, &command).await?;
         }
         Ok(count)
     }
@@ -179,7 +186,7 @@ impl Redis {
             };
             let mut command = redis::cmd("XREVRANGE");
             command.arg(stream).arg(before).arg("-").arg("COUNT").arg(page.limit);
-            let found: Vec<(String, AuditFields)> = self.commands.ask(&command).await?;
+            let found: Vec<(String, AuditFields)> = self.commands.ask(partition, &command).await?;
             for (id, fields) in found {
                 entries.push(read_audit(partition, id, &fields)?);
             }
@@ -195,27 +202,8 @@ impl Redis {
     pub async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let partition = commit.partition(self.partitions());
         let invocation = script::commit(&self.keys, partition, &commit)?;
-        let reply: Vec<String> = self.commands.ask(&invocation).await?;
+        let reply: Vec<String> = self.commands.ask(partition, &invocation).await?;
         script::read_commit_reply(&reply)
-    }
-
-    /// See [`super::Store::create`].
-    pub async fn create(&self, epoch: &Epoch, partitions: Partitions) -> Result<(), CreateError> {
-        for partition in partitions.all() {
-            let command = redis::Cmd::get(self.keys.lost(partition));
-            if let Some(epoch) = self.commands.ask::<Option<String>>(&command).await? {
-                return Err(CreateError::Lost(epoch));
-            }
-        }
-        if self.holds_any_key().await? && !self.has_history().await? {
-            return Err(CreateError::NotEmpty);
-        }
-        for partition in partitions.all().rev() {
-            let invocation = script::create(&self.keys, partition, partitions, epoch);
-            let reply: Vec<String> = self.commands.ask(&invocation).await?;
-            script::read_create_reply(&reply)?;
-        }
-        Ok(())
     }
 
     /// See [`super::Store::foreign_writers`].
@@ -231,30 +219,35 @@ impl Redis {
         holder: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let partition = match lease {
-            Lease::Ingest => Partition(0),
-            Lease::Recovery(partition) => partition,
-        };
-        let (key, meta) = (self.keys.lease(lease), self.keys.meta(partition));
-        self.commands.ask(&lease::hold(key, meta, holder, ttl)).await
+        let (key, meta) = (self.keys.lease(lease), self.keys.meta(lease.partition()));
+        let invocation = lease::hold(key, meta, holder, ttl);
+        self.commands.ask(lease.partition(), &invocation).await
     }
 
     /// See [`super::Store::release_lease`].
     pub async fn release_lease(&self, lease: Lease, holder: &str) -> Result<(), StoreError> {
-        self.commands.ask(&lease::release(self.keys.lease(lease), holder)).await
+        let invocation = lease::release(self.keys.lease(lease), holder);
+        self.commands.ask(lease.partition(), &invocation).await
     }
 
     /// See [`super::Store::eviction_policy`].
     pub async fn eviction_policy(&self) -> Result<Option<String>, StoreError> {
         let mut command = redis::cmd("INFO");
         command.arg("memory");
-        let told: String = match self.commands.ask(&command).await {
-            Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => return Ok(None),
-            told => told?,
-        };
-        let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-        let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
-        Ok(Some(policy.to_owned()).filter(|policy| policy != "noeviction"))
+        for node in self.commands.nodes().await? {
+            let told: String = match self.commands.ask_node(&node, &command).await {
+                Err(StoreError::Refused(Refusal { about: Concern::Rights, .. })) => {
+                    return Ok(None);
+                }
+                told => told?,
+            };
+            let policy = told.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+            let policy = policy.ok_or_else(|| unexpected("a server without a maxmemory_policy"))?;
+            if policy != "noeviction" {
+                return Ok(Some(policy.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// See [`super::Store::open_session`].
@@ -263,10 +256,10 @@ impl Redis {
     }
 
     /// See [`super::Store::read_on`].
-    pub fn read_on(&self, partitions: &[Partition], reader: &session::Reader) {
+    pub fn read_on(&self, partitions: &[Partition], reader: &Reader) {
         self.sessions.rcu(|sessions| {
             let mut sessions = BTreeMap::clone(sessions);
-            sessions.extend(partitions.iter().map(|it| (*it, reader.connection())));
+            sessions.extend(partitions.iter().map(|it| (*it, reader.clone())));
             sessions
         });
     }
@@ -280,13 +273,18 @@ impl Redis {
         });
     }
 
-    /// See [`super::Store::by_node`]. One server serves them all.
-    #[expect(clippy::unused_async, reason = "where partitions are is asked of the servers")]
+    /// See [`super::Store::by_node`].
     pub async fn by_node(
         &self,
         partitions: &[Partition],
     ) -> Result<Vec<Vec<Partition>>, StoreError> {
-        Ok(vec![partitions.to_vec()])
+        self.topology.by_node(partitions).await
+    }
+
+    /// See [`super::Store::usual_partitions`].
+    #[must_use]
+    pub fn usual_partitions(&self) -> Partitions {
+        self.topology.usual_partitions()
     }
 
     /// See [`super::Store::partitions`].
@@ -300,33 +298,10 @@ impl Redis {
         self.partitions.get_or_init(|| partitions);
     }
 
-    /// The connection of the partition's newest session.
-    fn session_of(&self, partition: Partition) -> Result<MultiplexedConnection, StoreError> {
+    /// The partition's newest session.
+    fn session_of(&self, partition: Partition) -> Result<Reader, StoreError> {
         let session = self.sessions.load().get(&partition).cloned();
         session.ok_or_else(|| StoreError::Unreachable("there is no session".to_owned()))
-    }
-
-    async fn has_history(&self) -> Result<bool, StoreError> {
-        let meta = self.keys.meta(Partition(0));
-        let command = redis::Cmd::exists(meta);
-        self.commands.ask(&command).await
-    }
-
-    async fn holds_any_key(&self) -> Result<bool, StoreError> {
-        let pattern = format!("{}*", self.keys.any());
-        let mut cursor = "0".to_owned();
-        loop {
-            let mut command = redis::cmd("SCAN");
-            command.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(1000);
-            let (next, found): (String, Vec<String>) = self.commands.ask(&command).await?;
-            if !found.is_empty() {
-                return Ok(true);
-            }
-            if next == "0" {
-                return Ok(false);
-            }
-            cursor = next;
-        }
     }
 
     /// The keys of one page, of all partitions together.
@@ -374,30 +349,58 @@ impl Redis {
             }
         };
         command.arg("LIMIT").arg(0).arg(page.limit);
-        let found: Vec<String> = self.commands.ask(&command).await?;
+        let found: Vec<String> = self.commands.ask(partition, &command).await?;
         found.iter().map(|key| CustomerKey::parse(key).map_err(unexpected)).collect()
     }
 
     async fn customers_named(&self, keys: &[CustomerKey]) -> Result<Vec<Stored>, StoreError> {
+        let mut stored = BTreeMap::new();
+        for partition in self.partitions().all() {
+            let theirs = keys.iter().filter(|key| self.partitions().of(key) == partition);
+            let theirs: Vec<_> = theirs.cloned().collect();
+            for (key, record, private) in self.customers_in(partition, theirs).await? {
+                stored.insert(key, (record, private));
+            }
+        }
+        let named = keys.iter().filter_map(|key| stored.remove_entry(key));
+        Ok(named.map(|(key, (record, private))| (key, record, private)).collect())
+    }
+
+    async fn customers_in(
+        &self,
+        partition: Partition,
+        keys: Vec<CustomerKey>,
+    ) -> Result<Vec<Stored>, StoreError> {
         if keys.is_empty() {
             // An empty pipeline is an error.
             return Ok(Vec::new());
         }
+        let both = |key: &CustomerKey| {
+            [self.keys.record(partition, key), self.keys.private(partition, key)]
+        };
+        let commands: Vec<_> = keys.iter().flat_map(both).map(redis::Cmd::get).collect();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
-        for key in keys {
-            let partition = self.partitions().of(key);
-            pipeline.cmd("GET").arg(self.keys.record(partition, key));
-            pipeline.cmd("GET").arg(self.keys.private(partition, key));
+        for command in &commands {
+            pipeline.add_command(command.clone());
         }
-        let answers: Vec<Answered<Option<String>>> = self.commands.ask(&pipeline).await?;
-        let mut stored = Vec::with_capacity(keys.len());
-        let mut answers = answers.into_iter();
-        for key in keys {
-            let (Some(record), Some(private)) = (answers.next(), answers.next()) else { break };
-            stored.push((key.clone(), record, private));
+        let answers: Vec<Answered<Option<String>>> =
+            self.commands.ask(partition, &pipeline).await?;
+        let mut found = Vec::with_capacity(commands.len());
+        for (command, answer) in commands.iter().zip(answers) {
+            found.push(match answer {
+                Err(error) if is_the_keys_fault(&error) => Err(error),
+                // Some may be on their way to another node, or there already.
+                Err(error) if error.is_cluster_error() => {
+                    Ok(self.commands.ask(partition, command).await?)
+                }
+                Err(error) => return Err(self.topology.error(partition, &error)),
+                Ok(text) => Ok(text),
+            });
         }
-        Ok(stored)
+        let mut found = found.into_iter();
+        let mut of = |key| Some((key, found.next()?, found.next()?));
+        Ok(keys.into_iter().map_while(&mut of).collect())
     }
 }
 

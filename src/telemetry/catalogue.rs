@@ -124,6 +124,9 @@ catalogue! {
     /// Without labels.
     FEED_DISCONNECTS = Metric::counter("tollgate_feed_disconnects_total", &[],
         "Times the feed's connection to the store was lost.");
+    /// Without labels.
+    FEED_MOVES = Metric::counter("tollgate_feed_moves_total", &[],
+        "Times a node of a cluster no longer served what the feed followed there.");
     /// 0 or 1.
     FEED_SUSPECT = Metric::gauge("tollgate_feed_suspect", &[],
         "1 while the picture in memory disagrees with the store, else 0.");

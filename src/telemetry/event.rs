@@ -12,13 +12,20 @@ use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Token};
 
 /// This instance hears the store's changes.
 #[derive(Clone, Copy, Debug)]
-pub struct FeedConnected;
+pub struct FeedConnected {
+    /// Whether it hears those of every partition.
+    pub everywhere: bool,
+}
 
 impl FeedConnected {
     /// Writes log line and metric.
     pub fn emit(self, metrics: &Metrics) {
-        metrics.feed_connected.raise();
-        info!("The feed is connected to the store");
+        if self.everywhere {
+            metrics.feed_connected.raise();
+            info!("The feed is connected to the store");
+        } else {
+            info!("The feed is connected to a node of the store, and not yet to all");
+        }
     }
 }
 
@@ -36,6 +43,23 @@ impl<E: Display> FeedLost<E> {
         metrics.feed_disconnects.increment(1);
         let error = self.error;
         warn!(%error, "The feed lost the store, staleness grows until it is back: {error}");
+    }
+}
+
+/// A node of a cluster no longer serves what was followed there.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedMoved<W> {
+    /// How that shows.
+    pub why: W,
+}
+
+impl<W: Display> FeedMoved<W> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.feed_connected.lower();
+        metrics.feed_moves.increment(1);
+        let why = self.why;
+        info!(feed.moved = %why, "The feed goes on at another node of the cluster: {why}");
     }
 }
 
@@ -689,7 +713,7 @@ mod tests {
         let recorder = recorder().unwrap();
         metrics::with_local_recorder(&recorder, || {
             let metrics = Metrics::new();
-            FeedConnected.emit(&metrics);
+            FeedConnected { everywhere: true }.emit(&metrics);
             FeedLost { error: "reset by peer" }.emit(&metrics);
             FeedGap { partition: Partition(0), expected: Revision(4), got: Revision(7) }
                 .emit(&metrics);

@@ -96,6 +96,8 @@ pub struct Handles {
     pub feed_resnapshots: Counter,
     /// [`catalogue::FEED_DISCONNECTS`].
     pub feed_disconnects: Counter,
+    /// [`catalogue::FEED_MOVES`].
+    pub feed_moves: Counter,
     /// [`catalogue::FEED_SUSPECT`].
     pub feed_suspect: Flag,
     /// [`catalogue::STORE_LOST`].
@@ -168,6 +170,7 @@ impl Handles {
             feed_catch_ups: counter(catalogue::FEED_CATCH_UPS),
             feed_resnapshots: counter(catalogue::FEED_RESNAPSHOTS),
             feed_disconnects: counter(catalogue::FEED_DISCONNECTS),
+            feed_moves: counter(catalogue::FEED_MOVES),
             feed_suspect: Flag(gauge(catalogue::FEED_SUSPECT)),
             store_lost: Flag(gauge(catalogue::STORE_LOST)),
             successions: counter(catalogue::SUCCESSIONS),

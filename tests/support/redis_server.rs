@@ -252,7 +252,7 @@ fn answers(socket: &Path) -> bool {
     ask().unwrap_or(false)
 }
 
-fn settings_at(servers: Servers) -> Settings {
+pub(super) fn settings_at(servers: Servers) -> Settings {
     let (login, key_prefix) = (Login::default(), "tollgate".to_owned());
     Settings { servers, login, database: 0, tls: None, key_prefix }
 }

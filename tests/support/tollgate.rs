@@ -154,6 +154,19 @@ impl Tollgate {
         http(self.operator, method, path, &all, body.map(Value::to_string).as_deref())
     }
 
+    /// Everything that the operator listener lists at `path` under `field`, page by page; `cursor`
+    /// is the parameter that begins the next one.
+    pub(crate) fn list(&self, path: &str, field: &str, cursor: &str) -> Vec<Value> {
+        let mut listed = Vec::new();
+        let mut next = format!("{path}?limit=7");
+        loop {
+            let page = self.operate("GET", &next, None).json();
+            listed.extend(page[field].as_array().unwrap().iter().cloned());
+            let Some(at) = page["nextCursor"].as_str() else { return listed };
+            next = format!("{path}?limit=7&{cursor}={at}");
+        }
+    }
+
     /// Asks the admin listener.
     pub(crate) fn admin(&self, path: &str) -> Answer {
         http(self.admin, "GET", path, &[], None)

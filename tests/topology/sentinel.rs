@@ -135,7 +135,8 @@ fn a_sentinel_that_has_not_heard_of_the_switch_is_not_believed() {
 
     // Now only the slow one can be asked, and its master answers and calls itself one.
     quick.go_away();
-    disconnect_feeds(&masters.new);
+    disconnect(&masters.new, "normal");
+    disconnect(&masters.new, "pubsub");
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
         assert_eq!(followers(&masters.old), 0, "it believed the slow sentinel");
@@ -156,7 +157,7 @@ fn when_the_feed_moves_the_commands_move_with_it() {
     // Nobody says that there is another master, until the feed has to ask.
     sentinel.be_mute();
     sentinel.switch_to(5, masters.new.port());
-    disconnect_feeds(&masters.old);
+    disconnect(&masters.old, "pubsub");
     tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
     let disabled = tollgate.operate("POST", "/v1/customers/c1/disable", Some(&json!({})));
     assert_eq!(disabled.status, 200, "{disabled:?}");
@@ -172,7 +173,7 @@ fn sentinels_that_were_set_up_anew_and_count_from_the_beginning_are_believed() {
     for sentinel in &sentinels {
         sentinel.switch_to(0, masters.new.port());
     }
-    disconnect_feeds(&masters.old);
+    disconnect(&masters.old, "pubsub");
     tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
 }
 
@@ -279,9 +280,9 @@ fn replicate(master: &RedisServer, replicas: u32) {
     assert_eq!(heard, Ok(replicas));
 }
 
-/// Ends the session on this server, and whatever else listens there.
-fn disconnect_feeds(server: &RedisServer) {
-    let kill = ["KILL", "TYPE", "pubsub"];
+/// Ends the connections to this server that are of this type.
+fn disconnect(server: &RedisServer, kind: &str) {
+    let kill = ["KILL", "TYPE", kind];
     let killed: u64 = redis::cmd("CLIENT").arg(&kill).query(&mut connect(server)).unwrap();
     assert!(killed >= 1);
 }

@@ -5,7 +5,8 @@
 local meta, record, private, restricted, restricted_index, customers, log, audit, customer_audit,
       idempotency, field_of, lost = unpack(KEYS)
 local what, epoch, watermark, expected, customer, record_start, record_end, private_json, compact,
-      line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel = unpack(ARGV)
+      line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel,
+      publish = unpack(ARGV)
 
 for key, kind in pairs({
   [meta] = 'hash', [record] = 'string', [private] = 'string', [restricted] = 'hash',
@@ -120,7 +121,7 @@ if uses_up_key == '1' then
 end
 if log_id then
   -- Everything is committed: a push that cannot be sent is caught up with.
-  redis.pcall('PUBLISH', channel,
+  redis.pcall(publish, channel,
               epoch .. ' ' .. head[6] .. ' ' .. log_id .. ' ' .. revision .. ' ' .. line)
 end
 return {'COMMITTED', revision, changed}

@@ -20,9 +20,9 @@ use redis::{
 use super::{
     refusal::store_error,
     settings::{Identity, Login, Server, Tls},
-    topology::Topology,
+    topology::{Node, Topology},
 };
-use crate::{domain::Partition, store::StoreError};
+use crate::store::StoreError;
 
 /// How to speak to a server: RESP3, no delay, and a half-open socket noticed within seconds.
 /// Keepalive alone fails while a request is unacknowledged and the user timeout alone fails when
@@ -112,7 +112,7 @@ pub(super) async fn connect(
 #[derive(Clone, Debug)]
 pub(super) struct Lazy {
     topology: Arc<Topology>,
-    partition: Partition,
+    node: Node,
     current: Arc<Mutex<Current>>,
     /// Held by who connects: the others wait for that connection.
     connecting: Arc<tokio::sync::Mutex<()>>,
@@ -129,22 +129,15 @@ struct Current {
 }
 
 impl Lazy {
-    /// A connection to the master of `partition`.
-    pub(super) fn new(topology: Arc<Topology>, partition: Partition) -> Self {
-        Self { topology, partition, current: Arc::default(), connecting: Arc::default() }
+    /// A connection to the master that `node` is.
+    pub(super) fn new(topology: Arc<Topology>, node: Node) -> Self {
+        Self { topology, node, current: Arc::default(), connecting: Arc::default() }
     }
 
-    /// Asks `question` on the connection, once. One that did not answer in time is not asked
-    /// again; whether a commit that it was sent has happened cannot be known.
+    /// Asks `question` on the connection, if there is one, and gives what is answered. One that
+    /// did not answer in time is not asked again; whether a commit that it was sent has happened
+    /// cannot be known.
     pub(super) async fn ask<T: FromRedisValue + Send>(
-        &self,
-        question: &impl Question,
-    ) -> Result<T, StoreError> {
-        self.ask_plainly(question).await?.map_err(|error| store_error(&error))
-    }
-
-    /// The same, with the server's own error when it answered one.
-    pub(super) async fn ask_plainly<T: FromRedisValue + Send>(
         &self,
         question: &impl Question,
     ) -> Result<Result<T, RedisError>, StoreError> {
@@ -185,6 +178,7 @@ impl Lazy {
         current.failure = connected.as_ref().err().map(|error| match error {
             StoreError::Unreachable(why) => why.clone(),
             StoreError::Locked(_)
+            | StoreError::Moved(_)
             | StoreError::NewerFormat { .. }
             | StoreError::Partitions { .. }
             | StoreError::Refused(_)
@@ -201,7 +195,7 @@ impl Lazy {
         };
         let mut ended = Arc::new(AtomicBool::new(false));
         // The end of it is heard of at once, and not when it is next used.
-        let connected = self.topology.connect(self.partition, || {
+        let connected = self.topology.connect(&self.node, || {
             ended = Arc::default();
             let (held, ended) = (Arc::downgrade(&self.current), Arc::clone(&ended));
             move |push: PushInfo| {
@@ -238,9 +232,21 @@ pub(super) trait Question: Sync {
         &self,
         connection: MultiplexedConnection,
     ) -> impl Future<Output = Result<T, RedisError>> + Send;
+
+    /// The same question to a node that is being given what it is about; nothing if it cannot be
+    /// asked there.
+    fn asking(&self) -> Option<Pipeline> {
+        None
+    }
 }
 
 impl Question for Cmd {
+    fn asking(&self) -> Option<Pipeline> {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").ignore().add_command(self.clone());
+        Some(pipeline)
+    }
+
     async fn ask<T: FromRedisValue>(
         &self,
         mut connection: MultiplexedConnection,

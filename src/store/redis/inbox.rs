@@ -12,16 +12,17 @@ use std::{
 
 use parking_lot::Mutex;
 use redis::{
-    FromRedisValue as _, PushInfo, PushKind,
+    FromRedisValue, PushInfo, PushKind, RedisError, Value,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    connection::{Lazy, RESPONSE_TIMEOUT},
-    refusal::{key_error, store_error},
-    topology::Topology,
+    commands::Commands,
+    connection::{Question, RESPONSE_TIMEOUT},
+    slots::Slot,
+    topology::{Node, Topology},
 };
 use crate::{
     domain::{Partition, Timestamp},
@@ -32,7 +33,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ForeignWriters {
     topology: Arc<Topology>,
-    commands: Lazy,
+    commands: Commands,
     channel: String,
 }
 
@@ -49,6 +50,8 @@ pub struct Listening {
 /// A connection that waits for new entries of the inbox.
 #[derive(Clone, Debug)]
 pub struct Inbox {
+    topology: Arc<Topology>,
+    node: Node,
     connection: MultiplexedConnection,
     /// Cancelled when the connection ends, or its server is the master no more.
     ended: CancellationToken,
@@ -56,7 +59,7 @@ pub struct Inbox {
 }
 
 impl ForeignWriters {
-    pub(super) fn new(topology: Arc<Topology>, commands: Lazy, channel: &str) -> Self {
+    pub(super) fn new(topology: Arc<Topology>, commands: Commands, channel: &str) -> Self {
         Self { topology, commands, channel: channel.to_owned() }
     }
 
@@ -66,11 +69,12 @@ impl ForeignWriters {
         &self.channel
     }
 
-    /// Subscribes, on a connection of its own.
+    /// Subscribes, on a connection of its own: in a cluster any node hears what another is told.
     pub async fn listen(&self) -> Result<Listening, StoreError> {
         let overflow = Arc::new(AtomicU64::new(0));
         let mut heard = None;
-        let connected = self.topology.connect(HOME, || {
+        let node = self.topology.node_of(HOME).await?;
+        let connected = self.topology.connect(&node, || {
             let (sender, messages) = mpsc::channel(MESSAGES_HELD);
             heard = Some(messages);
             let (sender, lost) = (Mutex::new(Some(sender)), Arc::clone(&overflow));
@@ -87,10 +91,10 @@ impl ForeignWriters {
                 Ok::<(), SendError>(())
             }
         });
-        let mut connection = connected.await?;
+        let mut connection = connected.await.inspect_err(|_| self.topology.doubt(&node))?;
         let messages = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
         let subscribed = connection.subscribe(&self.channel).await;
-        subscribed.map_err(|error| store_error(&error))?;
+        subscribed.map_err(|error| self.topology.error(HOME, &error))?;
         Ok(Listening { messages, overflow, _connection: connection })
     }
 
@@ -98,16 +102,19 @@ impl ForeignWriters {
     /// `patience`.
     pub async fn open_inbox(&self, patience: Duration) -> Result<Inbox, StoreError> {
         let stream = self.inbox();
-        let mut made = redis::cmd("XGROUP");
-        made.arg("CREATE").arg(&stream).arg(GROUP).arg("0").arg("MKSTREAM");
-        match self.commands.ask_plainly::<()>(&made).await? {
-            Err(error) if error.code() != Some("BUSYGROUP") => {
-                return Err(key_error(&stream, &error));
-            }
-            Ok(()) | Err(_) => {}
+        let slot = Slot::of_key(&stream);
+        let mut made = redis::pipe();
+        made.ignore_errors();
+        made.cmd("XGROUP").arg("CREATE").arg(&stream).arg(GROUP).arg("0").arg("MKSTREAM");
+        let (made,): (Result<Value, RedisError>,) = self.commands.ask(slot, &made).await?;
+        if let Err(error) = made
+            && error.code() != Some("BUSYGROUP")
+        {
+            return Err(self.topology.key_error(slot, &stream, &error));
         }
         let mut ended = CancellationToken::new();
-        let connected = self.topology.connect(HOME, || {
+        let node = self.topology.node_of(slot).await?;
+        let connected = self.topology.connect(&node, || {
             ended = CancellationToken::new();
             let ended = ended.clone();
             move |push: PushInfo| {
@@ -117,9 +124,10 @@ impl ForeignWriters {
                 Ok::<(), SendError>(())
             }
         });
-        let mut connection = connected.await?;
+        let mut connection = connected.await.inspect_err(|_| self.topology.doubt(&node))?;
         connection.set_response_timeout(patience + RESPONSE_TIMEOUT);
-        Ok(Inbox { connection, ended, stream })
+        let topology = Arc::clone(&self.topology);
+        Ok(Inbox { topology, node, connection, ended, stream })
     }
 
     /// At most `count` entries after `after` that were handed out and not acknowledged, to
@@ -128,7 +136,7 @@ impl ForeignWriters {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(CONSUMER).arg("COUNT").arg(count);
         command.arg("STREAMS").arg(self.inbox()).arg(after);
-        let reply: Option<Reply> = self.commands.ask(&command).await?;
+        let reply: Option<Reply> = self.ask(&self.inbox(), &command).await?;
         Ok(read_reply(reply))
     }
 
@@ -138,17 +146,18 @@ impl ForeignWriters {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XACK").arg(&stream).arg(GROUP).arg(id).ignore();
         pipeline.cmd("XDEL").arg(&stream).arg(id).ignore();
-        self.commands.ask(&pipeline).await
+        self.ask(&stream, &pipeline).await
     }
 
     /// Puts what can never be applied aside, with the reason, and takes it out of the inbox.
     pub async fn bury(&self, entry: &InboxEntry, reason: &str) -> Result<(), StoreError> {
+        let dead = self.dead();
         let mut command = redis::cmd("XADD");
-        command.arg(format!("{}:dead", self.channel));
+        command.arg(&dead);
         command.arg(&["MAXLEN", "~", DEAD_KEPT, "*"]);
         command.arg(DATA).arg(entry.data.as_deref().unwrap_or_default());
         command.arg("reason").arg(reason).arg("entry").arg(&entry.id);
-        let _: String = self.commands.ask(&command).await?;
+        let _: String = self.ask(&dead, &command).await?;
         self.acknowledge(&entry.id).await
     }
 
@@ -157,21 +166,33 @@ impl ForeignWriters {
         let mut command = redis::cmd("XADD");
         command.arg(self.inbox()).arg("*").arg(DATA).arg(data);
         command.arg(PUBLISHED).arg(published.as_millis());
-        let _: String = self.commands.ask(&command).await?;
+        let _: String = self.ask(&self.inbox(), &command).await?;
         Ok(())
     }
 
     /// How many entries wait, and how many were put aside.
     pub async fn sizes(&self) -> Result<InboxSizes, StoreError> {
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("XLEN").arg(self.inbox());
-        pipeline.cmd("XLEN").arg(format!("{}:dead", self.channel));
-        let (waiting, dead) = self.commands.ask(&pipeline).await?;
+        let (inbox, dead) = (self.inbox(), self.dead());
+        let waiting = self.ask(&inbox, &redis::Cmd::xlen(&inbox)).await?;
+        let dead = self.ask(&dead, &redis::Cmd::xlen(&dead)).await?;
         Ok(InboxSizes { waiting, dead })
+    }
+
+    /// Asks about one of the streams, each of which may be on another node.
+    async fn ask<T: FromRedisValue + Send>(
+        &self,
+        stream: &str,
+        question: &impl Question,
+    ) -> Result<T, StoreError> {
+        self.commands.ask(Slot::of_key(stream), question).await
     }
 
     fn inbox(&self) -> String {
         format!("{}:inbox", self.channel)
+    }
+
+    fn dead(&self) -> String {
+        format!("{}:dead", self.channel)
     }
 }
 
@@ -193,7 +214,12 @@ impl Inbox {
             }
             reply = command.query_async(&mut self.connection) => reply,
         };
-        let reply: Option<Reply> = reply.map_err(|error| key_error(&self.stream, &error))?;
+        let reply: Option<Reply> = reply.map_err(|error| {
+            if error.is_io_error() {
+                self.topology.doubt(&self.node);
+            }
+            self.topology.key_error(Slot::of_key(&self.stream), &self.stream, &error)
+        })?;
         Ok(read_reply(reply))
     }
 }

@@ -1,20 +1,58 @@
 //! The names of the keys. All keys of a partition share a hash tag, so that one script may touch
 //! them on a cluster too.
 
+use super::topology::Topology;
 use crate::{
     domain::{CustomerKey, Partition},
     store::Lease,
 };
 
-/// Names keys under one prefix.
+/// Names keys and channels under one prefix.
 #[derive(Clone, Debug)]
 pub(super) struct Keys {
     prefix: String,
+    /// What kind of channels they are.
+    pub(super) channels: Channels,
+}
+
+/// Who hears what is published.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Channels {
+    /// Whoever subscribes on the nodes of the channel's slot.
+    Sharded,
+    /// Whoever subscribes.
+    Usual,
+}
+
+impl Channels {
+    /// Those of a cluster are sharded: others would be heard, and sent, on every node.
+    pub(super) const fn of(topology: &Topology) -> Self {
+        match topology {
+            Topology::Cluster(_) => Self::Sharded,
+            Topology::Sentinel(_) | Topology::Single(_) => Self::Usual,
+        }
+    }
+
+    /// The command that publishes.
+    pub(super) const fn publish(self) -> &'static str {
+        match self {
+            Self::Sharded => "SPUBLISH",
+            Self::Usual => "PUBLISH",
+        }
+    }
+
+    /// The command that subscribes.
+    pub(super) const fn subscribe(self) -> &'static str {
+        match self {
+            Self::Sharded => "SSUBSCRIBE",
+            Self::Usual => "SUBSCRIBE",
+        }
+    }
 }
 
 impl Keys {
-    pub(super) fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
+    pub(super) fn new(prefix: &str, channels: Channels) -> Self {
+        Self { prefix: prefix.to_owned(), channels }
     }
 
     /// What every key of Tollgate begins with.
@@ -86,12 +124,12 @@ impl Keys {
         self.name(Partition(0), "guard")
     }
 
-    /// The ingest lease lives in the first partition, a recovery lease in the one it is for.
     pub(super) fn lease(&self, lease: Lease) -> String {
-        match lease {
-            Lease::Ingest => self.name(Partition(0), "ingest"),
-            Lease::Recovery(partition) => self.name(partition, "recovery"),
-        }
+        let what = match lease {
+            Lease::Ingest => "ingest",
+            Lease::Recovery(_) => "recovery",
+        };
+        self.name(lease.partition(), what)
     }
 
     pub(super) fn channel(&self, partition: Partition) -> String {
@@ -100,8 +138,13 @@ impl Keys {
 
     /// The partition whose channel this is.
     pub(super) fn partition_of_channel(&self, channel: &str) -> Option<Partition> {
-        let tag = channel.strip_prefix(&self.any())?.strip_suffix("}:changes")?;
-        tag.parse().ok().map(Partition)
+        self.parts(channel).filter(|(_, what)| *what == "changes").map(|(partition, _)| partition)
+    }
+
+    /// The partition that `name` is of, and what it names there.
+    pub(super) fn parts<'a>(&self, name: &'a str) -> Option<(Partition, &'a str)> {
+        let (tag, what) = name.strip_prefix(&self.any())?.split_once("}:")?;
+        Some((Partition(tag.parse().ok()?), what))
     }
 
     fn name(&self, partition: Partition, what: &str) -> String {
@@ -115,10 +158,12 @@ mod tests {
 
     #[test]
     fn keys_carry_their_partition_as_hash_tag() {
-        let keys = Keys::new("tollgate");
+        let keys = Keys::new("tollgate", Channels::Usual);
         let customer = CustomerKey::parse("acme:c1").unwrap();
         assert_eq!(keys.record(Partition(3), &customer), "tollgate:{3}:record:acme:c1");
         assert_eq!(keys.partition_of_channel("tollgate:{3}:changes"), Some(Partition(3)));
+        assert_eq!(keys.partition_of_channel("tollgate:{3}:log"), None);
         assert_eq!(keys.partition_of_channel("other"), None);
+        assert_eq!(keys.parts("tollgate:{3}:audit:a:b"), Some((Partition(3), "audit:a:b")));
     }
 }

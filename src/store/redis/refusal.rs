@@ -33,13 +33,11 @@ pub(super) fn store_error(error: &RedisError) -> StoreError {
     Refusal { about, why }.into()
 }
 
-/// The same for an error about one key, which may hold what Tollgate did not put there.
-pub(super) fn key_error(key: &str, error: &RedisError) -> StoreError {
-    if error.code() == Some("WRONGTYPE") {
-        let why = format!("the key {key} holds another type of value than Tollgate's");
-        return Refusal { about: Concern::Keys, why }.into();
-    }
-    store_error(error)
+/// What an error about `key` means if it holds what Tollgate did not put there.
+pub(super) fn foreign_key(key: &str, error: &RedisError) -> Option<StoreError> {
+    let why = || format!("the key {key} holds another type of value than Tollgate's");
+    let is_foreign = error.code() == Some("WRONGTYPE");
+    is_foreign.then(|| Refusal { about: Concern::Keys, why: why() }.into())
 }
 
 /// Whether a setting has to be changed, and which.

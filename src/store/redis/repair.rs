@@ -76,7 +76,7 @@ impl Rewrite {
         for key in &keys {
             command.arg(store.keys.record(*partition, key));
         }
-        let found: Vec<Option<String>> = store.commands.ask(&command).await?;
+        let found: Vec<Option<String>> = store.commands.ask(*partition, &command).await?;
         let entries = keys.iter().zip(found).filter_map(|(key, json)| restricted(key, &json?));
         let next = Some(last.to_string()).filter(|_| keys.len() == BATCH);
         Ok(RestrictedPage { entries: entries.collect(), next })
@@ -99,7 +99,7 @@ impl Rewrite {
     }
 
     async fn take(&self, invocation: &ScriptInvocation<'static>) -> Result<Step, StoreError> {
-        let reply: String = self.store.commands.ask(invocation).await?;
+        let reply: String = self.store.commands.ask(self.partition, invocation).await?;
         match reply.as_str() {
             "OVERTAKEN" => Ok(Step::Overtaken),
             "TAKEN" => Ok(Step::Taken),

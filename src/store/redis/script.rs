@@ -109,7 +109,8 @@ pub(super) fn commit(
         .arg(u8::from(digests.is_some() && commit.uses_up_its_key()))
         .arg(arguments.field)
         .arg(arguments.stored)
-        .arg(keys.channel(partition));
+        .arg(keys.channel(partition))
+        .arg(keys.channels.publish());
     Ok(invocation)
 }
 
@@ -153,15 +154,24 @@ pub(super) fn create(
         .arg(FORMAT)
         .arg(partitions.count())
         .arg(Subject::Created.to_log())
-        .arg(keys.channel(partition));
+        .arg(keys.channel(partition))
+        .arg(keys.channels.publish());
     invocation
 }
 
+/// When a partition's history was begun.
+pub(super) enum Created {
+    /// Before, under this name.
+    Before(String),
+    /// By the script.
+    Now,
+}
+
 /// Reads what the create script answered.
-pub(super) fn read_create_reply(reply: &[String]) -> Result<(), CreateError> {
+pub(super) fn read_create_reply(reply: &[String]) -> Result<Created, CreateError> {
     match reply.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["CREATED"] => Ok(()),
-        ["EXISTS"] => Err(CreateError::Exists),
+        ["CREATED"] => Ok(Created::Now),
+        ["EXISTS", epoch] => Ok(Created::Before((*epoch).to_owned())),
         ["LOST", epoch] => Err(CreateError::Lost((*epoch).to_owned())),
         ["NOT_EMPTY"] => Err(CreateError::NotEmpty),
         other => Err(unexpected(format!("the script's answer {other:?}")).into()),
@@ -197,7 +207,8 @@ pub(super) fn succeed(keys: &Keys, succession: &Succession) -> ScriptInvocation<
         .arg(staged.map(|census| format!("{:016x}", census.digest)).unwrap_or_default())
         .arg(partial.map(|partial| u8::from(partial).to_string()).unwrap_or_default())
         .arg(Subject::Succeeded.to_log())
-        .arg(keys.channel(*partition));
+        .arg(keys.channel(*partition))
+        .arg(keys.channels.publish());
     invocation
 }
 

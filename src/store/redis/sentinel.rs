@@ -313,6 +313,7 @@ fn whose(server: fmt::Arguments<'_>, error: StoreError) -> StoreError {
         }
         StoreError::Unreachable(why) => StoreError::Unreachable(format!("{server}: {why}")),
         error @ (StoreError::Locked(_)
+        | StoreError::Moved(_)
         | StoreError::NewerFormat { .. }
         | StoreError::Partitions { .. }
         | StoreError::Unexpected(_)) => error,

@@ -5,23 +5,28 @@
 //! after 15 s of outage and re-attaches to a stale master over Sentinel, the second hangs for
 //! ever on a hung server (each was observed with redis-rs 1.8).
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use parking_lot::Mutex;
 use redis::{
-    FromRedisValue as _, PushInfo, PushKind,
+    FromRedisValue, PushInfo, PushKind, RedisError,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::sync::mpsc;
 
 use super::{
     super::{
-        Census, Head, Push, RestrictedPage, Session, SessionReader, StoreError, Tally,
+        Census, Concern, Head, Push, Refusal, RestrictedPage, Session, SessionReader, StoreError,
+        Tally,
         format::{self, unexpected},
     },
     check_format,
-    keys::Keys,
-    refusal::{key_error, store_error},
+    connection::Question,
+    keys::{Channels, Keys},
+    refusal::store_error,
     role::check_master,
     topology::Topology,
 };
@@ -30,85 +35,135 @@ use crate::domain::{Change, Epoch, Lineage, Partition, Revision, Subject};
 /// Connects to the master of `partitions`, subscribes to them, and makes sure that their keys can be
 /// read: what cannot be followed is better told now, and once.
 pub(super) async fn open(
-    topology: &Topology,
+    topology: &Arc<Topology>,
     keys: &Keys,
     partitions: &[Partition],
 ) -> Result<Session, StoreError> {
     let mut heard = None;
     let first = partitions.first().copied().unwrap_or_default();
-    let connected = topology.connect(first, || {
+    let node = topology.node_of(first).await?;
+    let connected = topology.connect(&node, || {
         let (sender, pushes) = mpsc::channel(PUSHES_HELD);
-        heard = Some(pushes);
-        let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)) };
+        let severed = Arc::default();
+        heard = Some((pushes, Arc::clone(&severed)));
+        let ear = Ear { keys: keys.clone(), sender: Mutex::new(Some(sender)), severed };
         move |push| ear.hear(&push)
     });
-    let mut connection = connected.await?;
-    let pushes = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
+    let connection = connected.await.inspect_err(|_| topology.doubt(&node))?;
+    let (pushes, severed) = heard.ok_or_else(|| unexpected("a connection that hears nothing"))?;
+    let (topology, keys) = (Arc::clone(topology), keys.clone());
+    let reader = Reader { connection, keys, topology, severed };
     for partition in partitions {
-        let subscribed = connection.subscribe(keys.channel(*partition)).await;
-        subscribed.map_err(|error| store_error(&error))?;
+        reader.subscribe(*partition).await?;
     }
-    let reader = Reader { connection, keys: keys.clone() };
     for partition in partitions {
         reader.read_each_key(*partition).await?;
     }
     Ok(Session { pushes, reader: SessionReader::Redis(reader) })
 }
 
-type Answered<T> = Result<T, redis::RedisError>;
-type HeadFields = Answered<Vec<Option<String>>>;
+type Answered<T> = Result<T, RedisError>;
+type Fields = Vec<Option<String>>;
+type Tallied = (Answered<Fields>, Answered<u64>, Answered<Fields>);
 
 /// The reads of a session.
 #[derive(Clone, Debug)]
 pub struct Reader {
     connection: MultiplexedConnection,
     keys: Keys,
+    topology: Arc<Topology>,
+    severed: Severed,
 }
 
+/// The channel that the server took from a session without being asked, once it has. The library
+/// takes word of that for the answer to the oldest question, so that every answer after it is one
+/// to another question.
+type Severed = Arc<OnceLock<String>>;
+
 impl Reader {
+    /// Asks `question` on the session's connection, and gives the answer if it is one to this
+    /// question.
+    pub(super) async fn ask<T: FromRedisValue + Send>(
+        &self,
+        question: &impl Question,
+    ) -> Result<Answered<T>, StoreError> {
+        let answer = question.ask(self.connection.clone()).await;
+        if self.severed.get().is_some() { Err(self.end()) } else { Ok(answer) }
+    }
+
+    /// The same about one key of a partition, with what its errors mean.
+    async fn ask_about<T: FromRedisValue + Send>(
+        &self,
+        partition: Partition,
+        key: &str,
+        question: &impl Question,
+    ) -> Result<T, StoreError> {
+        let answer = self.ask(question).await?;
+        answer.map_err(|error| self.topology.key_error(partition, key, &error))
+    }
+
+    async fn subscribe(&self, partition: Partition) -> Result<(), StoreError> {
+        let channels = self.keys.channels;
+        let mut command = redis::cmd(channels.subscribe());
+        command.arg(self.keys.channel(partition));
+        let subscribed: Answered<redis::Value> = self.ask(&command).await?;
+        let Err(error) = subscribed else { return Ok(()) };
+        if matches!(channels, Channels::Sharded) && error.to_string().contains("unknown command") {
+            let why = format!("the cluster has no sharded pub/sub ({error})");
+            return Err(Refusal { about: Concern::Protocol, why }.into());
+        }
+        Err(self.topology.error(partition, &error))
+    }
+
+    /// See [`SessionReader::end`].
+    #[must_use]
+    pub fn end(&self) -> StoreError {
+        match self.severed.get() {
+            Some(channel) => {
+                StoreError::Moved(format!("the server no longer publishes on {channel}"))
+            }
+            None => StoreError::Unreachable("the session ended".to_owned()),
+        }
+    }
+
     /// See [`SessionReader::heads`].
     pub async fn heads(&self, partitions: &[Partition]) -> Result<Vec<Option<Head>>, StoreError> {
-        let mut connection = self.connection.clone();
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
         pipeline.cmd("ROLE");
         for partition in partitions {
             pipeline.cmd("HMGET").arg(self.keys.meta(*partition)).arg(HEAD_FIELDS);
         }
-        let answered = pipeline.query_async(&mut connection).await;
-        let answered: Vec<Answered<redis::Value>> =
-            answered.map_err(|error| store_error(&error))?;
+        let answered: Answered<Vec<Answered<redis::Value>>> = self.ask(&pipeline).await?;
+        let answered = answered.map_err(|error| store_error(&error))?;
         let mut answered = answered.into_iter();
         check_master(answered.next().unwrap_or(Ok(redis::Value::Nil)))?;
-        let fields = partitions.iter().zip(answered);
-        fields
-            .map(|(partition, fields)| {
-                let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
-                let meta = self.keys.meta(*partition);
-                read_head(fields.map_err(|error| key_error(&meta, &error))?)
-            })
-            .collect()
+        let heads = partitions.iter().zip(answered).map(|(partition, fields)| {
+            let fields = fields.and_then(|fields| Ok(Vec::from_redis_value(fields)?));
+            let meta = self.keys.meta(*partition);
+            read_head(fields.map_err(|error| self.topology.key_error(*partition, &meta, &error))?)
+        });
+        heads.collect()
     }
 
     /// See [`SessionReader::tally`].
     pub async fn tally(&self, partition: Partition) -> Result<Option<Tally>, StoreError> {
-        let mut connection = self.connection.clone();
-        let meta = self.keys.meta(partition);
-        // No transaction, which would take one more right.
+        let (meta, restricted) = (self.keys.meta(partition), self.keys.restricted(partition));
+        // No transaction, which would take a right that can do more.
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors();
         pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
-        pipeline.cmd("HLEN").arg(self.keys.restricted(partition));
+        pipeline.cmd("HLEN").arg(&restricted);
         pipeline.cmd("HMGET").arg(&meta).arg(HEAD_FIELDS);
-        let answered = pipeline.query_async(&mut connection).await;
-        let (before, length, after): (HeadFields, Answered<u64>, HeadFields) =
-            answered.map_err(|error| store_error(&error))?;
-        let read = |fields: HeadFields| read_head(fields.map_err(|error| store_error(&error))?);
-        let (before, after) = (read(before)?, read(after)?);
+        let answered: Answered<Tallied> = self.ask(&pipeline).await?;
+        let (before, length, after) = answered.map_err(|error| store_error(&error))?;
+        let at_meta = |error: RedisError| self.topology.key_error(partition, &meta, &error);
+        let (before, after) = (before.map_err(at_meta)?, after.map_err(at_meta)?);
+        let (before, after) = (read_head(before)?, read_head(after)?);
         let held = match length {
             // Something else is in its place.
             Err(error) if error.code() == Some("WRONGTYPE") => 0,
-            length => length.map_err(|error| store_error(&error))?,
+            length => length.map_err(|error| self.topology.error(partition, &error))?,
         };
         let unchanged = after.filter(|after| before.as_ref() == Some(after));
         Ok(unchanged.map(|head| Tally { head, held }))
@@ -120,16 +175,11 @@ impl Reader {
         partition: Partition,
         from: Option<&str>,
     ) -> Result<RestrictedPage, StoreError> {
-        let mut connection = self.connection.clone();
         let key = self.keys.restricted(partition);
-        let (next, found): (String, Vec<(String, String)>) = redis::cmd("HSCAN")
-            .arg(&key)
-            .arg(from.unwrap_or("0"))
-            .arg("COUNT")
-            .arg(PAGE)
-            .query_async(&mut connection)
-            .await
-            .map_err(|error| key_error(&key, &error))?;
+        let mut command = redis::cmd("HSCAN");
+        command.arg(&key).arg(from.unwrap_or("0")).arg("COUNT").arg(PAGE);
+        let (next, found): (String, Vec<(String, String)>) =
+            self.ask_about(partition, &key, &command).await?;
         // What is no entry of ours is left out; the census tells whether one of ours was lost.
         let entries = found.iter().filter_map(|(key, value)| {
             let entry = format::read_restricted(key, value);
@@ -146,26 +196,20 @@ impl Reader {
         from: &str,
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
-        let mut connection = self.connection.clone();
         let page = log_page(&self.keys, partition, from, count);
-        let found = page.query_async(&mut connection).await;
-        Ok(read_log(found.map_err(|error| key_error(&self.keys.log(partition), &error))?))
+        Ok(read_log(self.ask_about(partition, &self.keys.log(partition), &page).await?))
     }
 
     /// See [`SessionReader::keys`].
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let mut connection = self.connection.clone();
         let key = self.keys.operators();
-        let command = redis::Cmd::hgetall(&key);
-        command.query_async(&mut connection).await.map_err(|error| key_error(&key, &error))
+        self.ask_about(Partition(0), &key, &redis::Cmd::hgetall(&key)).await
     }
 
     /// See [`SessionReader::sources`].
     pub async fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let mut connection = self.connection.clone();
         let key = self.keys.guard();
-        let command = redis::Cmd::hgetall(&key);
-        command.query_async(&mut connection).await.map_err(|error| key_error(&key, &error))
+        self.ask_about(Partition(0), &key, &redis::Cmd::hgetall(&key)).await
     }
 
     /// Reads a little of each of the partition's keys that a session needs.
@@ -181,18 +225,12 @@ impl Reader {
         for hash in &hashes {
             pipeline.cmd("HMGET").arg(hash).arg("epoch");
         }
-        let mut connection = self.connection.clone();
-        let answered = pipeline.query_async(&mut connection).await;
-        let answers: Vec<Answered<redis::Value>> = answered.map_err(|error| store_error(&error))?;
+        let answered: Answered<Vec<Answered<redis::Value>>> = self.ask(&pipeline).await?;
+        let answers = answered.map_err(|error| store_error(&error))?;
         for (key, answer) in std::iter::once(&log).chain(&hashes).zip(answers) {
-            answer.map_err(|error| key_error(key, &error))?;
+            answer.map_err(|error| self.topology.key_error(partition, key, &error))?;
         }
         Ok(())
-    }
-
-    /// The connection, for fills.
-    pub(super) fn connection(&self) -> MultiplexedConnection {
-        self.connection.clone()
     }
 }
 
@@ -220,10 +258,16 @@ pub(super) fn read_log(found: LogPage) -> Vec<Change> {
 struct Ear {
     keys: Keys,
     sender: Mutex<Option<mpsc::Sender<Push>>>,
+    severed: Severed,
 }
 
 impl Ear {
     fn hear(&self, push: &PushInfo) -> Result<(), SendError> {
+        if matches!(push.kind, PushKind::SUnsubscribe | PushKind::Unsubscribe) {
+            let channel = push.data.first().map(String::from_redis_value_ref);
+            let _ = self.severed.set(channel.and_then(Result::ok).unwrap_or_default());
+            self.sender.lock().take();
+        }
         if push.kind == PushKind::Disconnection {
             self.sender.lock().take();
         }
@@ -238,7 +282,7 @@ impl Ear {
     }
 
     fn read(&self, push: &PushInfo) -> Option<Push> {
-        if push.kind != PushKind::Message {
+        if !matches!(push.kind, PushKind::Message | PushKind::SMessage) {
             return None;
         }
         let [channel, payload] = push.data.as_slice() else { return None };

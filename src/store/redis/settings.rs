@@ -20,6 +20,8 @@ pub struct Settings {
 /// Where a store is.
 #[derive(Clone, Debug)]
 pub enum Servers {
+    /// On the masters of a cluster, of which these are some nodes.
+    Cluster(Vec<Server>),
     /// Where sentinels say it is.
     Sentinels {
         /// The sentinels.
@@ -36,7 +38,7 @@ pub enum Servers {
 }
 
 /// One server's address.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Server {
     /// Its name or IP address; an IPv6 address without brackets.
     pub host: String,

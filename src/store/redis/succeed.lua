@@ -1,7 +1,7 @@
 -- Ends a partition's history and begins the next, if it is still where the caller saw it.
 local meta, lost, restricted, restricted_index, log, staged, staged_index = unpack(KEYS)
 local seen_epoch, seen_revision, seen_id, epoch, created, previous, revision, format, partitions,
-      staged_count, staged_digest, partial, line, channel = unpack(ARGV)
+      staged_count, staged_digest, partial, line, channel, publish = unpack(ARGV)
 
 for key, kind in pairs({
   [meta] = 'hash', [restricted] = 'hash', [restricted_index] = 'zset', [log] = 'stream',
@@ -38,6 +38,6 @@ local log_id = redis.call('XADD', log, 'MAXLEN', '~', '100000', '*', 'rev', revi
                           'change', line)
 redis.call('HSET', meta, 'sid', log_id)
 redis.call('DEL', lost)
-redis.pcall('PUBLISH', channel, epoch .. ' ' .. (head[3] or '') .. ' ' .. log_id .. ' '
+redis.pcall(publish, channel, epoch .. ' ' .. (head[3] or '') .. ' ' .. log_id .. ' '
             .. revision .. ' ' .. line)
 return {'SUCCEEDED'}

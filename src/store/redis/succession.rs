@@ -15,13 +15,13 @@ impl Redis {
         let mut invocation = script.prepare_invoke();
         invocation.key(self.keys.meta(partition)).key(self.keys.lost(partition));
         invocation.arg(epoch.as_str());
-        self.commands.ask(&invocation).await
+        self.commands.ask(partition, &invocation).await
     }
 
     /// See [`crate::store::Store::succeed`].
     pub async fn succeed(&self, succession: &Succession) -> Result<(), SuccessionError> {
         let invocation = script::succeed(&self.keys, succession);
-        let reply: Vec<String> = self.commands.ask(&invocation).await?;
+        let reply: Vec<String> = self.commands.ask(succession.partition, &invocation).await?;
         script::read_succession_reply(&reply)
     }
 
@@ -44,7 +44,7 @@ impl Redis {
         }
         pipeline.cmd("EXPIRE").arg(&set).arg(STAGED_FOR_SECONDS).ignore();
         pipeline.cmd("EXPIRE").arg(&index).arg(STAGED_FOR_SECONDS).ignore();
-        self.commands.ask(&pipeline).await
+        self.commands.ask(partition, &pipeline).await
     }
 
     /// See [`crate::store::Store::supply`].
@@ -60,7 +60,7 @@ impl Redis {
             // An empty pipeline is an error.
             return Ok(());
         }
-        self.commands.ask(&pipeline).await
+        self.commands.ask(partition, &pipeline).await
     }
 
     /// See [`crate::store::Store::supply_keys`].
@@ -86,7 +86,7 @@ impl Redis {
             // An empty pipeline is an error.
             return Ok(());
         }
-        self.commands.ask(&pipeline).await
+        self.commands.ask(Partition(0), &pipeline).await
     }
 
     /// See [`crate::store::Store::conflicts`].
@@ -94,7 +94,8 @@ impl Redis {
         &self,
         partition: Partition,
     ) -> Result<Vec<(String, String)>, StoreError> {
-        self.commands.ask(&redis::Cmd::hgetall(self.keys.conflicts(partition))).await
+        let command = redis::Cmd::hgetall(self.keys.conflicts(partition));
+        self.commands.ask(partition, &command).await
     }
 
     /// See [`crate::store::Store::log`].
@@ -105,7 +106,7 @@ impl Redis {
         count: usize,
     ) -> Result<Vec<Change>, StoreError> {
         let page = session::log_page(&self.keys, partition, from, count);
-        Ok(session::read_log(self.commands.ask(&page).await?))
+        Ok(session::read_log(self.commands.ask(partition, &page).await?))
     }
 }
 
