@@ -67,11 +67,21 @@ impl Scene<'_> {
 impl Campaign {
     /// Starts a fleet, and makes its customers.
     pub(crate) fn start(fault: &'static str, flavor: Flavor, seed: u64) -> Self {
+        Self::start_with(fault, flavor, seed, Fleet::start)
+    }
+
+    /// Starts such a fleet, and makes its customers.
+    pub(crate) fn start_with(
+        fault: &'static str,
+        flavor: Flavor,
+        seed: u64,
+        start: fn(Flavor) -> Fleet,
+    ) -> Self {
         println!("{fault}, on {flavor:?}: TOLLGATE_TEST_SEED={seed}");
         let mut rng = Rng::with_seed(seed);
         let author = |number| Author::new(format!("w{number}"), rng.u64(..));
         let authors = (0..WRITERS).map(author).collect();
-        let fleet = Fleet::start(flavor);
+        let fleet = start(flavor);
         let ledger = Ledger::default();
         let writer = Writer::new(&fleet.seats, &ledger);
         make_customers(&writer);
@@ -152,7 +162,7 @@ impl Campaign {
         }
         let (held, wrong) = self.read_and_ask(&customers);
         let kept = verify::compare(&self.ledger.entries(), &held, promise);
-        self.row.lost += kept.broken.len();
+        *self.row.lost.get_or_insert(0) += kept.broken.len();
         self.row.wrong += wrong.len();
         // What was forgotten in an earlier round is still so.
         self.row.forgotten = kept.forgotten;
@@ -165,7 +175,7 @@ impl Campaign {
 
     /// Reads the store and asks every instance about it, at a moment when nothing is written.
     fn read_and_ask(&self, customers: &[String]) -> (Held, Vec<String>) {
-        let mut redis = store::connect(&self.fleet.redis);
+        let mut redis = store::connect(self.fleet.redis());
         let begun = Instant::now();
         loop {
             let before = store::heads(&mut redis);

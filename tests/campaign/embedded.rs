@@ -34,7 +34,7 @@ pub(crate) fn run(fault: &'static str, _: Flavor, seed: u64, times: u32) -> Row 
     let (seats, ledger) = ([Seat::default()], Ledger::default());
     seats[0].put(Some(&tollgate));
     make_customers(&Writer::new(&seats, &ledger));
-    let mut row = Row { fault, injected: times, ..Row::default() };
+    let mut row = Row { fault, injected: times, lost: Some(0), ..Row::default() };
     for _ in 0..times {
         let storming = AtomicBool::new(true);
         thread::scope(|scope| {

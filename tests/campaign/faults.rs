@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use super::{
     campaign::{Campaign, Scene, seed_or},
-    embedded,
+    embedded, failover,
     fleet::Fleet,
     flushed, recovery,
     report::{HEAD, Row},
@@ -30,6 +30,8 @@ enum Course {
     Fleet(fn(&mut Fleet, &mut Scene<'_>)),
     /// Two instances on one Redis, which forgets: what it forgot has to come back.
     Forgetful(fn(&mut Fleet, &mut Scene<'_>)),
+    /// The same, where sentinels watch Redis.
+    Watched(fn(&mut Fleet, &mut Scene<'_>)),
     /// Something of its own, told its name, a server, a seed and how often.
     Apart(fn(&'static str, Flavor, u64, u32) -> Row),
 }
@@ -76,12 +78,15 @@ faults! {
         "`FLUSHALL`, `store refill-redis`", 1, 4, Course::Apart(flushed::run_and_refill);
     now another_store_is_trusted:
         "another store, `store trust-redis`", 1, 4, Course::Apart(recovery::trust);
-    later the_restricted_set_is_deleted:
+    now the_restricted_set_is_deleted:
         "`DEL` of the restricted set", 1, 4, Course::Fleet(recovery::delete_restricted);
     now redis_is_rolled_back:
         "Redis restarted from an older file", 2, 10, Course::Forgetful(recovery::roll_back);
     now redis_goes_another_way:
         "the same, after others wrote to it", 1, 4, Course::Forgetful(recovery::diverge);
+    now the_master_crashes: "failover by sentinels", 1, 6, Course::Watched(failover::crash);
+    now the_master_is_switched_by_order:
+        "switch ordered of sentinels", 1, 6, Course::Watched(failover::order);
 }
 
 /// Runs one fault's short form.
@@ -137,6 +142,12 @@ fn run(fault: &Fault, flavor: Flavor, seed: u64, times: u32) -> Row {
             (0..times).for_each(|_| campaign.forgetful_round(inject));
             campaign.end()
         }
+        Course::Watched(inject) => {
+            let start = Fleet::start_watched;
+            let mut campaign = Campaign::start_with(fault.name, flavor, seed, start);
+            (0..times).for_each(|_| campaign.forgetful_round(inject));
+            campaign.end()
+        }
     }
 }
 
@@ -145,21 +156,21 @@ fn flavor(index: usize) -> Flavor {
 }
 
 fn kill_redis(fleet: &mut Fleet, scene: &mut Scene<'_>) {
-    fleet.redis.kill9();
+    fleet.redis_mut().kill9();
     scene.pause(0..400);
-    fleet.redis.restart();
+    fleet.redis_mut().restart();
 }
 
 fn hang_shortly(fleet: &mut Fleet, _: &mut Scene<'_>) {
-    fleet.redis.pause();
+    fleet.redis().pause();
     thread::sleep(Duration::from_millis(200));
-    fleet.redis.resume();
+    fleet.redis().resume();
 }
 
 fn hang_for_long(fleet: &mut Fleet, _: &mut Scene<'_>) {
-    fleet.redis.pause();
+    fleet.redis().pause();
     thread::sleep(Duration::from_secs(5));
-    fleet.redis.resume();
+    fleet.redis().resume();
 }
 
 fn kill_clients(fleet: &mut Fleet, _: &mut Scene<'_>) {
@@ -177,7 +188,7 @@ fn kill_subscribers_of(fleet: &Fleet) {
 
 /// One instance's packets to and from Redis vanish; the other one is on the socket, and goes on.
 fn half_open(fleet: &mut Fleet, scene: &mut Scene<'_>) {
-    let gap = network::Gap::around(fleet.redis.port());
+    let gap = network::Gap::around(fleet.redis().port());
     scene.pause(3000..6000);
     drop(gap);
 }
@@ -197,7 +208,7 @@ fn trim(fleet: &Fleet, scene: &mut Scene<'_>, kept: &str) {
     // Its session ends, so that it cannot hear what comes now.
     kill_subscribers_of(fleet);
     scene.wait_for_acts(30);
-    let partitions = store::heads(&mut store::connect(&fleet.redis)).len();
+    let partitions = store::heads(&mut store::connect(fleet.redis())).len();
     for partition in 0..u16::try_from(partitions).unwrap() {
         fleet.command(&["XTRIM", &store::key(partition, "log"), "MAXLEN", kept]);
     }

@@ -13,13 +13,13 @@ use serde_json::Value;
 
 use super::{
     store,
-    support::{Flavor, Persistence, RedisServer, tollgate::Tollgate},
+    support::{Flavor, Persistence, RedisServer, sentinels::Sentinels, tollgate::Tollgate},
 };
 
 /// One Redis or Valkey and two instances on it: one over its socket, one over TCP.
 pub(crate) struct Fleet {
-    /// The store.
-    pub(crate) redis: RedisServer,
+    /// Where the store is.
+    pub(crate) servers: Servers,
     /// The instances.
     pub(crate) tollgates: Vec<Tollgate>,
     /// Where the instances are found.
@@ -30,6 +30,14 @@ pub(crate) struct Fleet {
     pub(crate) partitions: &'static str,
     /// Snapshots that instances read beyond their first and that ended since.
     resnapshots: f64,
+}
+
+/// Where a store is.
+pub(crate) enum Servers {
+    /// On one server.
+    One(RedisServer),
+    /// On the one of three that sentinels call the master.
+    Watched(Sentinels),
 }
 
 /// Where an instance is found. It moves when the instance is restarted.
@@ -67,11 +75,20 @@ impl Fleet {
     /// Starts them, and waits until every instance is ready.
     pub(crate) fn start(flavor: Flavor) -> Self {
         let redis = RedisServer::start(flavor, Persistence::AppendOnlyFile);
+        Self::start_on(Servers::One(redis), flavor)
+    }
+
+    /// The same with sentinels, and two replicas.
+    pub(crate) fn start_watched(flavor: Flavor) -> Self {
+        Self::start_on(Servers::Watched(Sentinels::start(flavor)), flavor)
+    }
+
+    fn start_on(servers: Servers, flavor: Flavor) -> Self {
         let partitions = match flavor {
             Flavor::Redis => "1",
             Flavor::Valkey => "3",
         };
-        let start = |index| Tollgate::start(&flags(&url(&redis, index), partitions));
+        let start = |index| Tollgate::start(&flags(&servers.url(index), partitions));
         let tollgates: Vec<_> = (0..INSTANCES).map(start).collect();
         let seats = tollgates.iter().map(|tollgate| {
             let seat = Seat::default();
@@ -79,7 +96,26 @@ impl Fleet {
             seat
         });
         let seats = seats.collect();
-        Self { redis, tollgates, seats, flavor, partitions, resnapshots: 0.0 }
+        Self { servers, tollgates, seats, flavor, partitions, resnapshots: 0.0 }
+    }
+
+    /// The server that the store is on.
+    pub(crate) fn redis(&self) -> &RedisServer {
+        match &self.servers {
+            Servers::One(server) => server,
+            Servers::Watched(sentinels) => &sentinels.servers[master(sentinels)],
+        }
+    }
+
+    /// The same, to do something to it.
+    pub(crate) fn redis_mut(&mut self) -> &mut RedisServer {
+        match &mut self.servers {
+            Servers::One(server) => server,
+            Servers::Watched(sentinels) => {
+                let master = master(sentinels);
+                &mut sentinels.servers[master]
+            }
+        }
     }
 
     /// Ends an instance as a crash would.
@@ -93,7 +129,7 @@ impl Fleet {
     pub(crate) fn start_tollgate(&mut self, index: usize) {
         let data_dir = self.tollgates[index].data_dir();
         let started =
-            Tollgate::start_in(data_dir, &flags(&url(&self.redis, index), self.partitions));
+            Tollgate::start_in(data_dir, &flags(&self.servers.url(index), self.partitions));
         self.seats[index].put(Some(&started));
         self.tollgates[index] = started;
     }
@@ -113,14 +149,14 @@ impl Fleet {
     /// Sends Redis one command over a connection of its own, whatever its answer.
     pub(crate) fn command(&self, words: &[&str]) {
         let (name, arguments) = words.split_first().unwrap();
-        redis::cmd(name).arg(arguments).exec(&mut store::connect(&self.redis)).unwrap();
+        redis::cmd(name).arg(arguments).exec(&mut store::connect(self.redis())).unwrap();
     }
 
     /// Waits until every instance has heard what the store holds now, and says how long it took.
     pub(crate) fn settle(&self) -> Duration {
         let begun = Instant::now();
         loop {
-            let heads = store::heads(&mut store::connect(&self.redis));
+            let heads = store::heads(&mut store::connect(self.redis()));
             let behind: Vec<_> =
                 self.tollgates.iter().filter(|it| !is_level(&it.status(), &heads)).collect();
             if behind.is_empty() {
@@ -162,8 +198,27 @@ fn resnapshots_of(tollgate: &Tollgate) -> f64 {
     (read - f64::from(u16::try_from(partitions).unwrap())).max(0.0)
 }
 
-fn url(redis: &RedisServer, index: usize) -> String {
-    if index.is_multiple_of(2) { redis.url() } else { redis.tcp_url() }
+impl Servers {
+    /// How an instance is told where the store is.
+    fn url(&self, index: usize) -> String {
+        match self {
+            Self::One(redis) if index.is_multiple_of(2) => redis.url(),
+            Self::One(redis) => redis.tcp_url(),
+            Self::Watched(sentinels) => sentinels.url(),
+        }
+    }
+}
+
+/// The place of the master, as soon as the sentinels agree on one.
+pub(crate) fn master(sentinels: &Sentinels) -> usize {
+    let begun = Instant::now();
+    loop {
+        match sentinels.master() {
+            Some(master) => return master,
+            None => assert!(begun.elapsed() < PATIENCE, "the sentinels never agreed"),
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn flags<'a>(url: &'a str, partitions: &'a str) -> [&'a str; 6] {

@@ -1,7 +1,10 @@
 //! Redis forgets everything while it is in use: nobody is let in who was kept out, nothing is
 //! written into the empty store, and an operator may fill it again from an instance.
 
-use std::time::Duration;
+use std::{
+    cell::Cell,
+    time::{Duration, Instant},
+};
 
 use super::{
     campaign::{Campaign, Scene, tell},
@@ -22,7 +25,7 @@ pub(crate) fn run(fault: &'static str, flavor: Flavor, seed: u64, times: u32) ->
         let first = flush(&mut campaign);
         campaign.ledger_decides();
         refused(&campaign.ledger.entries()[first..]);
-        let heads = store::heads(&mut store::connect(&campaign.fleet.redis));
+        let heads = store::heads(&mut store::connect(campaign.fleet.redis()));
         assert!(heads.iter().all(|head| head.epoch.is_empty()), "somebody began {heads:?}");
         row.add(&campaign.end());
     }
@@ -50,18 +53,21 @@ pub(crate) fn run_and_refill(fault: &'static str, flavor: Flavor, seed: u64, tim
 /// Empties Redis while it is in use. Says from which act on nothing can have been done.
 fn flush(campaign: &mut Campaign) -> usize {
     let mut first = 0;
+    let noticed = Cell::new(Duration::ZERO);
     let empty = |fleet: &mut Fleet, scene: &mut Scene<'_>| {
         fleet.command(&["FLUSHALL"]);
+        let begun = Instant::now();
         for tollgate in &fleet.tollgates {
             let is_lost = || !tollgate.status()["store"]["lost"].is_null();
             tollgate.wait_until("aware of the loss", is_lost);
         }
+        noticed.set(begun.elapsed());
         // Those under way are answered first.
         scene.wait_for_acts(10);
         first = scene.acts();
         scene.wait_for_acts(30);
     };
-    campaign.disturb(empty, |_| Duration::ZERO);
+    campaign.disturb(empty, |_| noticed.get());
     first
 }
 

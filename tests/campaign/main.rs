@@ -14,6 +14,7 @@
 mod act;
 mod campaign;
 mod embedded;
+mod failover;
 mod faults;
 mod fleet;
 mod flushed;

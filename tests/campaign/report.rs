@@ -11,8 +11,8 @@ pub(crate) struct Row {
     pub(crate) injected: u32,
     /// Acknowledged acts that made a difference.
     pub(crate) changes: usize,
-    /// Of those, how many the store does not hold.
-    pub(crate) lost: usize,
+    /// Of those, how many the store does not hold; nothing where it is not to hold them.
+    pub(crate) lost: Option<usize>,
     /// Acknowledged changes of status that Redis forgot.
     pub(crate) forgotten: usize,
     /// Of those, how many came back.
@@ -34,7 +34,7 @@ impl Row {
     pub(crate) fn add(&mut self, other: &Self) {
         self.injected += other.injected;
         self.changes += other.changes;
-        self.lost += other.lost;
+        self.lost = self.lost.into_iter().chain(other.lost).reduce(|all, one| all + one);
         self.forgotten += other.forgotten;
         self.came_back += other.came_back;
         self.superseded += other.superseded;
@@ -55,6 +55,7 @@ impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { fault, injected, changes, lost, forgotten, .. } = self;
         let Self { came_back, superseded, checks, wrong, resnapshots, .. } = self;
+        let lost = lost.map_or_else(|| "-".to_owned(), |lost| lost.to_string());
         let settling = self.settling.as_secs_f64();
         write!(
             f,

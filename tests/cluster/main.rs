@@ -9,6 +9,7 @@ mod refusals;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
+mod tls;
 mod traffic;
 
 use std::{

@@ -23,15 +23,26 @@ impl RedisCluster {
     /// Starts so many masters, each with an equal share of the slots, and as many replicas if
     /// there are to be any. Waits until all of them are well.
     pub(crate) fn start(flavor: Flavor, masters: usize, replicas: Replicas) -> Self {
+        Self::start_with(flavor, masters, replicas, |_| Vec::new())
+    }
+
+    /// The same with more arguments, which may depend on a server's place.
+    pub(crate) fn start_with(
+        flavor: Flavor,
+        masters: usize,
+        replicas: Replicas,
+        more: impl Fn(usize) -> Vec<String>,
+    ) -> Self {
         let count = match replicas {
             Replicas::None => masters,
             Replicas::OneEach => 2 * masters,
         };
         let mut ports = Vec::new();
-        let servers = (0..count).map(|_| {
+        let servers = (0..count).map(|place| {
             let bus = free_port();
             ports.push(bus);
-            RedisServer::start_with(flavor, Persistence::None, |_| arguments(bus, replicas))
+            let arguments = [arguments(bus, replicas), more(place)].concat();
+            RedisServer::start_with(flavor, Persistence::None, |_| arguments.clone())
         });
         let cluster = Self { servers: servers.collect() };
         for place in 0..masters {
