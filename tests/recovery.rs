@@ -26,13 +26,15 @@ fn acknowledged_changes_that_a_failover_lost_are_written_back() {
     let forgotten = act(&writer, "c3", "deactivate")["revision"].clone();
     let fields = json!({"features": ["sso"]});
     assert_eq!(writer.operate("PUT", "/v1/customers/c4", Some(&fields)).status, 201);
+    let active = json!({"status": "active"});
+    assert_eq!(writer.operate("PUT", "/v1/customers/c5", Some(&active)).status, 201);
     sidecar.wait_until("told of it", || sidecar.reason_to_write("c3") == "customer_inactive");
     saved.put_back(&server);
 
     writer.wait_until("writing it back", || {
         assert_eq!(sidecar.reason_to_write("c1"), "customer_disabled");
         assert_eq!(sidecar.reason_to_write("c3"), "customer_inactive");
-        counted(&writer, "tollgate_changes_recovered_total") == 3
+        counted(&writer, "tollgate_changes_recovered_total") == 4
     });
     for tollgate in [&writer, &sidecar] {
         tollgate.wait_until("equal to the store", || tollgate.reason_to_write("c2") == "active");
@@ -44,6 +46,7 @@ fn acknowledged_changes_that_a_failover_lost_are_written_back() {
     assert_eq!(stored("c1").json()["status"], "disabled");
     assert_eq!(stored("c2").json()["status"], "active");
     assert_eq!(stored("c3").json()["status"], "inactive");
+    assert_eq!(stored("c5").json()["status"], "active");
     // What only the store knew cannot come back, and is counted.
     assert_eq!(stored("c4").status, 404);
     assert_eq!(counted(&writer, "tollgate_changes_forgotten_total"), 1);

@@ -270,8 +270,8 @@ pub fn plan(
     let SourceHand { restrictions, private, .. } = sole;
     body.restrictions = restrictions;
     // What is written back is told to everybody, also if it makes no difference.
-    let is_recovery = action.recovers.is_some();
-    let acted = is_recovery || body.restrictions != before.restrictions;
+    let is_news = current.is_none() || action.recovers.is_some();
+    let acted = is_news || body.restrictions != before.restrictions;
 
     let is_as_shown = body == before && private == private_before;
     let at = remembered.as_ref().map(|last| last.at);
@@ -280,7 +280,7 @@ pub fn plan(
     } else if acted && let Some(last) = body.last_messages.get_mut(&source) {
         last.forget_text();
     }
-    let changed = current.is_none() || is_recovery || !is_as_shown;
+    let changed = is_news || !is_as_shown;
     if changed {
         body.updated_at = now;
     }

@@ -188,9 +188,9 @@ fn a_late_message_does_not_undo_a_later_one_even_after_a_lift() {
 
 #[test]
 fn an_act_of_status_tells_what_it_placed_or_lifted_and_nothing_if_that_was_so_before() {
+    let told_to_be = |status| Action { status: Some(status), ..Action::of(Verb::Put) };
     let told = |known: &Customer, status| {
-        let status = Action { status: Some(status), ..Action::of(Verb::Put) };
-        plan(Some(known), &status, &billing(), at(9)).unwrap().act
+        plan(Some(known), &told_to_be(status), &billing(), at(9)).unwrap().act
     };
     let place = told(&customer("disabled,billing,other,1,"), Some(Kind::Frozen));
     assert_eq!((place.kind, place.exact), (Some(Kind::Frozen), true));
@@ -198,6 +198,8 @@ fn an_act_of_status_tells_what_it_placed_or_lifted_and_nothing_if_that_was_so_be
     assert_eq!((lift.kind, lift.exact), (None, true));
     let repeated = told(&customer("frozen,billing,other,1,"), Some(Kind::Frozen));
     assert!(!repeated.is_of_status());
+    let made = plan(None, &told_to_be(None), &billing(), at(9)).unwrap().act;
+    assert!(made.is_of_status() && made.kind.is_none(), "it was not known");
     let enabled = plan(Some(&customer("")), &Action::of(Verb::Enable), &billing(), at(9)).unwrap();
     assert!(!enabled.act.is_of_status());
 }
