@@ -71,10 +71,7 @@ pub(crate) fn trust(fault: &'static str, flavor: Flavor, seed: u64, times: u32) 
         make_others(&other, campaign.fleet.partitions);
         let replace = |fleet: &mut Fleet, scene: &mut Scene<'_>| {
             fleet.redis_mut().restart_from(&other.copy());
-            for tollgate in &fleet.tollgates {
-                let is_lost = || !tollgate.status()["store"]["lost"].is_null();
-                tollgate.wait_until("aware of the loss", is_lost);
-            }
+            wait_until_lost(fleet);
             scene.wait_for_acts(20);
         };
         campaign.disturb(replace, |_| Duration::ZERO);
@@ -105,6 +102,17 @@ fn make_others(redis: &RedisServer, partitions: &str) {
         let act = Act::plain(format!("other-{number}"), customer, verb, "operator");
         let act = if verb == Verb::Freeze { act.with("create", Value::Bool(true)) } else { act };
         writer.perform(act, 0);
+    }
+}
+
+/// Waits until every instance knows of every partition that it is lost.
+pub(crate) fn wait_until_lost(fleet: &Fleet) {
+    for tollgate in &fleet.tollgates {
+        tollgate.wait_until("aware of the loss", || {
+            let stat = tollgate.operate("GET", "/v1/store", None);
+            let is_lost = |it: &Value| !it["lost"].is_null();
+            stat.status == 200 && stat.json()["partitions"].as_array().unwrap().iter().all(is_lost)
+        });
     }
 }
 
