@@ -32,6 +32,8 @@ enum Course {
     Forgetful(fn(&mut Fleet, &mut Scene<'_>)),
     /// The same, where sentinels watch Redis.
     Watched(fn(&mut Fleet, &mut Scene<'_>)),
+    /// The same on a cluster.
+    Cluster(fn(&mut Fleet, &mut Scene<'_>)),
     /// Something of its own, told its name, a server, a seed and how often.
     Apart(fn(&'static str, Flavor, u64, u32) -> Row),
 }
@@ -87,6 +89,10 @@ faults! {
     later the_master_crashes: "failover by sentinels", 1, 6, Course::Watched(failover::crash);
     later the_master_is_switched_by_order:
         "switch ordered of sentinels", 1, 6, Course::Watched(failover::order);
+    now a_master_of_a_cluster_crashes:
+        "failover of a cluster", 1, 6, Course::Cluster(failover::crash_of_cluster);
+    now a_master_of_a_cluster_is_switched_by_order:
+        "failover ordered of a cluster", 1, 6, Course::Cluster(failover::order_of_cluster);
 }
 
 /// Runs one fault's short form.
@@ -130,6 +136,11 @@ fn long_form() {
 }
 
 fn run(fault: &Fault, flavor: Flavor, seed: u64, times: u32) -> Row {
+    let forgets = |start: fn(Flavor) -> Fleet, inject: fn(&mut Fleet, &mut Scene<'_>)| {
+        let mut campaign = Campaign::start_with(fault.name, flavor, seed, start);
+        (0..times).for_each(|_| campaign.forgetful_round(inject));
+        campaign.end()
+    };
     match fault.course {
         Course::Apart(run) => run(fault.name, flavor, seed, times),
         Course::Fleet(inject) => {
@@ -137,17 +148,9 @@ fn run(fault: &Fault, flavor: Flavor, seed: u64, times: u32) -> Row {
             (0..times).for_each(|_| campaign.round(inject));
             campaign.end()
         }
-        Course::Forgetful(inject) => {
-            let mut campaign = Campaign::start(fault.name, flavor, seed);
-            (0..times).for_each(|_| campaign.forgetful_round(inject));
-            campaign.end()
-        }
-        Course::Watched(inject) => {
-            let start = Fleet::start_watched;
-            let mut campaign = Campaign::start_with(fault.name, flavor, seed, start);
-            (0..times).for_each(|_| campaign.forgetful_round(inject));
-            campaign.end()
-        }
+        Course::Forgetful(inject) => forgets(Fleet::start, inject),
+        Course::Watched(inject) => forgets(Fleet::start_watched, inject),
+        Course::Cluster(inject) => forgets(Fleet::start_on_cluster, inject),
     }
 }
 
@@ -208,7 +211,7 @@ fn trim(fleet: &Fleet, scene: &mut Scene<'_>, kept: &str) {
     // Its session ends, so that it cannot hear what comes now.
     kill_subscribers_of(fleet);
     scene.wait_for_acts(30);
-    let partitions = store::heads(&mut store::connect(fleet.redis())).len();
+    let partitions = store::heads(fleet).len();
     for partition in 0..u16::try_from(partitions).unwrap() {
         fleet.command(&["XTRIM", &store::key(partition, "log"), "MAXLEN", kept]);
     }

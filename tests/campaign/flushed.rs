@@ -25,7 +25,7 @@ pub(crate) fn run(fault: &'static str, flavor: Flavor, seed: u64, times: u32) ->
         let first = flush(&mut campaign);
         campaign.ledger_decides();
         refused(&campaign.ledger.entries()[first..]);
-        let heads = store::heads(&mut store::connect(campaign.fleet.redis()));
+        let heads = store::heads(&campaign.fleet);
         assert!(heads.iter().all(|head| head.epoch.is_empty()), "somebody began {heads:?}");
         row.add(&campaign.end());
     }

@@ -50,13 +50,12 @@ pub(crate) fn diverge(fleet: &mut Fleet, scene: &mut Scene<'_>) {
 
 /// Deletes the set of restricted customers, and waits until it is there again.
 pub(crate) fn delete_restricted(fleet: &mut Fleet, _: &mut Scene<'_>) {
-    let mut redis = store::connect(fleet.redis());
-    let partitions = 0..u16::try_from(store::heads(&mut redis).len()).unwrap();
+    let partitions = 0..u16::try_from(store::heads(fleet).len()).unwrap();
     for partition in partitions.clone() {
         fleet.command(&["DEL", &store::key(partition, "restricted")]);
     }
     let begun = Instant::now();
-    while !partitions.clone().all(|it| store::is_restricted_set_whole(&mut redis, it)) {
+    while !partitions.clone().all(|it| store::is_restricted_set_whole(&mut fleet.connect(it), it)) {
         assert!(begun.elapsed() < REWRITTEN_WITHIN, "the restricted set was not written again");
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -77,7 +76,7 @@ pub(crate) fn trust(fault: &'static str, flavor: Flavor, seed: u64, times: u32) 
         campaign.disturb(replace, |_| Duration::ZERO);
         operate(&campaign.fleet, &["store", "trust-redis", "--yes"]);
         let settling = campaign.fleet.settle();
-        let held = store::read(&mut store::connect(campaign.fleet.redis()));
+        let held = store::read(&campaign.fleet);
         for tollgate in &campaign.fleet.tollgates {
             let wrong = || verify::wrong_decisions(tollgate, &act::customers(), &held);
             // On a busy machine a record may not come in time, and nobody is unknown without it.
