@@ -127,9 +127,19 @@ async fn no_answer_of_a_session_whose_slot_moved_is_one_to_another_question() {
     let (epoch, partitions) = (Epoch::parse("k3f9").unwrap(), Partitions::new(16).unwrap());
     store.create(&epoch, partitions).await.unwrap();
     for _ in 0..5 {
-        let groups = store.by_node(&partitions.all().collect::<Vec<_>>()).await.unwrap();
-        let group = groups.into_iter().max_by_key(Vec::len).unwrap();
-        let session = store.open_session(&group).await.unwrap();
+        // After a move the nodes agree a little later: a session is opened anew until they do.
+        let all: Vec<_> = partitions.all().collect();
+        let opened = async {
+            loop {
+                let groups = store.by_node(&all).await.unwrap();
+                let group = groups.into_iter().max_by_key(Vec::len).unwrap();
+                match store.open_session(&group).await {
+                    Ok(session) => break (group, session),
+                    Err(error) => assert!(matches!(error, StoreError::Moved(_)), "{error}"),
+                }
+            }
+        };
+        let (group, session) = timeout(PATIENCE, opened).await.unwrap();
         let (moving, others) = group.split_first().unwrap();
         let heads = session.reader.heads(others).await.unwrap();
         let asking: Vec<_> = (0..8)
