@@ -1,5 +1,6 @@
 //! The one place that builds everything: configuration in, running service out.
 
+mod background;
 mod boot;
 mod first_key;
 mod ports;
@@ -15,11 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::ports::PortError;
 use self::{
+    background::Background,
     boot::{Boot, FirstAnswer},
     ports::Ports,
 };
 use crate::{
-    cache::{Cache, Comparing, keyring::Keyring},
+    cache::{Cache, Comparing, guard::Guard, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
@@ -27,16 +29,15 @@ use crate::{
     feed::{
         Alarm, Creation, Feed, FeedStatus, Rights,
         machine::OnLoss,
-        random_epoch,
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
     gate::{self, Gate},
     http::{
-        self, Admin, DataPlane, DisabledBilling, IdentitySource, OperatorPlane, Operators,
+        self, Admin, DataPlane, DisabledBilling, IdentitySource, IngestView, OperatorPlane,
+        Operators,
         serve::{Socket, serve as serve_http},
     },
     lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
-    recovery::Recovery,
     store::{Store, StoreError},
     telemetry::{self, Metrics, TelemetryError},
 };
@@ -60,15 +61,11 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     if let Some(keeper) = app.keeper {
         tasks.spawn("snapshot", keeper.run(draining.clone()));
     }
-    if app.watches_eviction {
-        let (store, metrics) = (app.feed.store.clone(), app.feed.metrics.clone());
-        tasks.spawn_endless("eviction watch", store::watch_eviction(store, metrics));
-    }
     tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
     tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
     tasks.spawn_endless("feed", app.feed.run(latch));
-    if let Some(recovery) = app.recovery {
-        tasks.spawn_endless("recovery", recovery.run());
+    if let Some(background) = app.background {
+        background.spawn(&mut tasks, draining.clone());
     }
     let admin = Admin { readiness: readiness.clone(), ..app.admin };
     let drained = CancellationToken::new();
@@ -91,7 +88,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     }
     if let Some(socket) = ports.operator {
         let operators = app.operators.clone();
-        let router = http::operator(OperatorPlane { operators, plane: app.plane.clone() });
+        let (plane, ingest) = (app.plane.clone(), app.ingest_view);
+        let router = http::operator(OperatorPlane { operators, plane, ingest });
         tasks.spawn("operator", serve_http(socket, router, draining.clone()));
         if app.makes_first_key && ports.operator_is_local {
             first_key::make(&app.operators, &config.data_dir).await?;
@@ -113,13 +111,13 @@ struct App {
     boot: Boot,
     first_answer: FirstAnswer,
     keeper: Option<Keeper>,
-    recovery: Option<Recovery>,
     plane: DataPlane,
     operators: Operators,
     admin: Admin,
     prometheus: PrometheusHandle,
     makes_first_key: bool,
-    watches_eviction: bool,
+    background: Option<Background>,
+    ingest_view: Option<IngestView>,
 }
 
 impl App {
@@ -146,17 +144,18 @@ impl App {
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let alarm = Alarm::default();
         let may_write = is_own || config.operator_listen.on().is_some();
-        let on_loss = on_loss(config);
+        let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
             store: store.clone(),
             cache: cache.clone(),
             keyring: keyring.clone(),
+            guard: may_write.then(|| guard.clone()),
             clock: clock.clone(),
             metrics: metrics.clone(),
             heartbeat: config.heartbeat,
             creation: creation(config, may_write),
             expect_epoch: config.expect_epoch.clone(),
-            on_loss,
+            on_loss: on_loss(config),
             partitions: config.partitions,
             rights: if may_write { Rights::ReadWrite } else { Rights::ReadOnly },
             alarm: alarm.clone(),
@@ -169,13 +168,14 @@ impl App {
             store,
             cache: cache.clone(),
             keyring,
+            guard,
             feed: feed_status.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             alarm,
         };
         let operators = Operators {
-            control: control.clone(),
+            control,
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
         let plane = DataPlane {
@@ -200,25 +200,22 @@ impl App {
             snapshot,
             booted_from: boot.booted_from(),
         };
-        let recovery = if may_write && !is_own && on_loss == OnLoss::Keep {
-            Some(Recovery { control, holder: random_epoch()?.to_string() })
-        } else {
-            None
-        };
+        let background = may_write.then(|| Background::build(config, &operators.control));
+        let background = background.transpose()?;
+        let ingest_view = background.as_ref().map(|background| background.view(config));
         let makes_first_key = is_own && admin_token.is_none();
-        let watches_eviction = may_write && !is_own;
         Ok(Self {
             feed,
             boot,
             first_answer,
             keeper,
-            recovery,
             plane,
             operators,
             admin,
             prometheus,
             makes_first_key,
-            watches_eviction,
+            background,
+            ingest_view,
         })
     }
 }

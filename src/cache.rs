@@ -5,6 +5,7 @@ mod ahead;
 mod booted;
 mod fill;
 mod floor;
+pub mod guard;
 pub mod keyring;
 mod recent;
 mod reread;
@@ -440,6 +441,7 @@ impl Cache {
             Subject::Conflict { .. }
             | Subject::Created
             | Subject::Key { .. }
+            | Subject::Source { .. }
             | Subject::Succeeded => floor(None),
         }
         if let Some(entry) = lifted {
@@ -546,6 +548,14 @@ impl Cache {
     #[must_use]
     pub fn census(&self, partition: Partition) -> Option<Census> {
         Some(self.partition(partition)?.picture.load().as_ref()?.census())
+    }
+
+    /// Customers of whom a restriction is over at `moment`, `at_most` of them per partition.
+    #[must_use]
+    pub fn lapsed_at(&self, moment: Timestamp, at_most: usize) -> Vec<(CustomerKey, Restrictions)> {
+        let partitions = self.0.store.partitions().all();
+        let pictures = partitions.filter_map(|partition| self.picture(partition));
+        pictures.flat_map(|picture| picture.lapsed_at(moment, at_most)).collect()
     }
 
     /// How many customers are held in which tier: restricted, recent, unknown.

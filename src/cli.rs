@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod customers;
 mod failure;
+mod ingest;
 mod keys;
 mod operator;
 mod out;
@@ -70,6 +71,9 @@ enum Verb {
     #[command(subcommand)]
     Keys(keys::Keys),
 
+    /// Shows what billing systems say without the API, and lets a paused source go on
+    #[command(subcommand)]
+    Ingest(ingest::Ingest),
     /// Shows how the store stands, and decides about one that lost what it held
     #[command(subcommand)]
     Store(store::Store),
@@ -119,6 +123,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Delete(one) => one.delete(out),
         Verb::Audit(audit) => audit.run(out),
         Verb::Keys(keys) => keys.run(out),
+        Verb::Ingest(ingest) => ingest.run(out),
         Verb::Store(store) => store.run(out),
         Verb::Config(settings) => {
             let of_verb = matches.subcommand_matches("config").unwrap_or(matches);

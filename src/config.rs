@@ -32,10 +32,13 @@ pub use secret::Secret;
 pub use show::{Setting, Shown};
 pub use store_access::{StoreIdentity, StoreTls};
 pub use store_url::{InvalidStoreUrl, StoreUrl};
-pub use value::{HeaderName, OrOff, SocketMode};
+pub use value::{HeaderName, IngestGuard, OrOff, SocketMode};
 
 use crate::{
-    domain::{Epoch, Partitions, Policy, TenantId, Unknown, Unlisted, WhenUndecided},
+    domain::{
+        Epoch, Partitions, Policy, Source, TenantId, Unknown, Unlisted, WhenUndecided,
+        guard::GuardRule,
+    },
     telemetry::{self, LogFormat},
 };
 
@@ -276,6 +279,26 @@ pub struct Config {
     #[arg(value_parser = value::header_or_off)]
     pub min_revision_header: OrOff<HeaderName>,
 
+    /// Channel in Redis on which a billing system may publish a customer's status, or `off`. The
+    /// streams of the same name with `:inbox` and `:dead` belong to it. Redis shares channels
+    /// among its databases, so name it per environment.
+    #[arg(long, env = "TOLLGATE_INGEST_CHANNEL", value_name = "NAME|off")]
+    #[arg(default_value = "tollgate:customer-status", help_heading = "Ingest")]
+    #[arg(value_parser = value::channel_or_off)]
+    pub ingest_channel: OrOff<String>,
+
+    /// The source that what is published there counts for. Nobody can publish for another one.
+    #[arg(long, env = "TOLLGATE_INGEST_SOURCE", value_name = "NAME", default_value = "billing")]
+    #[arg(value_parser = value::ingest_source, help_heading = "Ingest")]
+    pub ingest_source: Source,
+
+    /// How many of all customers one source may restrict within how long, or `off`. A source
+    /// that would restrict more, and more than 20, is paused until somebody has looked.
+    #[arg(long, env = "TOLLGATE_INGEST_GUARD", value_name = "SHARE/DURATION|off")]
+    #[arg(default_value = "1%/10m", help_heading = "Ingest")]
+    #[arg(value_parser = value::guard_or_off)]
+    pub ingest_guard: OrOff<IngestGuard>,
+
     /// How long requests in flight may take to finish once the process is asked to stop.
     #[arg(long, env = "TOLLGATE_GRACE", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Process")]
@@ -307,6 +330,12 @@ impl Config {
             max_used_age: self.max_used_age,
             ..Policy::default()
         }
+    }
+
+    /// How many customers a source may restrict.
+    #[must_use]
+    pub fn guard_rule(&self) -> Option<GuardRule> {
+        self.ingest_guard.on().map(|guard| guard.rule())
     }
 
     /// The admin token, from the variable or the file.

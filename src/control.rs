@@ -2,19 +2,21 @@
 //! audit entry. Nothing else writes.
 
 pub mod conflicts;
+pub mod guard;
 pub mod keys;
 pub mod succession;
+pub mod tenure;
 
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, guard::Guard, keyring::Keyring},
     clock::Clock,
     domain::{
         Action, Actor, AuditEntry, Customer, CustomerKey, Partition, Record, Refusal, Restrictions,
-        Revision, Token,
+        Revision, Source, Timestamp, Token,
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
@@ -35,6 +37,8 @@ pub struct Control {
     pub cache: Cache,
     /// Who may act.
     pub keyring: Keyring,
+    /// What sources may restrict.
+    pub guard: Guard,
     /// Tells whether the store is believed.
     pub feed: watch::Receiver<FeedStatus>,
     /// Rung when the store refuses a change because its restricted set is not whole.
@@ -83,6 +87,14 @@ pub enum ActError {
     /// There is no such thing.
     #[error("there is no such {0}")]
     NotThere(&'static str),
+    /// Its source restricted too many customers, and waits for somebody to look.
+    #[error("the source {source_name} restricted too many customers and is paused since {since}")]
+    SourcePaused {
+        /// Which source.
+        source_name: Source,
+        /// Since when.
+        since: Timestamp,
+    },
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -115,8 +127,11 @@ impl Control {
             let attempt = Attempt { request, key, action, current: current.as_ref(), writer };
             let plan = match planned {
                 Ok(plan) => plan,
+                Err(refusal) if refusal.is_moot() => return Err(refusal.into()),
                 Err(refusal) => return self.refuse(&attempt, refusal).await,
             };
+            // Held until the act is heard here, so that acts side by side count each other.
+            let _counted = self.admit(request, key, &plan).await?;
             match self.commit(self.commit_of(&attempt, Ok(&plan))).await {
                 Ok(committed) if committed.replayed => {
                     return self.replayed(&attempt, committed).await;
@@ -151,6 +166,12 @@ impl Control {
     pub fn token(&self, partition: Partition, revision: Revision) -> Option<Token> {
         let watermark = self.cache.watermark(partition)?;
         Some(Token { epoch: watermark.epoch, partition, revision })
+    }
+
+    /// Whether this instance follows the store, and believes it.
+    #[must_use]
+    pub fn may_write(&self) -> bool {
+        self.writer(Partition(0)).is_ok()
     }
 
     /// What this instance knows of the store, or why it writes nothing now.
@@ -208,8 +229,7 @@ impl Control {
         // Whoever acts here and asks here next is answered by what they did.
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
-        let outcome =
-            if committed.changed { AuditOutcome::Changed } else { AuditOutcome::Unchanged };
+        let outcome = if plan.changed { AuditOutcome::Changed } else { AuditOutcome::Unchanged };
         self.metrics.operator_act(action.verb, outcome);
         let revision = match current {
             Some(current) if !committed.changed => current.record.revision,
@@ -218,7 +238,7 @@ impl Control {
         let record = Record { key: (*key).clone(), revision, body: plan.body };
         Acted {
             customer: Customer { record, private: plan.private },
-            changed: committed.changed,
+            changed: plan.changed,
             created: current.is_none(),
         }
     }
@@ -226,7 +246,7 @@ impl Control {
     fn commit_of(&self, attempt: &Attempt<'_>, planned: Result<&Plan, Refusal>) -> Commit {
         let Attempt { request, key, current, writer, .. } = attempt;
         let write = match planned {
-            Ok(plan) if plan.changed => Write::Customer(Box::new(CustomerWrite {
+            Ok(plan) if plan.writes => Write::Customer(Box::new(CustomerWrite {
                 key: (*key).clone(),
                 expected: current.map(|customer| customer.record.revision),
                 body: plan.body.clone(),
@@ -244,16 +264,9 @@ impl Control {
         }
     }
 
-    /// Commits what is not about a customer's record, with its audit entry. When this returns, it
-    /// has taken effect here.
-    async fn commit_apart(
-        &self,
-        request: &Request,
-        subject: String,
-        action: &str,
-        write: Write,
-    ) -> Result<(), ActError> {
-        let audit = AuditEntry {
+    /// An audit entry that says nothing yet of what was changed.
+    fn entry(&self, request: &Request, subject: String, action: &str) -> AuditEntry {
+        AuditEntry {
             subject,
             action: action.to_owned(),
             outcome: AuditOutcome::Changed,
@@ -268,11 +281,21 @@ impl Control {
             after: Restrictions::default(),
             request_id: request.request_id.clone(),
             at: self.clock.now(),
-        };
+        }
+    }
+
+    /// Commits what is not about a customer's record, with its audit entry. When this returns, it
+    /// has taken effect here.
+    async fn commit_apart(
+        &self,
+        write: Write,
+        audit: AuditEntry,
+        idempotency: Option<Idempotency>,
+    ) -> Result<(), ActError> {
         let partition = write.partition(self.store.partitions());
         let writer = self.writer(partition)?;
         let epoch = writer.epoch.clone();
-        let committed = self.commit(Commit { write, writer, audit, idempotency: None }).await?;
+        let committed = self.commit(Commit { write, writer, audit, idempotency }).await?;
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
         Ok(())
@@ -317,20 +340,15 @@ impl Control {
             Err(_) => (AuditOutcome::Refused, before.clone()),
         };
         AuditEntry {
-            subject: key.to_string(),
-            action: action.verb.as_str().to_owned(),
             outcome,
             refusal: planned.err().map(|refusal| refusal.code().to_owned()),
-            actor: AuditActor::from(&request.actor),
-            dialect: request.dialect.to_owned(),
             source: Some(action.source_for(&request.actor)),
             reason: action.placement.reason,
             notes: action.placement.notes.clone(),
             informed_at: action.placement.informed_at,
             before,
             after,
-            request_id: request.request_id.clone(),
-            at: self.clock.now(),
+            ..self.entry(request, key.to_string(), action.verb.as_str())
         }
     }
 }

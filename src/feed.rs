@@ -10,6 +10,7 @@ mod repair;
 pub mod snapshot_file;
 mod status;
 mod succession;
+mod tally;
 
 use std::{convert::Infallible, time::Duration};
 
@@ -28,7 +29,7 @@ pub use self::{
     status::{FeedStatus, PartitionStatus},
 };
 use crate::{
-    cache::{Cache, keyring::Keyring},
+    cache::{Cache, guard::Guard, keyring::Keyring},
     clock::Clock,
     domain::{Epoch, Partition, Partitions},
     lifecycle::Latch,
@@ -51,6 +52,8 @@ pub struct Feed {
     pub cache: Cache,
     /// The operators' keys, kept true likewise.
     pub keyring: Keyring,
+    /// What sources restrict, kept true likewise where somebody may act.
+    pub guard: Option<Guard>,
     /// Tells when a confirmation was asked for.
     pub clock: Clock,
     /// Where it is counted.

@@ -8,6 +8,7 @@ mod customers;
 mod fields;
 mod gateway;
 mod identify;
+mod ingest;
 mod keys;
 mod limits;
 mod operator;
@@ -29,6 +30,7 @@ use axum::{
 pub use self::{
     admin::{Admin, router as admin},
     identify::IdentitySource,
+    ingest::IngestView,
     limits::DisabledBilling,
 };
 use self::{
@@ -92,6 +94,8 @@ pub struct OperatorPlane {
     pub operators: Operators,
     /// Shows limits.
     pub plane: DataPlane,
+    /// Shows what billing systems say without the API; nothing where nobody may write.
+    pub ingest: Option<IngestView>,
 }
 
 /// The check listener's URLs.
@@ -125,6 +129,8 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/customers/{id}/{verb}", post(operator::act))
         .route("/v1/audit", get(audit::of_all))
         .route("/v1/snapshot", get(snapshot::read))
+        .route("/v1/ingest", get(ingest::status))
+        .route("/v1/ingest/resume", post(ingest::resume))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
         .route("/v1/store", get(store::stat))

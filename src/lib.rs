@@ -3,7 +3,8 @@
 //! Read the modules in this order. Each knows only the ones below it.
 //!
 //! 1. [`cli`], [`config`], [`app`]: how a process is asked for, described and assembled.
-//! 2. [`http`]: how enforcement points and operators ask; [`wire`]: how an answer is spelled.
+//! 2. [`http`]: how enforcement points and operators ask; [`wire`]: how an answer is spelled;
+//!    [`ingest`]: how billing systems publish; [`sweep`]: how what has lapsed goes.
 //! 3. [`gate`] (over [`policy`]), [`control`]: how a check is answered, and a status changed.
 //! 4. [`feed`], [`cache`], [`store`]: where records live, and how they stay fresh.
 //! 5. [`domain`]: what an answer *is*. No clock, no I/O, no async.
@@ -28,7 +29,9 @@ pub mod config;
 pub mod app;
 
 pub mod http;
+pub mod ingest;
 pub mod recovery;
+pub mod sweep;
 pub mod wire;
 
 pub mod control;

@@ -4,7 +4,11 @@
 //! heard them still knows them: the instances that may write do them again, in their order, one
 //! instance at a time. Where somebody acted on the customer since, an operator decides.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+    time::Duration,
+};
 
 use sha2::{Digest as _, Sha256};
 
@@ -12,8 +16,8 @@ use crate::{
     cache::Forgotten,
     control::{ActError, Control, Request},
     domain::{
-        Action, Actor, CustomerKey, Partition, Placement, Refusal, Revision, Role, Source, Subject,
-        Token, Verb,
+        Action, Actor, CustomerKey, Partition, Placement, Postmark, Refusal, Revision, Role,
+        Source, Subject, Timestamp, Token, Verb,
     },
     feed::machine::{FOLLOWING, LOG_PAGE},
     store::{Idempotency, Lease, StoreError, format::hex},
@@ -87,9 +91,16 @@ impl Recovery {
                 let why = "the log no longer tells what was done to the customer since";
                 return self.list(forgotten, why).await;
             }
-            if later.acts.contains(&(key.clone(), source.clone())) {
-                let why = format!("{source} acted on the customer since");
-                return self.list(forgotten, &why).await;
+            let since = later.acts.get(&(key.clone(), source.clone()));
+            match (since, forgotten.change.act.at) {
+                (None, _) => {}
+                // Messages have an order of their own, whatever that of their arrival.
+                (Some(Some(theirs)), Some(ours)) if *theirs < ours => {}
+                (Some(Some(_)), Some(_)) => return self.leave(forgotten).await,
+                (Some(_), _) => {
+                    let why = format!("{source} acted on the customer since");
+                    return self.list(forgotten, &why).await;
+                }
             }
             let expected = at.and_then(|at| self.control.token(forgotten.token.partition, at));
             let idempotency = Some(once(&forgotten.token));
@@ -102,11 +113,9 @@ impl Recovery {
                     return Ok(());
                 }
                 Err(ActError::Refused(Refusal::NotAtRevision)) => {}
-                // A lift of nothing from nobody.
-                Err(ActError::Refused(Refusal::CustomerUnknown)) => {
-                    let (token, customer) = (&forgotten.token, key.to_string());
-                    let action = "forgotten_dropped";
-                    return self.control.drop_forgotten(&request, token, customer, action).await;
+                // A lift of nothing from nobody, or a message that a later one has replaced.
+                Err(ActError::Refused(Refusal::CustomerUnknown | Refusal::MessageOutdated)) => {
+                    return self.leave(forgotten).await;
                 }
                 Err(ActError::Refused(refusal)) => {
                     return self.list(forgotten, &refusal.to_string()).await;
@@ -130,6 +139,12 @@ impl Recovery {
         }
     }
 
+    /// Leaves as it is what would make no difference now.
+    async fn leave(&self, forgotten: &Forgotten) -> Result<(), ActError> {
+        let (token, customer) = (&forgotten.token, forgotten.change.key.to_string());
+        self.control.drop_forgotten(&request(), token, customer, "forgotten_dropped").await
+    }
+
     async fn list(&self, forgotten: &Forgotten, why: &str) -> Result<(), ActError> {
         self.control.list_conflict(&request(), forgotten, why).await?;
         let (customer, forgotten) = (forgotten.change.key.clone(), forgotten.token.clone());
@@ -145,7 +160,8 @@ struct Later {
     /// Where in the log to read on.
     from: String,
     looked_up_to: Revision,
-    acts: HashSet<(CustomerKey, Source)>,
+    /// When the last of those messages was sent; nothing where one of the acts was no message.
+    acts: HashMap<(CustomerKey, Source), Option<Timestamp>>,
     /// Whether the log reached back far enough.
     is_whole: bool,
 }
@@ -157,7 +173,7 @@ impl Later {
             common: forgotten.common,
             from: forgotten.since.clone(),
             looked_up_to: Revision::default(),
-            acts: HashSet::new(),
+            acts: HashMap::new(),
             is_whole: true,
         }
     }
@@ -188,7 +204,9 @@ impl Later {
                     && changed.act.recovers.is_none()
                     && changed.act.is_of_status()
                 {
-                    self.acts.insert((changed.key, changed.act.source));
+                    let at = changed.act.at;
+                    let latest = self.acts.entry((changed.key, changed.act.source)).or_insert(at);
+                    *latest = latest.zip(at).map(|(latest, at)| latest.max(at));
                 }
             }
             (self.looked_up_to, self.from) = (newest, log_id);
@@ -211,6 +229,7 @@ fn again(forgotten: &Forgotten) -> Action {
         placement,
         create: act.verb == Verb::Put || act.verb.places().is_some(),
         status: act.exact.then_some(act.kind),
+        postmark: act.at.map(Postmark::forgotten),
         recovers: Some(forgotten.token.clone()),
         ..Action::of(act.verb)
     }

@@ -8,6 +8,8 @@ pub mod embedded;
 pub mod format;
 pub mod redis;
 
+pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
+
 use std::{fmt, str::FromStr, time::Duration};
 
 use tokio::sync::mpsc;
@@ -15,7 +17,7 @@ use tokio::sync::mpsc;
 pub use self::redis::repair::{Rewrite, Step};
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
-    Record, Restrictions, Revision, Subject, Token,
+    Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
     audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
@@ -69,6 +71,11 @@ impl Store {
         each!(self, store => store.customers(page).await)
     }
 
+    /// How many customers there are.
+    pub async fn count_customers(&self) -> Result<u64, StoreError> {
+        each!(self, store => store.count_customers().await)
+    }
+
     /// Reads a page of the audit trail, the newest entry first.
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         each!(self, store => store.audit(page).await)
@@ -113,7 +120,8 @@ impl Store {
     }
 
     /// Takes `lease` for `holder`, or renews it, for `ttl` from now: whether it has it then. One
-    /// that is not renewed lapses, and whoever asks next gets it.
+    /// that is not renewed lapses, and whoever asks next gets it. Nobody gets one of a partition
+    /// without a history.
     ///
     /// It keeps two instances from doing the same work, and fences nothing: who was stopped for
     /// longer than `ttl` has to look at its own clock before it goes on. A store in one process
@@ -135,6 +143,16 @@ impl Store {
         match self {
             Self::Embedded(_) => Ok(()),
             Self::Redis(store) => store.release_lease(lease, holder).await,
+        }
+    }
+
+    /// Where billing systems that cannot call the operator API say what changed. A store in one
+    /// process has no such place.
+    #[must_use]
+    pub fn foreign_writers(&self, channel: &str) -> Option<ForeignWriters> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Redis(store) => Some(store.foreign_writers(channel)),
         }
     }
 
@@ -222,6 +240,14 @@ impl Store {
         }
     }
 
+    /// Writes what is missing of what the guard says of sources: name and JSON.
+    pub async fn supply_sources(&self, sources: &[(String, String)]) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            Self::Redis(store) => store.supply_sources(sources).await,
+        }
+    }
+
     /// Reads, from now on, the records of `partitions` on the connection of `session`: fills then
     /// ask the very server that the feed follows.
     pub fn read_on(&self, partitions: &[Partition], session: &Session) {
@@ -289,6 +315,28 @@ impl Lease {
             Self::Recovery(partition) => partition,
         }
     }
+}
+
+/// A message that waits in the inbox.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InboxEntry {
+    /// The store's id of it, `<milliseconds>-<counter>`.
+    pub id: String,
+    /// What it says, if it says anything.
+    pub data: Option<Vec<u8>>,
+    /// When it was published, if an instance that could not apply it put it here.
+    pub published: Option<Timestamp>,
+    /// Whether somebody has deleted it meanwhile.
+    pub is_deleted: bool,
+}
+
+/// How full the inbox is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct InboxSizes {
+    /// How many entries wait.
+    pub waiting: u64,
+    /// How many were put aside because they can never be applied.
+    pub dead: u64,
 }
 
 /// What a fill reads.
@@ -459,6 +507,13 @@ pub enum Write {
         /// The key as stored, in JSON; nothing revokes it.
         stored: Option<String>,
     },
+    /// What the guard says of a source.
+    Source {
+        /// Which one.
+        source: Source,
+        /// Its state, in JSON.
+        stored: String,
+    },
     /// Nothing but the audit entry: the act changed nothing, or was refused.
     Nothing {
         /// The customer it was about.
@@ -474,7 +529,9 @@ impl Write {
             Write::Customer(write) => partitions.of(&write.key),
             Write::Conflict { forgotten, .. } => forgotten.partition,
             Write::Nothing { customer: Some(key) } => partitions.of(key),
-            Write::Key { .. } | Write::Nothing { customer: None } => Partition(0),
+            Write::Key { .. } | Write::Source { .. } | Write::Nothing { customer: None } => {
+                Partition(0)
+            }
         }
     }
 
@@ -493,6 +550,9 @@ impl Write {
             }
             Self::Key { id, stored } => {
                 Some(Subject::Key { id: id.clone(), stored: stored.clone() })
+            }
+            Self::Source { source, stored } => {
+                Some(Subject::Source { source: source.clone(), stored: stored.clone() })
             }
             Self::Nothing { .. } => None,
         }
@@ -811,6 +871,7 @@ impl RestrictedEntry {
             Subject::Conflict { .. }
             | Subject::Created
             | Subject::Key { .. }
+            | Subject::Source { .. }
             | Subject::Succeeded
             | Subject::Unreadable(None) => return None,
         };
@@ -914,5 +975,10 @@ impl SessionReader {
     /// All operators' keys: id and JSON.
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         each_reader!(self, reader => reader.keys().await)
+    }
+
+    /// What the guard says of every source that it paused once: name and JSON.
+    pub async fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
+        each_reader!(self, reader => reader.sources().await)
     }
 }

@@ -24,8 +24,8 @@ use tracing_subscriber::{
 use catalogue::Kind;
 
 pub use catalogue::{
-    AuthFailure, BootSource, Dialect, FillResult, ReachedBy, RewrittenFrom, SnapshotResult,
-    StoreCommand, Tier, Unreadable,
+    AuthFailure, BootSource, Dialect, FillResult, IngestResult, ReachedBy, RewrittenFrom,
+    SnapshotResult, StoreCommand, Tier, Unreadable, Via,
 };
 pub use handles::Metrics;
 

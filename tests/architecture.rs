@@ -14,10 +14,12 @@ const RINGS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "http", "recovery", "policy", "gate", "control", "feed", "cache", "store",
-            "domain",
+            "config", "http", "ingest", "recovery", "sweep", "policy", "gate", "control", "feed",
+            "cache", "store", "domain",
         ],
     ),
+    ("ingest", &["control", "feed", "cache", "store", "domain"]),
+    ("sweep", &["control", "feed", "cache", "store", "domain"]),
     ("config", &["domain"]),
     ("recovery", &["control", "feed", "cache", "store", "domain"]),
     ("http", &["wire", "policy", "gate", "control", "feed", "cache", "store", "domain"]),

@@ -97,8 +97,11 @@ promises! {
     creation_happens_once
     two_concurrent_writers_never_lose_an_update
     keys_are_stored_and_revoked_and_heard_by_sessions
+    what_the_guard_says_of_a_source_is_stored_and_heard_by_sessions
+    customers_are_counted
     a_lease_has_one_holder_who_renews_it_and_gives_it_back
     a_lease_that_is_not_renewed_goes_to_who_asks_next
+    an_empty_store_grants_no_lease_that_would_be_its_only_key
     any_sequence_of_commits_leaves_what_a_model_predicts
 }
 
@@ -585,6 +588,30 @@ async fn keys_are_stored_and_revoked_and_heard_by_sessions(adapter: Adapter) {
     assert_eq!(heard[2], Subject::Key { id: "k1".to_owned(), stored: carol });
 }
 
+async fn what_the_guard_says_of_a_source_is_stored_and_heard_by_sessions(adapter: Adapter) {
+    let mut world = World::of(adapter).await;
+    let billing = Source::parse("billing").unwrap();
+    assert_eq!(world.session.reader.sources().await.unwrap(), []);
+    for stored in [r#"{"restricted":1}"#, "{}"] {
+        let write = Write::Source { source: billing.clone(), stored: stored.to_owned() };
+        world.commit(write).await.unwrap();
+        let heard = world.hear().await.subject;
+        assert_eq!(heard, Subject::Source { source: billing.clone(), stored: stored.to_owned() });
+        let sources = world.session.reader.sources().await.unwrap();
+        assert_eq!(sources, [("billing".to_owned(), stored.to_owned())]);
+    }
+    assert_eq!(world.keys().await, []);
+}
+
+async fn customers_are_counted(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    assert_eq!(world.store.count_customers().await.unwrap(), 0);
+    for (id, restrictions) in [("c1", FROZEN), ("c2", ""), ("c3", BOTH)] {
+        world.put(&customer(id, restrictions)).await.unwrap();
+    }
+    assert_eq!(world.store.count_customers().await.unwrap(), 3);
+}
+
 async fn a_lease_has_one_holder_who_renews_it_and_gives_it_back(adapter: Adapter) {
     let world = World::of(adapter).await;
     let hold = |lease, holder| world.store.hold_lease(lease, holder, Duration::from_mins(1));
@@ -613,6 +640,14 @@ async fn a_lease_that_is_not_renewed_goes_to_who_asks_next(adapter: Adapter) {
     };
     timeout(Duration::from_secs(5), taken).await.unwrap();
     assert_eq!(hold("a").await.unwrap(), adapter.is_one_process());
+}
+
+async fn an_empty_store_grants_no_lease_that_would_be_its_only_key(adapter: Adapter) {
+    let place = Place::empty(adapter);
+    let store = place.open();
+    let asked = store.hold_lease(Lease::Ingest, "a", Duration::from_mins(1)).await;
+    assert_eq!(asked.unwrap(), adapter.is_one_process());
+    store.create(&epoch(), Partitions::ONE).await.unwrap();
 }
 
 async fn any_sequence_of_commits_leaves_what_a_model_predicts(adapter: Adapter) {
@@ -973,6 +1008,7 @@ fn audit_of(write: &Write) -> AuditEntry {
         Write::Customer(write) => write.key.to_string(),
         Write::Conflict { forgotten, .. } => forgotten.to_string(),
         Write::Key { id, .. } => id.clone(),
+        Write::Source { source, .. } => source.to_string(),
         Write::Nothing { customer } => {
             customer.as_ref().map_or_else(String::new, ToString::to_string)
         }

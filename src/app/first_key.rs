@@ -36,14 +36,7 @@ pub(super) async fn make(operators: &Operators, data_dir: &Path) -> Result<(), S
     if fs::read_to_string(&path).is_ok_and(is_good) {
         return Ok(());
     }
-    let actor = Actor {
-        name: "tollgate".to_owned(),
-        key_id: None,
-        role: Role::Admin,
-        tenant: None,
-        source: None,
-        address: None,
-    };
+    let actor = Actor::tollgate(Role::Admin);
     let request =
         Request { actor, dialect: "native", request_id: None, expected: None, idempotency: None };
     let name = "first key".to_owned();

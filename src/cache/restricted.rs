@@ -11,7 +11,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::withheld::Withheld;
 use crate::{
-    domain::{CustomerKey, Epoch, Lineage, Restrictions, Revision},
+    domain::{CustomerKey, Epoch, Lineage, Restrictions, Revision, Timestamp},
     store::{Census, Head, RestrictedEntry},
 };
 
@@ -126,6 +126,25 @@ impl Picture {
     #[must_use]
     pub fn census(&self) -> Census {
         *self.census.lock()
+    }
+
+    /// Customers with a restriction that is over at `moment`, and all that each of them has; some
+    /// of them when they are more than `at_most`.
+    #[must_use]
+    pub fn lapsed_at(&self, moment: Timestamp, at_most: usize) -> Vec<(CustomerKey, Restrictions)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            for (key, entry) in shard.read().iter() {
+                let Some(restrictions) = &entry.restrictions else { continue };
+                if restrictions.iter().any(|held| held.lapsed_at(moment)) {
+                    found.push((key.clone(), restrictions.clone()));
+                    if found.len() >= at_most {
+                        return found;
+                    }
+                }
+            }
+        }
+        found
     }
 
     fn shard(&self, customer: &CustomerKey) -> &Shard {

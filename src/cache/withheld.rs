@@ -97,6 +97,7 @@ impl Withheld {
             }
             Subject::Created
             | Subject::Key { .. }
+            | Subject::Source { .. }
             | Subject::Succeeded
             | Subject::Unreadable(_) => {}
         }
@@ -110,6 +111,7 @@ impl Withheld {
             Subject::Conflict { .. } => true,
             Subject::Created
             | Subject::Key { .. }
+            | Subject::Source { .. }
             | Subject::Succeeded
             | Subject::Unreadable(_) => false,
         };

@@ -2,7 +2,8 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
-use crate::domain::{Epoch, TenantId, key::InvalidKey};
+use super::duration::{parse_duration, spell_duration};
+use crate::domain::{Epoch, Source, TenantId, guard::GuardRule, key::InvalidKey};
 
 /// A setting that can be turned off.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -92,6 +93,71 @@ impl fmt::Display for SocketMode {
     }
 }
 
+/// How many customers one source may restrict: a share of them within a while, as in `1%/10m`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct IngestGuard(GuardRule);
+
+impl IngestGuard {
+    /// The rule.
+    #[must_use]
+    pub fn rule(self) -> GuardRule {
+        self.0
+    }
+}
+
+impl FromStr for IngestGuard {
+    type Err = InvalidValue;
+
+    fn from_str(raw: &str) -> Result<Self, InvalidValue> {
+        let (share, window) = raw.split_once("%/").ok_or(InvalidValue::Guard)?;
+        let (whole, hundredths) = share.split_once('.').unwrap_or((share, "0"));
+        let is_number = |part: &str| {
+            (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        if !is_number(whole) || !is_number(hundredths) || hundredths.len() > 2 {
+            return Err(InvalidValue::Guard);
+        }
+        let basis_points = format!("{whole}{hundredths:0<2}").parse().ok();
+        let basis_points = basis_points.filter(|points| (1..=10_000).contains(points));
+        let window = parse_duration(window).ok().filter(|window| !window.is_zero());
+        match (basis_points, window) {
+            (Some(basis_points), Some(window)) => Ok(Self(GuardRule { basis_points, window })),
+            _ => Err(InvalidValue::Guard),
+        }
+    }
+}
+
+impl fmt::Display for IngestGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let GuardRule { basis_points, window } = self.0;
+        let (whole, hundredths) = (basis_points / 100, basis_points % 100);
+        let window = spell_duration(window);
+        if hundredths == 0 {
+            write!(f, "{whole}%/{window}")
+        } else {
+            write!(f, "{whole}.{hundredths:02}%/{window}")
+        }
+    }
+}
+
+pub(super) fn guard_or_off(raw: &str) -> Result<OrOff<IngestGuard>, InvalidValue> {
+    OrOff::read(raw, str::parse)
+}
+
+/// 1 to 128 bytes of `[A-Za-z0-9._:-]`: no braces, so that it is never a channel of Tollgate's.
+pub(super) fn channel_or_off(raw: &str) -> Result<OrOff<String>, InvalidValue> {
+    OrOff::read(raw, |raw| {
+        let sound = (1..=128).contains(&raw.len()) && raw.bytes().all(is_key_byte);
+        if sound { Ok(raw.to_owned()) } else { Err(InvalidValue::Channel) }
+    })
+}
+
+/// A source, and not the one of people.
+pub(super) fn ingest_source(raw: &str) -> Result<Source, InvalidValue> {
+    let source = Source::parse(raw).ok().filter(|source| *source != Source::operator());
+    source.ok_or(InvalidValue::IngestSource)
+}
+
 pub(super) fn address(raw: &str) -> Result<SocketAddr, InvalidValue> {
     raw.parse().map_err(|_| InvalidValue::Address)
 }
@@ -120,10 +186,12 @@ pub(super) fn tenant_or_off(raw: &str) -> Result<OrOff<TenantId>, InvalidKey> {
 
 /// 1 to 64 bytes of `[A-Za-z0-9._:-]`: no braces, which Redis Cluster would read as a hash tag.
 pub(super) fn key_prefix(raw: &str) -> Result<String, InvalidValue> {
-    let is_word =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-');
-    let sound = (1..=64).contains(&raw.len()) && raw.bytes().all(is_word);
+    let sound = (1..=64).contains(&raw.len()) && raw.bytes().all(is_key_byte);
     if sound { Ok(raw.to_owned()) } else { Err(InvalidValue::KeyPrefix) }
+}
+
+fn is_key_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'-')
 }
 
 /// A value that breaks its setting's rule.
@@ -135,12 +203,23 @@ pub enum InvalidValue {
     /// Neither an address nor the word `off`.
     #[error("an address must be an IP address and a port, like 127.0.0.1:7600, or the word off")]
     AddressOrOff,
+    /// Not a channel's name.
+    #[error("a channel must be 1 to 128 bytes of [A-Za-z0-9._:-], or the word off")]
+    Channel,
+    /// Not a share and a window.
+    #[error(
+        "a guard must be a share of 0.01% to 100% and a duration, like 1%/10m, or the word off"
+    )]
+    Guard,
     /// Not the name of a history.
     #[error("an epoch must be 1 to 32 bytes of [a-z0-9]")]
     Epoch,
     /// Not a header's name.
     #[error("a header name must be 1 to 64 bytes of letters, digits, `-` and `_`")]
     Header,
+    /// Not a source that may speak by message.
+    #[error("a source must be 1 to 32 bytes of [a-z0-9_.-], and not `operator`")]
+    IngestSource,
     /// Not a key prefix.
     #[error("a key prefix must be 1 to 64 bytes of [A-Za-z0-9._:-]")]
     KeyPrefix,
@@ -177,12 +256,31 @@ mod tests {
     }
 
     #[test]
+    fn a_guard_is_a_share_and_a_window() {
+        for (raw, basis_points) in [("1%/10m", 100), ("0.5%/1h", 50), ("0.01%/5s", 1)] {
+            let guard: IngestGuard = raw.parse().unwrap();
+            assert_eq!(guard.rule().basis_points, basis_points, "{raw}");
+        }
+        for spelled in ["1%/10m", "0.50%/1h", "100%/1d", "12.34%/90s"] {
+            assert_eq!(spelled.parse::<IngestGuard>().unwrap().to_string(), spelled);
+        }
+        for raw in ["", "1", "1%", "1/10m", "0%/10m", "101%/10m", "1.234%/1m", "-1%/1m", "1%/0s"] {
+            assert_eq!(guard_or_off(raw), Err(InvalidValue::Guard), "{raw}");
+        }
+        assert_eq!(guard_or_off("off"), Ok(OrOff::Off));
+    }
+
+    #[test]
     fn names_that_break_their_rule_are_refused() {
         for raw in ["", "X Customer", "X:Y", "é"] {
             assert_eq!(raw.parse::<HeaderName>(), Err(InvalidValue::Header), "{raw}");
         }
         for raw in ["", "toll{gate}", "a b"] {
             assert_eq!(key_prefix(raw), Err(InvalidValue::KeyPrefix), "{raw}");
+            assert_eq!(channel_or_off(raw), Err(InvalidValue::Channel), "{raw}");
+        }
+        for raw in ["", "operator", "Billing"] {
+            assert_eq!(ingest_source(raw), Err(InvalidValue::IngestSource), "{raw}");
         }
     }
 }

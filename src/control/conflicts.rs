@@ -52,7 +52,8 @@ impl Control {
         };
         let stored = Some(serde_json::to_string(&conflict).map_err(unexpected)?);
         let write = Write::Conflict { forgotten: forgotten.token.clone(), stored };
-        self.commit_apart(request, change.key.to_string(), "conflict_listed", write).await
+        let audit = self.entry(request, change.key.to_string(), "conflict_listed");
+        self.commit_apart(write, audit, None).await
     }
 
     /// Says that the store is right about a forgotten change: nothing is withheld for it any more.
@@ -77,7 +78,7 @@ impl Control {
         action: &str,
     ) -> Result<(), ActError> {
         let write = Write::Conflict { forgotten: forgotten.clone(), stored: None };
-        self.commit_apart(request, customer, action, write).await
+        self.commit_apart(write, self.entry(request, customer, action), None).await
     }
 
     /// What is on the list.

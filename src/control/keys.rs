@@ -138,8 +138,9 @@ impl Control {
         id: &str,
         stored: Option<String>,
     ) -> Result<(), ActError> {
+        let audit = self.entry(request, format!("key:{id}"), action);
         let write = Write::Key { id: id.to_owned(), stored };
-        self.commit_apart(request, format!("key:{id}"), action, write).await
+        self.commit_apart(write, audit, None).await
     }
 }
 

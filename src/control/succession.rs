@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{ActError, Control, Request};
+use super::{ActError, Control, Request, guard::spell};
 use crate::{
     cache::Picture,
     domain::{
@@ -223,6 +223,10 @@ impl Control {
             let keys = keys.map(|(id, key)| Ok((id, serde_json::to_string(&key)?)));
             let keys: Result<Vec<_>, serde_json::Error> = keys.collect();
             self.store.supply_keys(&keys.map_err(unexpected)?).await?;
+            let sources = self.guard.states().into_iter();
+            let sources = sources.map(|(source, it)| Ok((source.to_string(), spell(&it)?)));
+            let sources: Result<Vec<_>, StoreError> = sources.collect();
+            self.store.supply_sources(&sources?).await?;
         }
         let (lost, at) = (&watermark.epoch, watermark.position.revision);
         let kept = Ended { epoch: lost.clone(), common: Some(at) };
@@ -297,7 +301,7 @@ impl Control {
             Right::Store => "store_trusted",
         };
         let write = Write::Nothing { customer: None };
-        self.commit_apart(request, "store".to_owned(), action, write).await
+        self.commit_apart(write, self.entry(request, "store".to_owned(), action), None).await
     }
 }
 

@@ -1,6 +1,9 @@
 //! What may be done to a customer, and what it makes of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +12,7 @@ use super::{
     change::Act,
     customer::{Customer, Obligations, Private, RecordBody, RestrictionNote},
     entitlement::{Code, Limit},
+    message::Postmark,
     restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source},
     revision::Token,
     time::Timestamp,
@@ -28,6 +32,9 @@ pub enum Verb {
     Enable,
     /// Makes the customer read-only.
     Freeze,
+    /// Takes away what has lapsed.
+    #[serde(rename = "lapsed")]
+    Lapse,
     /// Writes the customer's record.
     Put,
     /// Lifts a deactivate.
@@ -56,6 +63,7 @@ impl Verb {
             Self::Disable => "disable",
             Self::Enable => "enable",
             Self::Freeze => "freeze",
+            Self::Lapse => "lapsed",
             Self::Put => "put",
             Self::Reactivate => "reactivate",
             Self::Unfreeze => "unfreeze",
@@ -69,7 +77,7 @@ impl Verb {
             Self::Disable => Some(Kind::Disabled),
             Self::Freeze => Some(Kind::Frozen),
             Self::Deactivate | Self::Delete => Some(Kind::Inactive),
-            Self::Enable | Self::Put | Self::Reactivate | Self::Unfreeze => None,
+            Self::Enable | Self::Lapse | Self::Put | Self::Reactivate | Self::Unfreeze => None,
         }
     }
 
@@ -80,7 +88,12 @@ impl Verb {
             Self::Enable => Some(Kind::Disabled),
             Self::Unfreeze => Some(Kind::Frozen),
             Self::Reactivate => Some(Kind::Inactive),
-            Self::Deactivate | Self::Delete | Self::Disable | Self::Freeze | Self::Put => None,
+            Self::Deactivate
+            | Self::Delete
+            | Self::Disable
+            | Self::Freeze
+            | Self::Lapse
+            | Self::Put => None,
         }
     }
 }
@@ -100,6 +113,8 @@ pub struct Action {
     pub fields: Fields,
     /// The kind that the source is to hold from now on: `Some(None)` for none at all.
     pub status: Option<Option<Kind>>,
+    /// The message that asks for it, if one does.
+    pub postmark: Option<Postmark>,
     /// The revision of the change that this one writes back, after the store had forgotten it.
     pub recovers: Option<Token>,
 }
@@ -115,6 +130,7 @@ impl Action {
             create: verb == Verb::Put,
             fields: Fields::default(),
             status: None,
+            postmark: None,
             recovers: None,
         }
     }
@@ -212,8 +228,10 @@ pub struct Plan {
     pub private: Private,
     /// What was done, for the log.
     pub act: Act,
-    /// Whether anything is different from before.
+    /// Whether anything that can be seen is different from before.
     pub changed: bool,
+    /// Whether there is anything to write: a message that changes nothing is remembered too.
+    pub writes: bool,
     /// Whether anything of the record beside the restrictions is.
     pub entitlements_changed: bool,
 }
@@ -228,6 +246,9 @@ pub fn plan(
     actor.require(action.needs(actor))?;
     let source = action.source_for(actor);
     let placing = action.verb.places().or(action.status.flatten());
+    if current.is_none() && action.verb == Verb::Lapse {
+        return Err(Refusal::NothingLapsed);
+    }
     if current.is_none() && !(action.create && (placing.is_some() || action.verb == Verb::Put)) {
         return Err(Refusal::CustomerUnknown);
     }
@@ -236,50 +257,50 @@ pub fn plan(
     let mut body = before.clone();
     let mut private = current.map(|customer| customer.private.clone()).unwrap_or_default();
     let private_before = private.clone();
+    let remembered = |postmark: &Postmark| postmark.after(before.last_messages.get(&source), now);
+    let remembered = action.postmark.as_ref().map(remembered).transpose()?;
 
+    // What happened a while ago began then.
+    let sent = action.postmark.as_ref().map(|postmark| postmark.dated.at());
+    let begins = sent.map_or(now, |sent| sent.min(now));
     action.fields.write(&mut body, &mut private, now);
-    let mut sole =
-        SourceHand { source: &source, actor, now, restrictions: body.restrictions, private };
-    if let Some(kept) = action.status {
-        for kind in Kind::ALL.into_iter().filter(|kind| Some(*kind) != kept) {
-            sole.lift(kind)?;
-        }
-    }
-    if let Some(kind) = placing {
-        let held = sole.restrictions.held_by(&source, kind);
-        if kind == Kind::Inactive && !held.is_some_and(|held| held.in_force_at(now)) {
-            settled(&body.obligations)?;
-        }
-        sole.place(kind, &action.placement)?;
-    }
-    if let Some(kind) = action.verb.lifts() {
-        sole.lift(kind)?;
-    }
+    let restrictions = body.restrictions;
+    let mut sole = SourceHand { source: &source, actor, now, begins, restrictions, private };
+    sole.act(action, placing, &body.obligations)?;
     let SourceHand { restrictions, private, .. } = sole;
     body.restrictions = restrictions;
-
     // What is written back is told to everybody, also if it makes no difference.
     let is_news = current.is_none() || action.recovers.is_some();
-    let changed = is_news || body != before || private != private_before;
+    let acted = is_news || body.restrictions != before.restrictions;
+
+    let is_as_shown = body == before && private == private_before;
+    let at = remembered.as_ref().map(|last| last.at);
+    if let Some(last) = remembered {
+        body.last_messages.insert(source.clone(), last);
+    } else if acted && let Some(last) = body.last_messages.get_mut(&source) {
+        last.forget_text();
+    }
+    let changed = is_news || !is_as_shown;
     if changed {
         body.updated_at = now;
     }
-    let kind = placing.or(action.verb.lifts());
-    let placed = placing.and_then(|kind| body.restrictions.held_by(&source, kind));
+    let kind = placing.or(action.verb.lifts()).filter(|_| acted);
+    let placed = kind.and_then(|kind| body.restrictions.held_by(&source, kind));
     let act = Act {
         verb: action.verb,
         kind,
         reason: placed.map(|held| held.reason),
         since: placed.map(|held| held.since),
         until: placed.and_then(|held| held.until),
-        at: None,
-        exact: action.status.is_some(),
+        at,
+        exact: acted && action.status.is_some(),
         recovers: action.recovers.clone(),
         source: source.clone(),
     };
     let entitlements_changed =
         body.changes_entitlements_of(current.map(|known| &known.record.body));
-    Ok(Plan { body, private, act, changed, entitlements_changed })
+    let writes = changed || body != before;
+    Ok(Plan { body, private, act, changed, writes, entitlements_changed })
 }
 
 /// Why an action may not be done.
@@ -306,9 +327,21 @@ pub enum Refusal {
     /// Somebody else kept changing the customer.
     #[error("the customer was changed meanwhile, again and again")]
     KeptChanging,
+    /// A message says that it comes from the future.
+    #[error("`at` must not be more than 5 minutes ahead")]
+    MessageAhead,
+    /// A message is older than the last one of its source that was applied.
+    #[error("a later message of the same source was applied before")]
+    MessageOutdated,
+    /// A message came before.
+    #[error("the same message was applied before")]
+    MessageRepeated,
     /// The customer is not at the revision that was asked for.
     #[error("the customer is not at the revision asked for")]
     NotAtRevision,
+    /// Nothing of the source has lapsed.
+    #[error("nothing of this source has lapsed")]
+    NothingLapsed,
     /// A status and other fields of a known customer are written without saying of which revision.
     #[error("is required when `status` and other fields of a known customer are written")]
     RevisionRequired,
@@ -323,15 +356,26 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::CustomerUnknown => "NOT_FOUND",
-            Self::EndsBeforeStart | Self::RevisionRequired => "VALIDATION_ERROR",
+            Self::EndsBeforeStart | Self::MessageAhead | Self::RevisionRequired => {
+                "VALIDATION_ERROR"
+            }
             Self::HasActiveSubscriptions => "CUSTOMER_HAS_ACTIVE_SUBSCRIPTIONS",
             Self::HasPendingOrders => "CUSTOMER_HAS_PENDING_ORDERS",
             Self::HasUnreturnedDevices => "CUSTOMER_HAS_UNRETURNED_DEVICES",
-            Self::KeptChanging => "CONFLICT",
+            Self::KeptChanging | Self::NothingLapsed => "CONFLICT",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
+            Self::MessageOutdated => "MESSAGE_OUTDATED",
+            Self::MessageRepeated => "MESSAGE_REPEATED",
             Self::NotAtRevision => "PRECONDITION_FAILED",
             Self::RoleTooWeak(_) => "INSUFFICIENT_ROLE",
         }
+    }
+
+    /// Whether there was nothing to do, so that nobody was refused anything: it is counted, and
+    /// not put on record.
+    #[must_use]
+    pub const fn is_moot(&self) -> bool {
+        matches!(self, Self::MessageOutdated | Self::MessageRepeated | Self::NothingLapsed)
     }
 }
 
@@ -340,11 +384,52 @@ struct SourceHand<'a> {
     source: &'a Source,
     actor: &'a Actor,
     now: Timestamp,
+    /// From when it restricts, when nothing is said.
+    begins: Timestamp,
     restrictions: Restrictions,
     private: Private,
 }
 
 impl SourceHand<'_> {
+    /// Does to the restrictions what `action` asks for: it places `placing`.
+    fn act(
+        &mut self,
+        action: &Action,
+        placing: Option<Kind>,
+        obligations: &Obligations,
+    ) -> Result<(), Refusal> {
+        if action.verb == Verb::Lapse {
+            return self.lift_lapsed();
+        }
+        if let Some(kept) = action.status {
+            for kind in Kind::ALL.into_iter().filter(|kind| Some(*kind) != kept) {
+                self.lift(kind)?;
+            }
+        }
+        if let Some(kind) = placing {
+            let held = self.restrictions.held_by(self.source, kind);
+            if kind == Kind::Inactive && !held.is_some_and(|held| held.in_force_at(self.now)) {
+                settled(obligations)?;
+            }
+            self.place(kind, &action.placement)?;
+        }
+        if let Some(kind) = action.verb.lifts() {
+            self.lift(kind)?;
+        }
+        Ok(())
+    }
+
+    /// Lifts what is over. Clocks differ, so it has to be over for a while.
+    fn lift_lapsed(&mut self) -> Result<(), Refusal> {
+        let moment = self.now.saturating_sub(LAPSE_AFTER);
+        let own = |held: &&Restriction| held.source == *self.source && held.lapsed_at(moment);
+        let lapsed: Vec<_> = self.restrictions.iter().filter(own).map(|held| held.kind).collect();
+        if lapsed.is_empty() {
+            return Err(Refusal::NothingLapsed);
+        }
+        lapsed.into_iter().try_for_each(|kind| self.lift(kind))
+    }
+
     fn place(&mut self, kind: Kind, said: &Placement) -> Result<(), Refusal> {
         let held = self.held(kind);
         let unsaid = match kind {
@@ -352,7 +437,7 @@ impl SourceHand<'_> {
             Kind::Disabled | Kind::Frozen => RestrictionReason::Other,
         };
         let kept_reason = held.map_or(unsaid, |held| held.reason);
-        let kept_since = held.map_or(self.now, |held| held.since);
+        let kept_since = held.map_or(self.begins, |held| held.since);
         let kept_note = held.and_then(|held| self.private.note_on(held)).cloned();
         let placed = Restriction {
             kind,
@@ -416,6 +501,9 @@ fn settled(obligations: &Obligations) -> Result<(), Refusal> {
         Ok(())
     }
 }
+
+/// How long after its end a restriction is taken away.
+pub const LAPSE_AFTER: Duration = Duration::from_mins(1);
 
 #[cfg(test)]
 mod tests;

@@ -76,6 +76,13 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Tollgate itself, for what it does without being asked.
+    #[must_use]
+    pub fn tollgate(role: Role) -> Self {
+        let name = "tollgate".to_owned();
+        Self { name, key_id: None, role, tenant: None, source: None, address: None }
+    }
+
     /// Whether the role reaches `needed`.
     pub fn require(&self, needed: Role) -> Result<(), RoleTooWeak> {
         if self.role >= needed { Ok(()) } else { Err(RoleTooWeak { needed }) }

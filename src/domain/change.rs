@@ -42,6 +42,13 @@ pub enum Subject {
         /// The key as stored, in JSON.
         stored: Option<String>,
     },
+    /// A source was paused by the guard, or let go on.
+    Source {
+        /// Which one.
+        source: Source,
+        /// Its new state, in JSON.
+        stored: String,
+    },
     /// What became of a change that the store forgot and that could not be written back.
     Conflict {
         /// The forgotten change's revision.
@@ -79,7 +86,8 @@ pub struct Act {
     pub verb: Verb,
     /// For whom.
     pub source: Source,
-    /// The kind placed or lifted, if one was.
+    /// The kind placed or lifted, if one was: nothing when the restrictions stay as they were, or
+    /// what had lapsed is taken away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
     /// Why.
@@ -91,10 +99,10 @@ pub struct Act {
     /// Until when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// When the source says that it happened.
+    /// When the message that asked for it was sent, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// Whether the source holds exactly `kind` from then on, or nothing.
+    /// Whether the source holds exactly `kind` from then on, or nothing, and did not before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
     /// The revision of the change that this one writes back, after the store had forgotten it.
@@ -109,12 +117,26 @@ impl Act {
         self.kind.is_some() || self.exact
     }
 
-    /// Whether `self`, done later, leaves nothing of what `earlier` said of its restriction.
+    /// Whether `self`, heard later, leaves nothing of what `earlier` said of its restriction. Of
+    /// two messages the one that was sent later does.
     #[must_use]
     pub fn supersedes(&self, earlier: &Self) -> bool {
+        let is_late = self.at.zip(earlier.at).is_some_and(|(ours, theirs)| ours < theirs);
         self.is_of_status()
+            && !is_late
             && self.source == earlier.source
             && (self.exact || (!earlier.exact && self.kind == earlier.kind))
+    }
+
+    /// Whether it restricts a customer who has `restrictions` after it: what the guard on a
+    /// source's blast radius counts. People answer for what they do themselves, and what is
+    /// written back was counted when it was done.
+    #[must_use]
+    pub fn restricts(&self, restrictions: &Restrictions) -> bool {
+        let places = |kind| restrictions.held_by(&self.source, kind).is_some();
+        self.recovers.is_none()
+            && self.source != Source::operator()
+            && self.kind.is_some_and(places)
     }
 }
 
@@ -153,6 +175,12 @@ impl Subject {
                 stored: stored.clone(),
                 ..LogLine::default()
             },
+            Self::Source { source, stored } => LogLine {
+                what: Some(GUARD.to_owned()),
+                key: Some(source.to_string()),
+                stored: Some(stored.clone()),
+                ..LogLine::default()
+            },
             Self::Conflict { forgotten, stored } => LogLine {
                 what: Some(CONFLICT.to_owned()),
                 key: Some(forgotten.to_string()),
@@ -175,6 +203,10 @@ impl Subject {
             return Self::Unreadable(customer_named_in(raw));
         };
         match (line.what.as_deref(), line.key) {
+            (Some(GUARD), Some(source)) => match (Source::parse(&source), line.stored) {
+                (Ok(source), Some(stored)) => Self::Source { source, stored },
+                _ => Self::Unreadable(None),
+            },
             (None, Some(key)) => {
                 let Ok(key) = CustomerKey::parse(&key) else { return Self::Unreadable(None) };
                 let restrictions = line.restrictions.as_deref().map(Restrictions::parse_compact);
@@ -210,6 +242,7 @@ fn customer_named_in(raw: &str) -> Option<CustomerKey> {
 }
 
 const KEY: &str = "key";
+const GUARD: &str = "guard";
 const CONFLICT: &str = "conflict";
 const CREATED: &str = "created";
 const SUCCEEDED: &str = "succeeded";
@@ -257,10 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn of_two_messages_the_one_that_was_sent_later_supersedes_the_other() {
+        let sent = |at| Act {
+            at: Some(Timestamp::from_millis(at)),
+            ..act(Verb::Put, Some(Kind::Frozen), true)
+        };
+        assert!(sent(2).supersedes(&sent(1)) && sent(2).supersedes(&sent(2)));
+        assert!(!sent(1).supersedes(&sent(2)));
+        let unfreeze = act(Verb::Unfreeze, Some(Kind::Frozen), false);
+        let enforced = Act { at: sent(2).at, ..act(Verb::Freeze, Some(Kind::Frozen), false) };
+        assert!(unfreeze.supersedes(&enforced));
+    }
+
+    #[test]
     fn a_log_line_reads_back() {
         let key = Subject::Key { id: "k1".to_owned(), stored: Some("{}".to_owned()) };
+        let paused = Subject::Source { source: Source::operator(), stored: "{}".to_owned() };
         let conflict = Subject::Conflict { forgotten: "e1:0.7".parse().unwrap(), stored: None };
-        for subject in [change(), key, conflict, Subject::Created, Subject::Succeeded] {
+        for subject in [change(), key, paused, conflict, Subject::Created, Subject::Succeeded] {
             assert_eq!(Subject::from_log(&subject.to_log()), subject);
         }
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     entitlement::{Code, Limit},
     key::CustomerKey,
+    message::LastMessage,
     restriction::{Kind, Restriction, Restrictions, Source},
     revision::Revision,
     time::Timestamp,
@@ -54,6 +55,9 @@ pub struct RecordBody {
     /// The same customer's ids in other systems.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub aliases: BTreeMap<Source, String>,
+    /// The last message of each source that speaks by message, kept after a lift.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_messages: BTreeMap<Source, LastMessage>,
     /// When the record was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -67,6 +71,7 @@ impl RecordBody {
     pub fn changes_entitlements_of(&self, before: Option<&Self>) -> bool {
         let beside_restrictions = |body: &Self| Self {
             restrictions: Restrictions::default(),
+            last_messages: BTreeMap::new(),
             updated_at: Timestamp::default(),
             ..body.clone()
         };

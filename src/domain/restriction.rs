@@ -252,6 +252,12 @@ impl Restriction {
         now < self.since && self.until.is_none_or(|until| self.since < until)
     }
 
+    /// Whether it is over at `moment`.
+    #[must_use]
+    pub fn lapsed_at(&self, moment: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= moment)
+    }
+
     fn write_compact(&self, out: &mut String) {
         use fmt::Write as _;
         let Self { kind, source, reason, since, until } = self;

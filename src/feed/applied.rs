@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     cache::Forgotten,
-    domain::{Change, Epoch, Partition, Revision, Subject, Token, Watermark},
+    domain::{Change, Epoch, Partition, Revision, Subject, Token, Verb, Watermark},
 };
 
 /// The newest changes of one partition's history that were applied here.
@@ -96,11 +96,13 @@ impl Applied {
                     }));
                 }
                 // These tell nothing that a store could be without; what cannot be read is as if
-                // it were not remembered.
+                // it were not remembered, and what lapsed lapses again.
                 Subject::Created | Subject::Succeeded | Subject::Unreadable(_) => {}
-                Subject::Conflict { .. } | Subject::Customer(_) | Subject::Key { .. } => {
-                    missing.others += 1;
-                }
+                Subject::Customer(change) if change.act.verb == Verb::Lapse => {}
+                Subject::Conflict { .. }
+                | Subject::Customer(_)
+                | Subject::Key { .. }
+                | Subject::Source { .. } => missing.others += 1,
             }
         }
         let at = before.position.revision;

@@ -20,6 +20,7 @@ use super::{
     repair::{NotRewritten, Rewritten},
     require_partitions,
     succession::Lost,
+    tally,
 };
 use crate::{
     cache::Picture,
@@ -116,12 +117,16 @@ enum Answer {
     Created(Result<(), StoreError>),
     /// When it was asked for, of whom and how far they were then, and what the store said.
     Heads(Moment, Vec<(Partition, Revision)>, Result<Vec<Option<Head>>, StoreError>),
-    Keys(u64, Result<Vec<(String, String)>, StoreError>),
+    Counted(Result<(), StoreError>),
+    Keys(u64, Result<Hashes, StoreError>),
     Log(Partition, Result<Vec<Change>, StoreError>),
     Rewritten(Partition, Result<Rewritten, NotRewritten>),
     SnapshotRead(Partition, Result<Vec<Change>, StoreError>),
     Tallies(Result<Vec<(Partition, Option<Tally>)>, StoreError>),
 }
+
+/// The operators' keys, and what the guard says of sources: name and JSON.
+type Hashes = (Vec<(String, String)>, Vec<(String, String)>);
 
 impl<'a> Follower<'a> {
     pub(super) fn new(
@@ -264,15 +269,17 @@ impl<'a> Follower<'a> {
                 Ok(())
             }
             Answer::Keys(changed_before, keys) => {
-                let keys = keys?;
+                let (keys, sources) = keys?;
                 if changed_before == asked.keys_changed {
                     self.feed.keyring.replace(&keys);
+                    self.feed.guard.iter().for_each(|guard| guard.replace(&sources));
                     self.release_when_whole();
                 } else {
-                    ask_keys(asked);
+                    self.ask_keys(asked);
                 }
                 Ok(())
             }
+            Answer::Counted(counted) => counted,
             Answer::Log(partition, entries) => self.step(asked, partition, Event::Log(entries?)),
             Answer::Rewritten(partition, rewritten) => {
                 self.take_rewritten(asked, partition, rewritten);
@@ -375,7 +382,7 @@ impl<'a> Follower<'a> {
                 self.prove(partition);
                 self.feed.cache.set_believed(partition, true);
                 if partition == Partition(0) {
-                    ask_keys(asked);
+                    self.ask_keys(asked);
                 }
             }
             Act::Confirm(moment) => {
@@ -442,6 +449,7 @@ impl<'a> Follower<'a> {
         let withholds = self.withholds(partition);
         self.feed.cache.apply(partition, change, watermark);
         self.feed.journal.applied(partition, change, withholds);
+        self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.feed.metrics.feed_changes.increment(1);
         self.feed.metrics.feed_watermark.set(change.revision.0);
         if let Some(committed_at) = change.committed_at() {
@@ -486,11 +494,19 @@ impl<'a> Follower<'a> {
         self.feed.cache.picture(partition).is_some_and(|picture| !picture.withheld.is_empty())
     }
 
-    /// A key's change takes effect at once; a reading of all keys that began before it is void.
+    /// A change of a key or a source takes effect at once; a reading of all of them that began
+    /// before it is void.
     fn hear_key(&self, asked: &mut Asked, change: &Change) {
-        if let Subject::Key { id, stored } = &change.subject {
-            asked.keys_changed += 1;
-            self.feed.keyring.change(id, stored.as_deref());
+        match (&change.subject, &self.feed.guard) {
+            (Subject::Key { id, stored }, _) => {
+                asked.keys_changed += 1;
+                self.feed.keyring.change(id, stored.as_deref());
+            }
+            (Subject::Source { source, stored }, Some(guard)) => {
+                asked.keys_changed += 1;
+                guard.change(source, stored);
+            }
+            _ => {}
         }
     }
 
@@ -514,8 +530,9 @@ impl<'a> Follower<'a> {
         self.feed.cache.install(partition, picture, watermark);
         self.feed.journal.replaced();
         if partition == Partition(0) {
-            ask_keys(asked);
+            self.ask_keys(asked);
         }
+        self.count_again(asked, partition);
         SnapshotInstalled { customers }.emit(&self.feed.metrics);
         // It is what the store counts.
         self.feed.tell_restricted(partition, false);
@@ -640,6 +657,29 @@ impl<'a> Follower<'a> {
         asked.answers.spawn(async move { Answer::Created(created.await) });
     }
 
+    /// Asks for the keys, and for what the guard says of sources where that matters.
+    fn ask_keys(&self, asked: &mut Asked) {
+        let (reader, changed_before) = (asked.reader.clone(), asked.keys_changed);
+        let is_guarded = self.feed.guard.is_some();
+        asked.answers.spawn(async move {
+            let read = async {
+                let keys = reader.keys().await?;
+                let sources = if is_guarded { reader.sources().await? } else { Vec::new() };
+                Ok((keys, sources))
+            };
+            Answer::Keys(changed_before, read.await)
+        });
+    }
+
+    fn count_again(&self, asked: &mut Asked, partition: Partition) {
+        let Some(guard) = self.feed.guard.clone() else { return };
+        let (reader, clock) = (asked.reader.clone(), self.feed.clock.clone());
+        asked.answers.spawn(async move {
+            let counted = tally::count_again(&reader, partition, &guard, &clock);
+            Answer::Counted(counted.await)
+        });
+    }
+
     fn ask_heads(&self, asked: &mut Asked, partitions: &[Partition]) {
         let (reader, moment) = (asked.reader.clone(), self.feed.clock.moment());
         let of = self.parts.iter().filter(|part| partitions.contains(&part.number));
@@ -664,11 +704,6 @@ fn common_with(before: &Watermark, log: &[Change], told: Revision) -> Revision {
 fn newest_at(watermark: &Watermark) -> Change {
     let (revision, log_id) = (watermark.position.revision, watermark.log_id.clone());
     Change { revision, log_id, subject: Subject::Unreadable(None) }
-}
-
-fn ask_keys(asked: &mut Asked) {
-    let (reader, changed_before) = (asked.reader.clone(), asked.keys_changed);
-    asked.answers.spawn(async move { Answer::Keys(changed_before, reader.keys().await) });
 }
 
 /// Reads a partition's restricted set into `picture`, page by page.

@@ -578,7 +578,10 @@ fn ahead(change: Change) -> Option<Act> {
         Subject::Customer(changed) => !changed.restrictions.is_empty(),
         Subject::Key { stored, .. } => stored.is_none(),
         Subject::Unreadable(_) => true,
-        Subject::Conflict { .. } | Subject::Created | Subject::Succeeded => false,
+        Subject::Conflict { .. }
+        | Subject::Created
+        | Subject::Source { .. }
+        | Subject::Succeeded => false,
     };
     restricts.then_some(Act::ApplyAhead(change))
 }

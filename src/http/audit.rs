@@ -63,10 +63,12 @@ async fn page(
     found.truncate(limit);
     let next_cursor = found.last().map(|entry| AuditCursor::from(entry).to_string());
     let next_cursor = next_cursor.filter(|_| has_more);
-    // Keys are of no tenant, also not of one that is named `key`.
+    // Keys and sources are of no tenant, also not of one that is named `key`.
     let in_scope = |StoredAudit { entry, .. }: &StoredAudit| {
         scope.is_none_or(|scope| {
-            entry.subject.starts_with(scope) && !entry.action.starts_with("keys_")
+            entry.subject.starts_with(scope)
+                && !entry.action.starts_with("keys_")
+                && !entry.action.starts_with("ingest_")
         })
     };
     let entries = found.into_iter().filter(in_scope).map(|stored| Shown {

@@ -96,8 +96,12 @@ impl Problem {
             Refusal::HasActiveSubscriptions
             | Refusal::HasPendingOrders
             | Refusal::HasUnreturnedDevices
-            | Refusal::KeptChanging => StatusCode::CONFLICT,
+            | Refusal::KeptChanging
+            | Refusal::MessageOutdated
+            | Refusal::MessageRepeated
+            | Refusal::NothingLapsed => StatusCode::CONFLICT,
             Refusal::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::MessageAhead => return Self::invalid_field("at", refusal),
             Refusal::NotAtRevision => StatusCode::PRECONDITION_FAILED,
             Refusal::RevisionRequired => return Self::invalid_field("revision", refusal),
             Refusal::RoleTooWeak(_) => StatusCode::FORBIDDEN,
@@ -149,6 +153,9 @@ impl From<ActError> for Problem {
             ActError::Refused(refusal) => Self::refused(refusal),
             ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
             ActError::NotThere(what) => Self::not_found(what),
+            ActError::SourcePaused { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "SOURCE_PAUSED", message)
+            }
             ActError::Store(error) => error.into(),
             ActError::StoreLost(_) => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

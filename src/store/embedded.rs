@@ -90,6 +90,12 @@ impl Embedded {
         off_the_runtime(move || snapshot.customers(&page)).await
     }
 
+    /// See [`super::Store::count_customers`].
+    #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
+    pub async fn count_customers(&self) -> Result<u64, StoreError> {
+        self.snapshot()?.count_customers()
+    }
+
     /// See [`super::Store::audit`].
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         let (snapshot, page) = (self.snapshot()?, page.clone());
@@ -154,6 +160,12 @@ impl Embedded {
     pub async fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         let snapshot = self.pushed_snapshot().await?;
         off_the_runtime(move || snapshot.keys()).await
+    }
+
+    /// See [`SessionReader::sources`].
+    pub async fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let snapshot = self.pushed_snapshot().await?;
+        off_the_runtime(move || snapshot.sources()).await
     }
 
     fn start(database: Database, clock: Clock) -> Result<Self, StoreError> {

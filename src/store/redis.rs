@@ -4,6 +4,7 @@ mod cluster;
 mod commands;
 mod connection;
 mod creation;
+pub mod inbox;
 mod keys;
 mod lease;
 mod refusal;
@@ -29,6 +30,7 @@ use redis::RedisError;
 pub use self::settings::{Identity, Login, Server, Servers, Settings, Tls};
 use self::{
     commands::Commands,
+    inbox::ForeignWriters,
     keys::{Channels, Keys},
     refusal::store_error,
     session::Reader,
@@ -156,6 +158,16 @@ impl Redis {
         Ok(customers)
     }
 
+    /// See [`super::Store::count_customers`].
+    pub async fn count_customers(&self) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for partition in self.partitions().all() {
+            let command = redis::Cmd::zcard(self.keys.customers(partition));
+            count += self.commands.ask::<u64>(partition, &command).await?;
+        }
+        Ok(count)
+    }
+
     /// See [`super::Store::audit`].
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         let streams: Vec<_> = match &page.customer {
@@ -194,6 +206,12 @@ impl Redis {
         script::read_commit_reply(&reply)
     }
 
+    /// See [`super::Store::foreign_writers`].
+    #[must_use]
+    pub fn foreign_writers(&self, channel: &str) -> ForeignWriters {
+        ForeignWriters::new(Arc::clone(&self.topology), self.commands.clone(), channel)
+    }
+
     /// See [`super::Store::hold_lease`].
     pub async fn hold_lease(
         &self,
@@ -201,7 +219,8 @@ impl Redis {
         holder: &str,
         ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let invocation = lease::hold(self.keys.lease(lease), holder, ttl);
+        let (key, meta) = (self.keys.lease(lease), self.keys.meta(lease.partition()));
+        let invocation = lease::hold(key, meta, holder, ttl);
         self.commands.ask(lease.partition(), &invocation).await
     }
 

@@ -4,8 +4,8 @@
 //! from the closed sets of [`super::label`].
 
 pub use super::label::{
-    AuthFailure, BootSource, Dialect, FillResult, ReachedBy, RewrittenFrom, SnapshotResult,
-    StoreCommand, Tier, Unreadable,
+    AuthFailure, BootSource, Dialect, FillResult, IngestResult, ReachedBy, RewrittenFrom,
+    SnapshotResult, StoreCommand, Tier, Unreadable, Via,
 };
 
 /// What is said of one metric.
@@ -175,6 +175,18 @@ catalogue! {
     /// By verb and outcome.
     OPERATOR_ACTS = Metric::counter("tollgate_operator_acts_total", &["verb", "outcome"],
         "Acts on customers asked for by operators and systems, by what came of them.");
+    /// By way and result.
+    INGEST_MESSAGES = Metric::counter("tollgate_ingest_messages_total", &["via", "result"],
+        "Messages of billing systems that this instance looked at, by how they came and what came of them.");
+    /// 0 or 1.
+    INGEST_HOLDER = Metric::gauge("tollgate_ingest_holder", &[],
+        "1 while this instance is the one that applies the messages of billing systems, else 0.");
+    /// 0 or 1.
+    INGEST_LISTENING = Metric::gauge("tollgate_ingest_listening", &[],
+        "1 while this instance hears what billing systems publish, else 0.");
+    /// A count.
+    SOURCES_PAUSED = Metric::gauge("tollgate_sources_paused", &[],
+        "Sources that the guard has paused because they restricted too many customers. Alert on this one.");
     /// By code.
     AUTH_FAILURES = Metric::counter("tollgate_auth_failures_total", &["code"],
         "Callers turned away because of their credentials.");

@@ -6,9 +6,11 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Metrics,
-    label::{AuthFailure, BootSource, RewrittenFrom, SnapshotResult, Unreadable},
+    label::{
+        AuthFailure, BootSource, IngestResult, RewrittenFrom, SnapshotResult, Unreadable, Via,
+    },
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Revision, Token};
+use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Token};
 
 /// This instance hears the store's changes.
 #[derive(Clone, Copy, Debug)]
@@ -645,6 +647,159 @@ impl ChangeUnreadable {
             log.held_back = held_back,
             "A change of {customer} cannot be read; a newer Tollgate may have written it",
         );
+    }
+}
+
+/// This instance applies the messages of billing systems from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestTaken;
+
+impl IngestTaken {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.ingest_holder.raise();
+        info!("This instance applies the messages of billing systems");
+    }
+}
+
+/// It does so no more.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestGivenUp;
+
+impl IngestGivenUp {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.ingest_holder.lower();
+        info!("This instance no longer applies the messages of billing systems");
+    }
+}
+
+/// This instance hears what billing systems publish.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestListening<'a> {
+    /// On which channel.
+    pub channel: &'a str,
+}
+
+impl IngestListening<'_> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.ingest_listening.raise();
+        let channel = self.channel;
+        info!(ingest.channel = channel, "Listening to billing systems on {channel}");
+    }
+}
+
+/// The channel or the inbox cannot be followed now.
+#[derive(Clone, Copy, Debug)]
+pub struct IngestTrouble<E> {
+    /// Which of them.
+    pub via: Via,
+    /// Why.
+    pub error: E,
+}
+
+impl<E: Display> IngestTrouble<E> {
+    /// Writes the metric, and a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { via, error } = self;
+        if via == Via::Channel {
+            metrics.ingest_listening.lower();
+        }
+        let line = metrics.ingest_trouble[via].admit(metrics.clock.moment());
+        let Some(held_back) = line else { return };
+        let via = via.as_str();
+        warn!(
+            ingest.via = via, %error, log.held_back = held_back,
+            "The {via} of billing systems cannot be followed now: {error}",
+        );
+    }
+}
+
+/// A message can never be applied.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageUnusable<W> {
+    /// How it came.
+    pub via: Via,
+    /// In which way.
+    pub result: IngestResult,
+    /// Field and rule, or why it was refused; never what the message says.
+    pub why: W,
+}
+
+impl<W: Display> MessageUnusable<W> {
+    /// Counts it, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { via, result, why } = self;
+        metrics.ingest_message(via, result);
+        let line = metrics.ingest_lines[result].admit(metrics.clock.moment());
+        let Some(held_back) = line else { return };
+        let (via, result) = (via.as_str(), result.as_str());
+        warn!(
+            ingest.via = via, ingest.result = result, %why, log.held_back = held_back,
+            "A message of a billing system is {result}: {why} \
+             ({held_back} more since the last such line)",
+        );
+    }
+}
+
+/// Published messages that nobody could apply or keep.
+#[derive(Clone, Copy, Debug)]
+pub struct MessagesLost {
+    /// How many.
+    pub count: u64,
+}
+
+impl MessagesLost {
+    /// Counts them, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let count = self.count;
+        metrics.ingest_lost(count);
+        let line = metrics.ingest_lines[IngestResult::Lost].admit(metrics.clock.moment());
+        let Some(held_back) = line else { return };
+        error!(
+            ingest.lost = count,
+            log.held_back = held_back,
+            "Lost {count} published messages of billing systems; the inbox loses none",
+        );
+    }
+}
+
+/// The guard has paused a source.
+#[derive(Clone, Debug)]
+pub struct SourcePaused {
+    /// Which one.
+    pub source: Source,
+    /// How many customers it restricted within the window.
+    pub restricted: u64,
+    /// How many there are.
+    pub customers: u64,
+}
+
+impl SourcePaused {
+    /// Writes the log line; the guard keeps its own gauge.
+    pub fn emit(self, _: &Metrics) {
+        let Self { source, restricted, customers } = self;
+        error!(
+            source = %source, guard.restricted = restricted, guard.customers = customers,
+            "The source {source} restricted {restricted} of {customers} customers and is paused; \
+             if that is meant: tollgate ingest resume {source}",
+        );
+    }
+}
+
+/// Somebody has let it go on.
+#[derive(Clone, Debug)]
+pub struct SourceResumed {
+    /// Which one.
+    pub source: Source,
+}
+
+impl SourceResumed {
+    /// Writes the log line; the guard keeps its own gauge.
+    pub fn emit(self, _: &Metrics) {
+        let source = self.source;
+        info!(source = %source, "The source {source} may restrict customers again");
     }
 }
 

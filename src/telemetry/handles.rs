@@ -13,8 +13,8 @@ use metrics::{Counter, Gauge, Histogram};
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, BootSource, Dialect, FillResult, Label, ReachedBy, RewrittenFrom,
-        SnapshotResult, StoreCommand, Tier, Unreadable,
+        AuthFailure, BootSource, Dialect, FillResult, IngestResult, Label, ReachedBy,
+        RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
     },
     pace::Pace,
     process::Process,
@@ -127,6 +127,13 @@ pub struct Handles {
     /// [`catalogue::STORE_ERRORS`].
     pub store_errors: By<StoreCommand, Counter>,
     operator_acts: By<Verb, By<AuditOutcome, Counter>>,
+    ingest_messages: By<Via, By<IngestResult, Counter>>,
+    /// [`catalogue::INGEST_HOLDER`].
+    pub ingest_holder: Flag,
+    /// [`catalogue::INGEST_LISTENING`].
+    pub ingest_listening: Flag,
+    /// [`catalogue::SOURCES_PAUSED`].
+    pub sources_paused: Level,
     /// [`catalogue::AUTH_FAILURES`].
     pub auth_failures: By<AuthFailure, Counter>,
     /// [`catalogue::SNAPSHOT_AGE`].
@@ -141,6 +148,8 @@ pub struct Handles {
     pub(super) clock: Clock,
     pub(super) unreadable_lines: By<Unreadable, Pace>,
     pub(super) auth_lines: Pace,
+    pub(super) ingest_lines: By<IngestResult, Pace>,
+    pub(super) ingest_trouble: By<Via, Pace>,
     pub(super) succession_lines: Pace,
 }
 
@@ -190,6 +199,15 @@ impl Handles {
                     metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
                 })
             }),
+            ingest_messages: By::each(|via: Via| {
+                By::each(|result: IngestResult| {
+                    let labels = [(Via::NAME, via.as_str()), (IngestResult::NAME, result.as_str())];
+                    metrics::counter!(catalogue::INGEST_MESSAGES.name, &labels)
+                })
+            }),
+            ingest_holder: Flag(gauge(catalogue::INGEST_HOLDER)),
+            ingest_listening: Flag(gauge(catalogue::INGEST_LISTENING)),
+            sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
             auth_failures: counters(catalogue::AUTH_FAILURES),
             snapshot_age: Span(gauge(catalogue::SNAPSHOT_AGE)),
             snapshot_writes: counters(catalogue::SNAPSHOT_WRITES),
@@ -203,6 +221,8 @@ impl Handles {
             clock,
             unreadable_lines: By::each(|_| Pace::every(Duration::from_secs(1))),
             auth_lines: Pace::every(Duration::from_mins(1)),
+            ingest_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
+            ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
             succession_lines: Pace::every(Duration::from_mins(1)),
         }
     }
@@ -229,6 +249,16 @@ impl Handles {
             self.boot_source[*other].lower();
         }
         self.boot_source[source].raise();
+    }
+
+    /// Counts one message of a billing system.
+    pub fn ingest_message(&self, via: Via, result: IngestResult) {
+        self.ingest_messages[via][result].increment(1);
+    }
+
+    /// Counts messages that nobody could take.
+    pub fn ingest_lost(&self, count: u64) {
+        self.ingest_messages[Via::Channel][IngestResult::Lost].increment(count);
     }
 
     /// Reads the process's memory, CPU time and file descriptors anew; call it before rendering.

@@ -172,6 +172,40 @@ label! {
 }
 
 label! {
+    /// How a billing system told something.
+    pub enum Via as "via" {
+        /// It was published.
+        Channel = "channel",
+        /// It was put into the inbox.
+        Inbox = "inbox",
+    }
+}
+
+label! {
+    /// What came of a message of a billing system.
+    pub enum IngestResult as "result" {
+        /// It changed something.
+        Applied = "applied",
+        /// The store did not take it; it waits in the inbox.
+        Failed = "failed",
+        /// Nobody could apply it or put it into the inbox in time.
+        Lost = "lost",
+        /// It could not be understood.
+        Malformed = "malformed",
+        /// A later message of the same source came before it.
+        Outdated = "outdated",
+        /// The guard has paused its source; it waits in the inbox.
+        Paused = "paused",
+        /// It was understood, and may not be done.
+        Refused = "refused",
+        /// The same message came before.
+        Repeated = "repeated",
+        /// Everything was so already.
+        Unchanged = "unchanged",
+    }
+}
+
+label! {
     /// Why a caller was turned away before it could act: the code that it was answered with.
     pub enum AuthFailure as "code" {
         /// It gave no credentials.
@@ -208,6 +242,7 @@ impl Label for Verb {
         Self::Disable,
         Self::Enable,
         Self::Freeze,
+        Self::Lapse,
         Self::Put,
         Self::Reactivate,
         Self::Unfreeze,
@@ -256,6 +291,7 @@ mod tests {
         every_value_stands_at_its_index::<BootSource>();
         every_value_stands_at_its_index::<Dialect>();
         every_value_stands_at_its_index::<FillResult>();
+        every_value_stands_at_its_index::<IngestResult>();
         every_value_stands_at_its_index::<ReachedBy>();
         every_value_stands_at_its_index::<Reason>();
         every_value_stands_at_its_index::<RewrittenFrom>();
@@ -264,5 +300,6 @@ mod tests {
         every_value_stands_at_its_index::<Tier>();
         every_value_stands_at_its_index::<Unreadable>();
         every_value_stands_at_its_index::<Verb>();
+        every_value_stands_at_its_index::<Via>();
     }
 }

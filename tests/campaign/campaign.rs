@@ -175,11 +175,10 @@ impl Campaign {
 
     /// Reads the store and asks every instance about it, at a moment when nothing is written.
     fn read_and_ask(&self, customers: &[String]) -> (Held, Vec<String>) {
-        let mut redis = store::connect(self.fleet.redis());
         let begun = Instant::now();
         loop {
-            let before = store::heads(&mut redis);
-            let held = store::read(&mut redis);
+            let before = store::heads(&self.fleet);
+            let held = store::read(&self.fleet);
             self.fleet.settle();
             let mut wrong = Vec::new();
             // Another fifth of them is shown in each round.
@@ -189,7 +188,7 @@ impl Campaign {
                 wrong.extend(verify::wrong_limits(tollgate, shown(), &held));
             }
             // An act whose writer gave up on it may still have been under way.
-            if store::heads(&mut redis) == before {
+            if store::heads(&self.fleet) == before {
                 return (held, wrong);
             }
             assert!(begun.elapsed() < PATIENCE, "somebody goes on writing");

@@ -8,9 +8,9 @@ use std::{
 
 use super::{
     campaign::Scene,
-    fleet::{Fleet, Servers, master},
+    fleet::{Fleet, Servers, master, place_of},
     store,
-    support::sentinels::Sentinels,
+    support::{redis_cluster::RedisCluster, sentinels::Sentinels},
 };
 
 /// Kills the master, and starts it again once another one was elected.
@@ -32,10 +32,62 @@ pub(crate) fn order(fleet: &mut Fleet, _: &mut Scene<'_>) {
     wait_for_switch(sentinels, before);
 }
 
+/// Kills one of a cluster's masters, and starts it again once its replica is in its place.
+pub(crate) fn crash_of_cluster(fleet: &mut Fleet, scene: &mut Scene<'_>) {
+    let cluster = clustered(fleet);
+    let before = place_of(cluster, scene.rng.u16(..PARTITIONS));
+    wait_until_replicated(cluster, before);
+    cluster.servers[before].kill9();
+    wait_until_left(cluster, before);
+    cluster.servers[before].restart();
+}
+
+/// Has a replica take its master's place.
+pub(crate) fn order_of_cluster(fleet: &mut Fleet, scene: &mut Scene<'_>) {
+    let cluster = clustered(fleet);
+    let before = place_of(cluster, scene.rng.u16(..PARTITIONS));
+    wait_until_replicated(cluster, before);
+    let begun = Instant::now();
+    while cluster.ask::<String>(partner(before), &["CLUSTER", "FAILOVER"]).is_none() {
+        assert!(begun.elapsed() < PATIENCE, "the replica takes no order");
+        thread::sleep(Duration::from_millis(20));
+    }
+    wait_until_left(cluster, before);
+}
+
+fn clustered(fleet: &mut Fleet) -> &mut RedisCluster {
+    match &mut fleet.servers {
+        Servers::Cluster(cluster) => cluster,
+        Servers::One(_) | Servers::Watched(_) => panic!("this is no cluster"),
+    }
+}
+
+/// The place of the server that has the same slots as the one at `place`.
+const fn partner(place: usize) -> usize {
+    (place + 3) % 6
+}
+
+/// Waits until the partner of a master hears it, as after the fault before this one.
+fn wait_until_replicated(cluster: &RedisCluster, master: usize) {
+    let begun = Instant::now();
+    while !cluster.is_in_step(partner(master)) {
+        assert!(begun.elapsed() < PATIENCE, "the replica did not come back");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn wait_until_left(cluster: &RedisCluster, before: usize) {
+    let begun = Instant::now();
+    while (0..PARTITIONS).any(|partition| place_of(cluster, partition) == before) {
+        assert!(begun.elapsed() < PATIENCE, "nobody took the master's place");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn watched(fleet: &mut Fleet) -> &mut Sentinels {
     match &mut fleet.servers {
         Servers::Watched(sentinels) => sentinels,
-        Servers::One(_) => panic!("nobody watches this server"),
+        Servers::One(_) | Servers::Cluster(_) => panic!("nobody watches these servers"),
     }
 }
 
@@ -61,4 +113,6 @@ fn wait_for_switch(sentinels: &Sentinels, before: usize) {
     }
 }
 
+/// Of a store on a cluster.
+const PARTITIONS: u16 = 6;
 const PATIENCE: Duration = Duration::from_mins(1);

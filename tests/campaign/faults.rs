@@ -1,6 +1,6 @@
 //! The faults, in one table.
 
-use std::{fs, thread, time::Duration};
+use std::{env, fs, thread, time::Duration};
 
 use super::{
     campaign::{Campaign, Scene, seed_or},
@@ -32,6 +32,8 @@ enum Course {
     Forgetful(fn(&mut Fleet, &mut Scene<'_>)),
     /// The same, where sentinels watch Redis.
     Watched(fn(&mut Fleet, &mut Scene<'_>)),
+    /// The same on a cluster.
+    Cluster(fn(&mut Fleet, &mut Scene<'_>)),
     /// Something of its own, told its name, a server, a seed and how often.
     Apart(fn(&'static str, Flavor, u64, u32) -> Row),
 }
@@ -87,6 +89,10 @@ faults! {
     later the_master_crashes: "failover by sentinels", 1, 6, Course::Watched(failover::crash);
     later the_master_is_switched_by_order:
         "switch ordered of sentinels", 1, 6, Course::Watched(failover::order);
+    later a_master_of_a_cluster_crashes:
+        "failover of a cluster", 1, 6, Course::Cluster(failover::crash_of_cluster);
+    now a_master_of_a_cluster_is_switched_by_order:
+        "failover ordered of a cluster", 1, 6, Course::Cluster(failover::order_of_cluster);
 }
 
 /// Runs one fault's short form.
@@ -103,14 +109,18 @@ fn short(test: &'static str) {
     }
 }
 
-/// Every fault, on both servers, each as often as its long form says.
+/// Every fault, on both servers, each as often as its long form says; only one of them, also one
+/// that waits for something, when `TOLLGATE_TEST_FAULT` names its test.
 #[test]
-#[ignore = "takes ten minutes; `tests/run --campaign`"]
+#[ignore = "takes a quarter of an hour; `tests/run --campaign`"]
 fn long_form() {
     network::in_its_own("faults::long_form", || {
         let seed = seed_or(fastrand::u64(..));
         let (mut rows, mut failed) = (Vec::new(), Vec::new());
-        for (test, fault) in FAULTS.iter().filter(|(test, _)| !LATER.contains(test)) {
+        let only = env::var("TOLLGATE_TEST_FAULT").ok();
+        let is_wanted =
+            |test: &&str| only.as_ref().map_or(!LATER.contains(test), |only| only == test);
+        for (test, fault) in FAULTS.iter().filter(|(test, _)| is_wanted(test)) {
             let mut row = Row { fault: fault.name, ..Row::default() };
             for index in 0..2 {
                 let times = fault.long.div_ceil(2);
@@ -130,6 +140,11 @@ fn long_form() {
 }
 
 fn run(fault: &Fault, flavor: Flavor, seed: u64, times: u32) -> Row {
+    let forgets = |start: fn(Flavor) -> Fleet, inject: fn(&mut Fleet, &mut Scene<'_>)| {
+        let mut campaign = Campaign::start_with(fault.name, flavor, seed, start);
+        (0..times).for_each(|_| campaign.forgetful_round(inject));
+        campaign.end()
+    };
     match fault.course {
         Course::Apart(run) => run(fault.name, flavor, seed, times),
         Course::Fleet(inject) => {
@@ -137,17 +152,9 @@ fn run(fault: &Fault, flavor: Flavor, seed: u64, times: u32) -> Row {
             (0..times).for_each(|_| campaign.round(inject));
             campaign.end()
         }
-        Course::Forgetful(inject) => {
-            let mut campaign = Campaign::start(fault.name, flavor, seed);
-            (0..times).for_each(|_| campaign.forgetful_round(inject));
-            campaign.end()
-        }
-        Course::Watched(inject) => {
-            let start = Fleet::start_watched;
-            let mut campaign = Campaign::start_with(fault.name, flavor, seed, start);
-            (0..times).for_each(|_| campaign.forgetful_round(inject));
-            campaign.end()
-        }
+        Course::Forgetful(inject) => forgets(Fleet::start, inject),
+        Course::Watched(inject) => forgets(Fleet::start_watched, inject),
+        Course::Cluster(inject) => forgets(Fleet::start_on_cluster, inject),
     }
 }
 
@@ -208,7 +215,7 @@ fn trim(fleet: &Fleet, scene: &mut Scene<'_>, kept: &str) {
     // Its session ends, so that it cannot hear what comes now.
     kill_subscribers_of(fleet);
     scene.wait_for_acts(30);
-    let partitions = store::heads(&mut store::connect(fleet.redis())).len();
+    let partitions = store::heads(fleet).len();
     for partition in 0..u16::try_from(partitions).unwrap() {
         fleet.command(&["XTRIM", &store::key(partition, "log"), "MAXLEN", kept]);
     }

@@ -8,12 +8,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use redis::Connection;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{
     store,
-    support::{Flavor, Persistence, RedisServer, sentinels::Sentinels, tollgate::Tollgate},
+    support::{
+        Flavor, Persistence, RedisServer,
+        redis_cluster::{RedisCluster, Replicas},
+        sentinels::Sentinels,
+        tollgate::Tollgate,
+    },
 };
 
 /// One Redis or Valkey and two instances on it: one over its socket, one over TCP.
@@ -38,6 +44,8 @@ pub(crate) enum Servers {
     One(RedisServer),
     /// On the one of three that sentinels call the master.
     Watched(Sentinels),
+    /// On three masters, each with a replica.
+    Cluster(RedisCluster),
 }
 
 /// Where an instance is found. It moves when the instance is restarted.
@@ -83,10 +91,17 @@ impl Fleet {
         Self::start_on(Servers::Watched(Sentinels::start(flavor)), flavor)
     }
 
+    /// The same on a cluster.
+    pub(crate) fn start_on_cluster(flavor: Flavor) -> Self {
+        let cluster = RedisCluster::start(flavor, 3, Replicas::OneEach);
+        Self::start_on(Servers::Cluster(cluster), flavor)
+    }
+
     fn start_on(servers: Servers, flavor: Flavor) -> Self {
-        let partitions = match flavor {
-            Flavor::Redis => "1",
-            Flavor::Valkey => "3",
+        let partitions = match (&servers, flavor) {
+            (Servers::Cluster(_), _) => "6",
+            (_, Flavor::Redis) => "1",
+            (_, Flavor::Valkey) => "3",
         };
         let start = |index| Tollgate::start(&flags(&servers.url(index), partitions));
         let tollgates: Vec<_> = (0..INSTANCES).map(start).collect();
@@ -99,11 +114,21 @@ impl Fleet {
         Self { servers, tollgates, seats, flavor, partitions, resnapshots: 0.0 }
     }
 
-    /// The server that the store is on.
+    /// The server that the store is on, or its first partition.
     pub(crate) fn redis(&self) -> &RedisServer {
+        self.redis_of(0)
+    }
+
+    /// Connects to the server that a partition is on.
+    pub(crate) fn connect(&self, partition: u16) -> Connection {
+        store::connect(self.redis_of(partition))
+    }
+
+    fn redis_of(&self, partition: u16) -> &RedisServer {
         match &self.servers {
             Servers::One(server) => server,
             Servers::Watched(sentinels) => &sentinels.servers[master(sentinels)],
+            Servers::Cluster(cluster) => &cluster.servers[place_of(cluster, partition)],
         }
     }
 
@@ -114,6 +139,10 @@ impl Fleet {
             Servers::Watched(sentinels) => {
                 let master = master(sentinels);
                 &mut sentinels.servers[master]
+            }
+            Servers::Cluster(cluster) => {
+                let place = place_of(cluster, 0);
+                &mut cluster.servers[place]
             }
         }
     }
@@ -156,7 +185,7 @@ impl Fleet {
     pub(crate) fn settle(&self) -> Duration {
         let begun = Instant::now();
         loop {
-            let heads = store::heads(&mut store::connect(self.redis()));
+            let heads = store::heads(self);
             let behind: Vec<_> =
                 self.tollgates.iter().filter(|it| !is_level(&it.status(), &heads)).collect();
             if behind.is_empty() {
@@ -205,8 +234,17 @@ impl Servers {
             Self::One(redis) if index.is_multiple_of(2) => redis.url(),
             Self::One(redis) => redis.tcp_url(),
             Self::Watched(sentinels) => sentinels.url(),
+            Self::Cluster(cluster) => cluster.url(),
         }
     }
+}
+
+/// The place of the master of a partition, as most servers of the cluster say.
+pub(crate) fn place_of(cluster: &RedisCluster, partition: u16) -> usize {
+    let slot = cluster.slot_of(partition);
+    let places = 0..cluster.servers.len();
+    let told: Vec<_> = places.clone().filter_map(|it| cluster.master_of(it, slot)).collect();
+    places.max_by_key(|place| told.iter().filter(|told| *told == place).count()).unwrap()
 }
 
 /// The place of the master, as soon as the sentinels agree on one.
@@ -221,8 +259,10 @@ pub(crate) fn master(sentinels: &Sentinels) -> usize {
     }
 }
 
-fn flags<'a>(url: &'a str, partitions: &'a str) -> [&'a str; 6] {
-    ["--store", url, "--max-staleness", "2s", "--partitions", partitions]
+/// The campaign restricts more of its few customers than the guard would let it.
+fn flags<'a>(url: &'a str, partitions: &'a str) -> [&'a str; 7] {
+    let guard = "--ingest-guard=off";
+    ["--store", url, "--max-staleness", "2s", "--partitions", partitions, guard]
 }
 
 const INSTANCES: usize = 2;

@@ -10,7 +10,7 @@ use super::{
     campaign::{Campaign, Scene, tell},
     fleet::Fleet,
     ledger::{Entry, Outcome},
-    recovery::operate,
+    recovery::{operate, wait_until_lost},
     report::Row,
     store,
     support::Flavor,
@@ -25,7 +25,7 @@ pub(crate) fn run(fault: &'static str, flavor: Flavor, seed: u64, times: u32) ->
         let first = flush(&mut campaign);
         campaign.ledger_decides();
         refused(&campaign.ledger.entries()[first..]);
-        let heads = store::heads(&mut store::connect(campaign.fleet.redis()));
+        let heads = store::heads(&campaign.fleet);
         assert!(heads.iter().all(|head| head.epoch.is_empty()), "somebody began {heads:?}");
         row.add(&campaign.end());
     }
@@ -59,10 +59,7 @@ fn flush(campaign: &mut Campaign) -> usize {
     let empty = |fleet: &mut Fleet, scene: &mut Scene<'_>| {
         fleet.command(&["FLUSHALL"]);
         let begun = Instant::now();
-        for tollgate in &fleet.tollgates {
-            let is_lost = || !tollgate.status()["store"]["lost"].is_null();
-            tollgate.wait_until("aware of the loss", is_lost);
-        }
+        wait_until_lost(fleet);
         noticed.set(begun.elapsed());
         // Those under way are answered first.
         scene.wait_for_acts(10);

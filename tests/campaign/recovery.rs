@@ -50,13 +50,12 @@ pub(crate) fn diverge(fleet: &mut Fleet, scene: &mut Scene<'_>) {
 
 /// Deletes the set of restricted customers, and waits until it is there again.
 pub(crate) fn delete_restricted(fleet: &mut Fleet, _: &mut Scene<'_>) {
-    let mut redis = store::connect(fleet.redis());
-    let partitions = 0..u16::try_from(store::heads(&mut redis).len()).unwrap();
+    let partitions = 0..u16::try_from(store::heads(fleet).len()).unwrap();
     for partition in partitions.clone() {
         fleet.command(&["DEL", &store::key(partition, "restricted")]);
     }
     let begun = Instant::now();
-    while !partitions.clone().all(|it| store::is_restricted_set_whole(&mut redis, it)) {
+    while !partitions.clone().all(|it| store::is_restricted_set_whole(&mut fleet.connect(it), it)) {
         assert!(begun.elapsed() < REWRITTEN_WITHIN, "the restricted set was not written again");
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -71,16 +70,13 @@ pub(crate) fn trust(fault: &'static str, flavor: Flavor, seed: u64, times: u32) 
         make_others(&other, campaign.fleet.partitions);
         let replace = |fleet: &mut Fleet, scene: &mut Scene<'_>| {
             fleet.redis_mut().restart_from(&other.copy());
-            for tollgate in &fleet.tollgates {
-                let is_lost = || !tollgate.status()["store"]["lost"].is_null();
-                tollgate.wait_until("aware of the loss", is_lost);
-            }
+            wait_until_lost(fleet);
             scene.wait_for_acts(20);
         };
         campaign.disturb(replace, |_| Duration::ZERO);
         operate(&campaign.fleet, &["store", "trust-redis", "--yes"]);
         let settling = campaign.fleet.settle();
-        let held = store::read(&mut store::connect(campaign.fleet.redis()));
+        let held = store::read(&campaign.fleet);
         for tollgate in &campaign.fleet.tollgates {
             let wrong = || verify::wrong_decisions(tollgate, &act::customers(), &held);
             // On a busy machine a record may not come in time, and nobody is unknown without it.
@@ -105,6 +101,17 @@ fn make_others(redis: &RedisServer, partitions: &str) {
         let act = Act::plain(format!("other-{number}"), customer, verb, "operator");
         let act = if verb == Verb::Freeze { act.with("create", Value::Bool(true)) } else { act };
         writer.perform(act, 0);
+    }
+}
+
+/// Waits until every instance knows of every partition that it is lost.
+pub(crate) fn wait_until_lost(fleet: &Fleet) {
+    for tollgate in &fleet.tollgates {
+        tollgate.wait_until("aware of the loss", || {
+            let stat = tollgate.operate("GET", "/v1/store", None);
+            let is_lost = |it: &Value| !it["lost"].is_null();
+            stat.status == 200 && stat.json()["partitions"].as_array().unwrap().iter().all(is_lost)
+        });
     }
 }
 

@@ -15,6 +15,7 @@ use tollgate::{
 };
 
 use super::{
+    fleet::Fleet,
     now,
     support::{
         RedisServer,
@@ -78,26 +79,27 @@ pub(crate) fn connect(redis: &RedisServer) -> Connection {
 }
 
 /// How far every partition is.
-pub(crate) fn heads(redis: &mut Connection) -> Vec<Head> {
-    let partitions: Option<u16> =
-        redis::cmd("HGET").arg("tollgate:{0}:meta").arg("partitions").query(redis).unwrap();
-    let head = |partition| {
-        let (epoch, revision): (Option<String>, Option<u64>) = redis::cmd("HMGET")
+pub(crate) fn heads(fleet: &Fleet) -> Vec<Head> {
+    let meta = |partition| {
+        redis::cmd("HMGET")
             .arg(key(partition, "meta"))
-            .arg(&["epoch", "rev"])
-            .query(redis)
-            .unwrap();
+            .arg(&["epoch", "rev", "partitions"])
+            .query(&mut fleet.connect(partition))
+            .unwrap()
+    };
+    let (_, _, partitions): (Option<String>, Option<u64>, Option<u16>) = meta(0);
+    let head = |partition| {
+        let (epoch, revision, _): (Option<String>, Option<u64>, Option<u16>) = meta(partition);
         Head { epoch: epoch.unwrap_or_default(), revision: revision.unwrap_or_default() }
     };
     (0..partitions.unwrap_or(1)).map(head).collect()
 }
 
 /// Reads everything from Redis. Nobody may be writing.
-pub(crate) fn read(redis: &mut Connection) -> Held {
+pub(crate) fn read(fleet: &Fleet) -> Held {
     let mut held = Held::default();
-    let heads = heads(redis);
-    for (partition, head) in heads.iter().enumerate() {
-        let partition = u16::try_from(partition).unwrap();
+    for (partition, head) in (0..).zip(heads(fleet)) {
+        let redis = &mut fleet.connect(partition);
         read_records(redis, partition, &mut held);
         read_log(redis, partition, head.revision, &mut held);
         let trail: Vec<(String, HashMap<String, String>)> = redis::cmd("XRANGE")

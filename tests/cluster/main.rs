@@ -127,9 +127,19 @@ async fn no_answer_of_a_session_whose_slot_moved_is_one_to_another_question() {
     let (epoch, partitions) = (Epoch::parse("k3f9").unwrap(), Partitions::new(16).unwrap());
     store.create(&epoch, partitions).await.unwrap();
     for _ in 0..5 {
-        let groups = store.by_node(&partitions.all().collect::<Vec<_>>()).await.unwrap();
-        let group = groups.into_iter().max_by_key(Vec::len).unwrap();
-        let session = store.open_session(&group).await.unwrap();
+        // After a move the nodes agree a little later: a session is opened anew until they do.
+        let all: Vec<_> = partitions.all().collect();
+        let opened = async {
+            loop {
+                let groups = store.by_node(&all).await.unwrap();
+                let group = groups.into_iter().max_by_key(Vec::len).unwrap();
+                match store.open_session(&group).await {
+                    Ok(session) => break (group, session),
+                    Err(error) => assert!(matches!(error, StoreError::Moved(_)), "{error}"),
+                }
+            }
+        };
+        let (group, session) = timeout(PATIENCE, opened).await.unwrap();
         let (moving, others) = group.split_first().unwrap();
         let heads = session.reader.heads(others).await.unwrap();
         let asking: Vec<_> = (0..8)
@@ -162,28 +172,58 @@ async fn no_answer_of_a_session_whose_slot_moved_is_one_to_another_question() {
 fn the_users_that_the_readme_makes_follow_and_write_on_a_cluster() {
     for flavor in [Flavor::Redis, Flavor::Valkey] {
         let cluster = RedisCluster::start(flavor, 3, Replicas::None);
-        for user in ["sidecar", "writer"] {
-            let begin = format!("ACL SETUSER {user} ");
-            let readme = include_str!("../../README.md").lines().map(str::trim);
-            let lines: Vec<_> = readme.filter(|it| it.starts_with(&begin)).collect();
-            assert_eq!(lines.len(), 2, "one for every store, and one for clusters");
-            for (place, line) in (0..3).flat_map(|place| lines.iter().map(move |it| (place, it))) {
-                let words: Vec<_> = line.split(' ').collect();
-                cluster.ask::<String>(place, &words).unwrap();
-            }
-        }
-        let url = |user: &str| cluster.url().replace("//", &format!("//{user}:change-me@"));
-        let writer = Tollgate::start(&["--store", &url("writer"), "--partitions", "6"]);
-        let sidecar = Tollgate::start(&["--store", &url("sidecar"), "--operator-listen", "off"]);
+        let (writer, sidecar) = (as_user(&cluster, "writer"), as_user(&cluster, "sidecar"));
+        let writer = Tollgate::start(&["--store", &writer, "--partitions", "6"]);
+        let sidecar = Tollgate::start(&["--store", &sidecar, "--operator-listen", "off"]);
         for partition in 0..6 {
             let customer = customer_in(partition);
             act(&writer, "disable", &customer);
             wait_until("followed", || sidecar.reason_to_write(&customer) == "customer_disabled");
         }
-        for place in 0..3 {
-            let denied: Vec<redis::Value> = cluster.ask(place, &["ACL", "LOG"]).unwrap();
-            assert!(denied.is_empty(), "{denied:?}");
+        nobody_was_denied_anything(&cluster);
+    }
+}
+
+#[test]
+fn billing_systems_are_heard_whichever_node_they_speak_to() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let cluster = RedisCluster::start(flavor, 3, Replicas::None);
+        let store = as_user(&cluster, "writer");
+        let tollgate = Tollgate::start(&["--store", &store, "--partitions", "6"]);
+        tollgate.wait_for_log("Listening to billing systems");
+        let shown = || tollgate.operate("GET", "/v1/ingest", None).json();
+        wait_until("the one that applies", || shown()["applies"] == true);
+        let message =
+            |customer: &str| json!({"customerId": customer, "status": "frozen"}).to_string();
+        let is_frozen = |customer: &str| tollgate.reason_to_write(customer) == "customer_frozen";
+        for (place, customer) in ["p0", "p1", "p2"].iter().enumerate() {
+            let said = ["PUBLISH", "tollgate:customer-status", &message(customer)];
+            cluster.ask::<u64>(place, &said).unwrap();
+            wait_until("told", || is_frozen(customer));
         }
+
+        let inbox = "tollgate:customer-status:inbox";
+        let slot: u16 = cluster.ask(0, &["CLUSTER", "KEYSLOT", inbox]).unwrap();
+        let put = |place: usize, text: &str| {
+            cluster.ask::<String>(place, &["XADD", inbox, "*", "data", text]).unwrap();
+        };
+        let home = cluster.master_of(0, slot).unwrap();
+        put(home, &message("i1"));
+        put(home, "no json");
+        wait_until("told", || is_frozen("i1"));
+        wait_until("done", || {
+            (shown()["inbox"].clone(), shown()["dead"].clone()) == (json!(0), json!(1))
+        });
+
+        let new_home = (home + 1) % 3;
+        cluster.begin_move(slot, home, new_home);
+        while cluster.move_keys(slot, home, new_home, 100) > 0 {}
+        cluster.end_move(slot, new_home);
+        put(new_home, &message("i2"));
+        wait_until("told", || is_frozen("i2"));
+        wait_until("done", || shown()["inbox"] == 0);
+        act(&tollgate, "disable", "i2");
+        nobody_was_denied_anything(&cluster);
     }
 }
 
@@ -301,6 +341,26 @@ fn an_idle_instance_costs_every_node_little() {
     let sent = f64::from(u32::try_from(after - before).unwrap());
     let (cost, limit) = (sent / took, f64::from(4 * 3 + 2 * 6));
     assert!(cost > 0.0 && cost <= limit, "{cost} commands a second");
+}
+
+/// Where a user of the README, who is made by this, finds the store.
+fn as_user(cluster: &RedisCluster, user: &str) -> String {
+    let begin = format!("ACL SETUSER {user} ");
+    let readme = include_str!("../../README.md").lines().map(str::trim);
+    let lines: Vec<_> = readme.filter(|it| it.starts_with(&begin)).collect();
+    assert_eq!(lines.len(), 2, "one for every store, and one for clusters");
+    for (place, line) in (0..3).flat_map(|place| lines.iter().map(move |it| (place, it))) {
+        let words: Vec<_> = line.split(' ').collect();
+        cluster.ask::<String>(place, &words).unwrap();
+    }
+    cluster.url().replace("//", &format!("//{user}:change-me@"))
+}
+
+fn nobody_was_denied_anything(cluster: &RedisCluster) {
+    for place in 0..3 {
+        let denied: Vec<redis::Value> = cluster.ask(place, &["ACL", "LOG"]).unwrap();
+        assert!(denied.is_empty(), "{denied:?}");
+    }
 }
 
 /// Acts on a customer who may be new, and gives the revision.

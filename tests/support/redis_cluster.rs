@@ -111,7 +111,9 @@ impl RedisCluster {
 
     /// The slot of a partition's keys.
     pub(crate) fn slot_of(&self, partition: u16) -> u16 {
-        self.ask(0, &["CLUSTER", "KEYSLOT", &format!("tollgate:{{{partition}}}:meta")]).unwrap()
+        let key = format!("tollgate:{{{partition}}}:meta");
+        let ask = |place| self.ask(place, &["CLUSTER", "KEYSLOT", &key]);
+        (0..self.servers.len()).find_map(ask).unwrap()
     }
 
     /// Begins to move a slot: from now on keys that are not at `from` are asked for at `to`.
@@ -163,7 +165,7 @@ impl RedisCluster {
     }
 
     /// Whether the server is a replica that hears its master.
-    fn is_in_step(&self, place: usize) -> bool {
+    pub(crate) fn is_in_step(&self, place: usize) -> bool {
         let role: Option<(String, String, u16, String, i64)> = self.ask(place, &["ROLE"]);
         role.is_some_and(|(role, _, _, link, _)| role == "slave" && link == "connected")
     }

@@ -93,6 +93,38 @@ fn a_switch_that_is_announced_ends_a_session_on_a_master_that_still_calls_itself
 }
 
 #[test]
+fn what_billing_systems_say_is_heard_on_the_new_master() {
+    let masters = Masters::start();
+    let sentinel = StandIn::start(4, masters.old.port());
+    let tollgate = Tollgate::start(&["--store", &url(&[&sentinel])]);
+    let applies = || tollgate.operate("GET", "/v1/ingest", None).json()["applies"] == true;
+    tollgate.wait_until("the one that applies", applies);
+    let message = |customer: &str| json!({"customerId": customer, "status": "frozen"}).to_string();
+    let say = |server: &RedisServer, customer: &str| {
+        let inbox = ["tollgate:customer-status:inbox", "*", "data"];
+        let to = &mut connect(server);
+        redis::cmd("XADD").arg(&inbox).arg(message(customer)).exec(to).unwrap();
+    };
+    say(&masters.old, "c1");
+    tollgate.wait_until("told", || tollgate.reason_to_write("c1") == "customer_frozen");
+    masters.part();
+    sentinel.switch_to(5, masters.new.port());
+    tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
+
+    // The old one still calls itself a master, and nobody listens there.
+    say(&masters.new, "c2");
+    tollgate.wait_until("told", || tollgate.reason_to_write("c2") == "customer_frozen");
+    let published = |server: &RedisServer, customer: &str| -> u64 {
+        let channel = ["tollgate:customer-status"];
+        let to = &mut connect(server);
+        redis::cmd("PUBLISH").arg(&channel).arg(message(customer)).query(to).unwrap()
+    };
+    tollgate.wait_until("listening there", || published(&masters.new, "c3") == 1);
+    tollgate.wait_until("told", || tollgate.reason_to_write("c3") == "customer_frozen");
+    tollgate.wait_until("gone from there", || published(&masters.old, "c4") == 0);
+}
+
+#[test]
 fn a_sentinel_that_has_not_heard_of_the_switch_is_not_believed() {
     let masters = Masters::start();
     let [quick, slow] = [(); 2].map(|()| StandIn::start(4, masters.old.port()));
@@ -103,7 +135,8 @@ fn a_sentinel_that_has_not_heard_of_the_switch_is_not_believed() {
 
     // Now only the slow one can be asked, and its master answers and calls itself one.
     quick.go_away();
-    disconnect_feeds(&masters.new);
+    disconnect(&masters.new, "normal");
+    disconnect(&masters.new, "pubsub");
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
         assert_eq!(followers(&masters.old), 0, "it believed the slow sentinel");
@@ -124,7 +157,7 @@ fn when_the_feed_moves_the_commands_move_with_it() {
     // Nobody says that there is another master, until the feed has to ask.
     sentinel.be_mute();
     sentinel.switch_to(5, masters.new.port());
-    disconnect_feeds(&masters.old);
+    disconnect(&masters.old, "pubsub");
     tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
     let disabled = tollgate.operate("POST", "/v1/customers/c1/disable", Some(&json!({})));
     assert_eq!(disabled.status, 200, "{disabled:?}");
@@ -140,7 +173,7 @@ fn sentinels_that_were_set_up_anew_and_count_from_the_beginning_are_believed() {
     for sentinel in &sentinels {
         sentinel.switch_to(0, masters.new.port());
     }
-    disconnect_feeds(&masters.old);
+    disconnect(&masters.old, "pubsub");
     tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
 }
 
@@ -247,11 +280,11 @@ fn replicate(master: &RedisServer, replicas: u32) {
     assert_eq!(heard, Ok(replicas));
 }
 
-/// Ends the one session on this server.
-fn disconnect_feeds(server: &RedisServer) {
-    let kill = ["KILL", "TYPE", "pubsub"];
-    let killed = redis::cmd("CLIENT").arg(&kill).query(&mut connect(server));
-    assert_eq!(killed, Ok(1));
+/// Ends the connections to this server that are of this type.
+fn disconnect(server: &RedisServer, kind: &str) {
+    let kill = ["KILL", "TYPE", kind];
+    let killed: u64 = redis::cmd("CLIENT").arg(&kill).query(&mut connect(server)).unwrap();
+    assert!(killed >= 1);
 }
 
 fn revision(server: &RedisServer) -> u64 {

@@ -88,6 +88,43 @@ fn the_user_of_an_instance_that_writes_can_do_every_act() {
 }
 
 #[test]
+fn it_can_apply_what_billing_systems_say() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let redis = RedisServer::start(flavor, Persistence::None);
+        make_users(&redis);
+        let tollgate = Tollgate::start(&["--store", &as_user(&redis, "writer")]);
+        tollgate.wait_for_log("Listening to billing systems");
+        let shown = || tollgate.operate("GET", "/v1/ingest", None).json();
+        tollgate.wait_until("the one that applies", || shown()["applies"] == true);
+        let mut connection = connect(&redis);
+        let mut say = |command: &[&str], text: &str| {
+            redis::cmd(command[0]).arg(&command[1..]).arg(text).exec(&mut connection).unwrap();
+        };
+        let message = |customer: &str, status: &str| {
+            json!({"customerId": customer, "status": status}).to_string()
+        };
+        let inbox = ["XADD", "tollgate:customer-status:inbox", "*", "data"];
+        let channel = ["PUBLISH", "tollgate:customer-status"];
+        say(&channel, &message("c1", "frozen"));
+        say(&inbox, &message("c2", "disabled"));
+        say(&inbox, "no json");
+        tollgate.wait_until("told", || tollgate.reason_to_write("c1") == "customer_frozen");
+        tollgate.wait_until("told", || tollgate.reason_to_write("c2") == "customer_disabled");
+        // What the guard holds up goes from the channel to the inbox, and is applied from there.
+        for number in 0..30 {
+            say(&channel, &message(&format!("m{number}"), "disabled"));
+        }
+        tollgate.wait_until("paused", || shown()["sources"][0]["paused"] == true);
+        tollgate.wait_until("heard all", || shown()["inbox"] == 12);
+        let resumed = json!({"source": "billing"});
+        let resumed = tollgate.operate("POST", "/v1/ingest/resume", Some(&resumed));
+        assert_eq!(resumed.status, 200, "{resumed:?}");
+        tollgate.wait_until("empty", || shown()["inbox"] == 0 && shown()["dead"] == 1);
+        assert_eq!(denied(&redis), [""; 0]);
+    }
+}
+
+#[test]
 fn a_user_with_too_few_rights_is_refused_by_name() {
     let redis = RedisServer::start(Flavor::Redis, Persistence::None);
     let line = user_line("sidecar").replace(" +hmget", "");

@@ -1,7 +1,13 @@
 //! What may be done to whom, by whom.
 
 use super::{
-    super::{customer::Record, key::CustomerKey, restriction::Status, revision::Revision},
+    super::{
+        customer::Record,
+        key::CustomerKey,
+        message::{Dated, MessageId},
+        restriction::Status,
+        revision::Revision,
+    },
     *,
 };
 
@@ -154,4 +160,155 @@ fn an_end_before_the_start_is_refused() {
     freeze.placement.until = Some(at(9));
     let refused = plan(Some(&customer("")), &freeze, &actor(Role::Support), at(9));
     assert_eq!(refused, Err(Refusal::EndsBeforeStart));
+}
+
+fn told(status: Option<Kind>, dated: Dated, id: &str) -> Action {
+    let id = MessageId::Given(id.to_owned());
+    let postmark = Some(Postmark { dated, id });
+    Action { status: Some(status), postmark, ..Action::of(Verb::Put) }
+}
+
+fn billing() -> Actor {
+    Actor { source: Source::parse("billing").ok(), ..actor(Role::Support) }
+}
+
+#[test]
+fn a_late_message_does_not_undo_a_later_one_even_after_a_lift() {
+    let disabled = told(Some(Kind::Disabled), Dated::Sent(at(10)), "m1");
+    let active = told(None, Dated::Sent(at(20)), "m2");
+    let known = customer("");
+    let lifted = plan(Some(&known), &active, &billing(), at(30)).unwrap();
+    assert!(!lifted.changed && lifted.writes && !lifted.entitlements_changed);
+    assert_eq!(lifted.act.kind, None);
+    let known = after(&known, lifted);
+    let late = plan(Some(&known), &disabled, &billing(), at(30));
+    assert_eq!(late, Err(Refusal::MessageOutdated));
+    assert_eq!(plan(Some(&known), &active, &billing(), at(30)), Err(Refusal::MessageRepeated));
+}
+
+#[test]
+fn an_act_of_status_tells_what_it_placed_or_lifted_and_nothing_if_that_was_so_before() {
+    let told_to_be = |status| Action { status: Some(status), ..Action::of(Verb::Put) };
+    let told = |known: &Customer, status| {
+        plan(Some(known), &told_to_be(status), &billing(), at(9)).unwrap().act
+    };
+    let place = told(&customer("disabled,billing,other,1,"), Some(Kind::Frozen));
+    assert_eq!((place.kind, place.exact), (Some(Kind::Frozen), true));
+    let lift = told(&customer("disabled,billing,other,1,"), None);
+    assert_eq!((lift.kind, lift.exact), (None, true));
+    let repeated = told(&customer("frozen,billing,other,1,"), Some(Kind::Frozen));
+    assert!(!repeated.is_of_status());
+    let made = plan(None, &told_to_be(None), &billing(), at(9)).unwrap().act;
+    assert!(made.is_of_status() && made.kind.is_none(), "it was not known");
+    let enabled = plan(Some(&customer("")), &Action::of(Verb::Enable), &billing(), at(9)).unwrap();
+    assert!(!enabled.act.is_of_status());
+}
+
+#[test]
+fn a_message_that_is_written_back_keeps_its_place_among_those_of_its_source() {
+    let written_back = |known: &Customer, sent| {
+        let disabled = told(Some(Kind::Disabled), Dated::Sent(sent), "m1");
+        let postmark = Some(Postmark::forgotten(sent));
+        let recovers = "e1:0.7".parse().ok();
+        plan(Some(known), &Action { postmark, recovers, ..disabled }, &billing(), at(900))
+    };
+    let known = customer("disabled,billing,other,1,");
+    let first = written_back(&known, at(10)).unwrap();
+    assert!(first.changed, "everybody has to hear of it");
+    assert_eq!((first.act.kind, first.act.exact), (Some(Kind::Disabled), true));
+    assert_eq!(first.act.at, Some(at(10)));
+    assert!(!first.act.restricts(&first.body.restrictions), "it was counted once");
+    let known = after(&known, first);
+    assert!(written_back(&known, at(10)).is_ok(), "it is not measured against itself");
+    let late = told(None, Dated::Sent(at(9)), "m0");
+    assert_eq!(plan(Some(&known), &late, &billing(), at(900)), Err(Refusal::MessageOutdated));
+    let later = told(None, Dated::Sent(at(20)), "m2");
+    let known = after(&known, plan(Some(&known), &later, &billing(), at(900)).unwrap());
+    assert_eq!(written_back(&known, at(10)), Err(Refusal::MessageOutdated));
+}
+
+#[test]
+fn a_message_that_nobody_dated_is_told_with_its_place_in_the_order() {
+    let known = customer("");
+    let ahead = told(Some(Kind::Frozen), Dated::Sent(at(30)), "m1");
+    let known = after(&known, plan(Some(&known), &ahead, &billing(), at(10)).unwrap());
+    let undated = told(None, Dated::Arrived(at(11)), "m2");
+    let lifted = plan(Some(&known), &undated, &billing(), at(11)).unwrap();
+    assert_eq!(lifted.act.at, Some(at(30)));
+}
+
+#[test]
+fn a_message_of_another_source_is_not_measured_against_this_one() {
+    let known = customer("");
+    let first = told(Some(Kind::Frozen), Dated::Sent(at(20)), "m1");
+    let known = after(&known, plan(Some(&known), &first, &billing(), at(30)).unwrap());
+    let other = Actor { source: Source::parse("stripe").ok(), ..billing() };
+    let earlier = told(Some(Kind::Frozen), Dated::Sent(at(10)), "m1");
+    assert!(plan(Some(&known), &earlier, &other, at(30)).unwrap().changed);
+}
+
+#[test]
+fn a_message_restricts_from_when_it_was_sent_and_its_repetition_keeps_that() {
+    let known = customer("");
+    let first = told(Some(Kind::Frozen), Dated::Sent(at(10)), "m1");
+    let placed = plan(Some(&known), &first, &billing(), at(30)).unwrap();
+    assert_eq!(placed.body.restrictions.to_compact(), "frozen,billing,other,10,");
+    assert!(placed.act.restricts(&placed.body.restrictions));
+    assert_eq!(placed.act.at, Some(at(10)));
+    let known = after(&known, placed);
+    let again = told(Some(Kind::Frozen), Dated::Sent(at(20)), "m2");
+    let again = plan(Some(&known), &again, &billing(), at(40)).unwrap();
+    assert_eq!(again.body.restrictions.to_compact(), "frozen,billing,other,10,");
+    assert!(again.writes && !again.changed && !again.act.restricts(&again.body.restrictions));
+    assert_eq!(again.body.updated_at, at(30));
+    let ahead = told(Some(Kind::Frozen), Dated::Sent(at(50)), "m1");
+    let ahead = plan(Some(&customer("")), &ahead, &billing(), at(30)).unwrap();
+    assert_eq!(ahead.body.restrictions.to_compact(), "frozen,billing,other,30,");
+}
+
+#[test]
+fn the_same_text_means_something_again_once_its_source_has_acted_otherwise() {
+    let text = || {
+        let id = MessageId::Digest("d1".to_owned());
+        let postmark = Some(Postmark { dated: Dated::Arrived(at(10)), id });
+        Action { postmark, ..told(Some(Kind::Disabled), Dated::Arrived(at(10)), "") }
+    };
+    let known = customer("");
+    let known = after(&known, plan(Some(&known), &text(), &billing(), at(10)).unwrap());
+    let repeated = plan(Some(&known), &text(), &billing(), at(20));
+    assert_eq!(repeated, Err(Refusal::MessageRepeated));
+    let enabled = plan(Some(&known), &Action::of(Verb::Enable), &billing(), at(20)).unwrap();
+    let known = after(&known, enabled);
+    assert!(plan(Some(&known), &text(), &billing(), at(30)).unwrap().changed);
+}
+
+#[test]
+fn what_lapsed_is_taken_away_a_minute_later_and_nothing_else_is() {
+    let minute = 60_000;
+    let known = customer(
+        "disabled,billing,fraud,1,7;frozen,billing,other,1,;inactive,billing,other,1,5;\
+         frozen,operator,other,1,5",
+    );
+    let manager = actor(Role::Manager);
+    let lapse = Action { source: Source::parse("billing").ok(), ..Action::of(Verb::Lapse) };
+    let at_first = plan(Some(&known), &lapse, &manager, at(minute + 4));
+    assert_eq!(at_first, Err(Refusal::NothingLapsed));
+    let swept = plan(Some(&known), &lapse, &manager, at(minute + 7)).unwrap();
+    let expected = "frozen,billing,other,1,;frozen,operator,other,1,5";
+    assert_eq!(swept.body.restrictions.to_compact(), expected);
+    assert!(!swept.act.is_of_status(), "it is nobody's doing, and lapses again if forgotten");
+    assert!(!swept.act.restricts(&swept.body.restrictions));
+    assert_eq!(plan(None, &lapse, &manager, at(minute + 7)), Err(Refusal::NothingLapsed));
+}
+
+#[test]
+fn the_guard_counts_what_sources_place_and_not_what_operators_do() {
+    let disable = Action::of(Verb::Disable);
+    let by_operator = plan(Some(&customer("")), &disable, &actor(Role::Support), at(9)).unwrap();
+    assert!(!by_operator.act.restricts(&by_operator.body.restrictions));
+    let placed = plan(Some(&customer("")), &disable, &billing(), at(9)).unwrap();
+    assert!(placed.act.restricts(&placed.body.restrictions));
+    let held = after(&customer(""), placed);
+    let lifted = plan(Some(&held), &Action::of(Verb::Enable), &billing(), at(9)).unwrap();
+    assert!(!lifted.act.restricts(&lifted.body.restrictions));
 }

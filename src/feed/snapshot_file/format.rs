@@ -335,6 +335,7 @@ fn read_forgotten(raw: &str) -> Option<Forgotten> {
         Subject::Conflict { .. }
         | Subject::Created
         | Subject::Key { .. }
+        | Subject::Source { .. }
         | Subject::Succeeded
         | Subject::Unreadable(_) => None,
     }

@@ -57,6 +57,7 @@ impl Left {
             Subject::Conflict { .. } | Subject::Customer(_) => Self::Told(change.subject.to_log()),
             Subject::Created
             | Subject::Key { .. }
+            | Subject::Source { .. }
             | Subject::Succeeded
             | Subject::Unreadable(_) => Self::by(change),
         }
@@ -72,6 +73,7 @@ impl Left {
             Subject::Conflict { .. }
             | Subject::Created
             | Subject::Customer(_)
+            | Subject::Source { .. }
             | Subject::Succeeded
             | Subject::Unreadable(_) => Self::Nothing,
         }

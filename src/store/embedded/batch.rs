@@ -9,8 +9,8 @@ use redb::{
 use sha2::{Digest as _, Sha256};
 
 use super::tables::{
-    AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, IDEMPOTENCY, IDEMPOTENCY_BY_TIME, KEYS, LOG, META,
-    Meta, PRIVATE, RECORDS, RESTRICTED,
+    AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME, KEYS, LOG,
+    META, Meta, PRIVATE, RECORDS, RESTRICTED,
 };
 use crate::{
     domain::{Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp},
@@ -97,7 +97,10 @@ impl<'txn> Batch<'txn> {
         }
         let rows = match &commit.write {
             Write::Customer(write) => Some(self.customer_rows(write, &mut meta)?),
-            Write::Conflict { .. } | Write::Key { .. } | Write::Nothing { .. } => None,
+            Write::Conflict { .. }
+            | Write::Key { .. }
+            | Write::Source { .. }
+            | Write::Nothing { .. } => None,
         };
         let audit = serde_json::to_string(&commit.audit).map_err(unexpected)?;
         Ok(Verdict::Sound(Box::new(Plan { meta, subject, rows, audit })))
@@ -173,6 +176,11 @@ impl<'txn> Batch<'txn> {
                     Some(stored) => keys.insert(id.as_str(), stored.as_str())?,
                     None => keys.remove(id.as_str())?,
                 };
+                None
+            }
+            Write::Source { source, stored } => {
+                let mut guard = self.transaction.open_table(GUARD)?;
+                guard.insert(source.as_str(), stored.as_str())?;
                 None
             }
             // A store of one process forgets nothing that it has to be told of.
@@ -302,7 +310,8 @@ impl<'txn> Batch<'txn> {
             && at.open_table(CUSTOMER_AUDIT)?.is_empty()?
             && at.open_table(IDEMPOTENCY)?.is_empty()?
             && at.open_table(IDEMPOTENCY_BY_TIME)?.is_empty()?
-            && at.open_table(KEYS)?.is_empty()?))
+            && at.open_table(KEYS)?.is_empty()?
+            && at.open_table(GUARD)?.is_empty()?))
     }
 }
 

@@ -8,7 +8,7 @@ use redb::{
 };
 
 use super::tables::{
-    AUDIT, CUSTOMER_AUDIT, EntryId, KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
+    AUDIT, CUSTOMER_AUDIT, EntryId, GUARD, KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
 };
 use crate::{
     domain::{
@@ -165,13 +165,28 @@ impl Snapshot {
         Ok(changes)
     }
 
+    pub(super) fn count_customers(&self) -> Result<u64, StoreError> {
+        Ok(self.0.open_table(RECORDS)?.len()?)
+    }
+
     pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
-        let mut keys = Vec::new();
-        for row in self.0.open_table(KEYS)?.iter()? {
-            let (id, stored) = row?;
-            keys.push((id.value().to_owned(), stored.value().to_owned()));
+        self.rows(KEYS)
+    }
+
+    pub(super) fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.rows(GUARD)
+    }
+
+    fn rows(
+        &self,
+        table: TableDefinition<'_, &'static str, &'static str>,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let mut rows = Vec::new();
+        for row in self.0.open_table(table)?.iter()? {
+            let (name, stored) = row?;
+            rows.push((name.value().to_owned(), stored.value().to_owned()));
         }
-        Ok(keys)
+        Ok(rows)
     }
 
     fn meta(&self) -> Result<Option<Meta>, StoreError> {

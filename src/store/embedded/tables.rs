@@ -38,6 +38,8 @@ pub(super) const IDEMPOTENCY_BY_TIME: TableDefinition<'_, (u64, &str), ()> =
     TableDefinition::new("idempotency_by_time");
 /// Id of an operator's key to the key, in JSON.
 pub(super) const KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("keys");
+/// Name of a source to what the guard says of it, in JSON.
+pub(super) const GUARD: TableDefinition<'_, &str, &str> = TableDefinition::new("guard");
 
 /// Makes sure that this version reads what is there, and that every table exists, so that a
 /// read never misses one.
@@ -53,6 +55,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(IDEMPOTENCY)?;
     transaction.open_table(IDEMPOTENCY_BY_TIME)?;
     transaction.open_table(KEYS)?;
+    transaction.open_table(GUARD)?;
     Ok(transaction.commit()?)
 }
 

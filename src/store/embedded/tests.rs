@@ -129,6 +129,7 @@ fn heard(pushes: &mut mpsc::Receiver<Push>) -> Vec<(u64, Option<String>)> {
             Subject::Conflict { .. }
             | Subject::Created
             | Subject::Key { .. }
+            | Subject::Source { .. }
             | Subject::Succeeded
             | Subject::Unreadable(_) => None,
         };

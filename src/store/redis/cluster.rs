@@ -16,7 +16,7 @@ use super::{
     connection::{self, address, client},
     refusal::store_error,
     settings::{Login, Server, Settings, Tls},
-    slots::{self, SlotMap, slot_of},
+    slots::{self, Slot, SlotMap},
 };
 use crate::{
     domain::Partition,
@@ -41,8 +41,8 @@ struct Known {
     looks: u64,
     /// Masters that could not be spoken to since.
     doubted: BTreeSet<Server>,
-    /// Partitions that were on their way to another node when they were last asked about.
-    moving: BTreeSet<Partition>,
+    /// Slots that were on their way to another node when they were last asked about.
+    moving: BTreeSet<Slot>,
 }
 
 /// Where else to ask.
@@ -69,15 +69,14 @@ impl Cluster {
         }
     }
 
-    /// The master of `partition`, as far as is known.
-    pub(super) async fn node_of(&self, partition: Partition) -> Result<Server, StoreError> {
-        let slot = slot_of(partition);
+    /// The master of `slot`, as far as is known.
+    pub(super) async fn node_of(&self, slot: Slot) -> Result<Server, StoreError> {
         if let Some(master) = self.known.lock().undoubted_master_of(slot) {
             return Ok(master.clone());
         }
         self.look().await?;
         let master = self.known.lock().map.master_of(slot).cloned();
-        let unserved = || format!("no node of the cluster serves partition {partition} ({slot})");
+        let unserved = || format!("no node of the cluster serves slot {}", slot.0);
         master.ok_or_else(|| StoreError::Unreachable(unserved()))
     }
 
@@ -96,9 +95,10 @@ impl Cluster {
         let mut groups = std::collections::BTreeMap::<_, Vec<Partition>>::new();
         let mut known = self.known.lock();
         for partition in partitions {
-            let master = known.map.master_of(slot_of(*partition)).cloned();
+            let slot = Slot::from(*partition);
+            let master = known.map.master_of(slot).cloned();
             // One that cannot be followed now would end the session of the others with its own.
-            let is_apart = known.moving.remove(partition) || master.is_none();
+            let is_apart = known.moving.remove(&slot) || master.is_none();
             let apart = is_apart.then_some(*partition);
             groups.entry((master, apart)).or_default().push(*partition);
         }
@@ -122,8 +122,7 @@ impl Cluster {
     }
 
     /// Where else to ask what was refused with `error`.
-    pub(super) fn redirect(&self, partition: Partition, error: &RedisError) -> Option<Redirect> {
-        let slot = slot_of(partition);
+    pub(super) fn redirect(&self, slot: Slot, error: &RedisError) -> Option<Redirect> {
         let (place, _) = error.redirect_node()?;
         let (host, port) = place.rsplit_once(':')?;
         let mut known = self.known.lock();
@@ -136,18 +135,18 @@ impl Cluster {
         Some(Redirect::Moved(server))
     }
 
-    /// What an answer about `partition` means.
-    pub(super) fn error(&self, partition: Partition, error: &RedisError) -> StoreError {
+    /// What an answer about `slot` means.
+    pub(super) fn error(&self, slot: Slot, error: &RedisError) -> StoreError {
         match error.code() {
             Some("MOVED" | "READONLY") => {
                 // The errors of a pipeline do not say where else to ask.
-                if self.redirect(partition, error).is_none() {
-                    self.known.lock().doubt_master_of(slot_of(partition));
+                if self.redirect(slot, error).is_none() {
+                    self.known.lock().doubt_master_of(slot);
                 }
                 StoreError::Moved(error.to_string())
             }
             Some("ASK" | "TRYAGAIN") => {
-                self.known.lock().moving.insert(partition);
+                self.known.lock().moving.insert(slot);
                 StoreError::Moved(error.to_string())
             }
             Some("CLUSTERDOWN" | "CROSSSLOT") => StoreError::Unreachable(error.to_string()),
@@ -228,11 +227,11 @@ impl Cluster {
 }
 
 impl Known {
-    fn undoubted_master_of(&self, slot: u16) -> Option<&Server> {
+    fn undoubted_master_of(&self, slot: Slot) -> Option<&Server> {
         self.map.master_of(slot).filter(|master| !self.doubted.contains(*master))
     }
 
-    fn doubt_master_of(&mut self, slot: u16) {
+    fn doubt_master_of(&mut self, slot: Slot) {
         self.doubted.extend(self.map.master_of(slot).cloned());
     }
 }

@@ -8,6 +8,7 @@ use redis::FromRedisValue;
 use super::{
     cluster::Redirect,
     connection::{Lazy, Question},
+    slots::Slot,
     topology::{Node, Topology},
 };
 use crate::{domain::Partition, store::StoreError};
@@ -24,17 +25,18 @@ impl Commands {
         Self { topology, connections: Arc::default() }
     }
 
-    /// Asks the master of `partition`. Where that says, before it did anything, that another one
+    /// Asks the master of a partition, or of another slot. Where that says, before it did anything, that another one
     /// is to be asked, asks that one, once. Nothing that may have been done is asked again.
     pub(super) async fn ask<T: FromRedisValue + Send>(
         &self,
-        partition: Partition,
+        slot: impl Into<Slot>,
         question: &impl Question,
     ) -> Result<T, StoreError> {
-        let node = self.topology.node_of(partition).await?;
+        let slot = slot.into();
+        let node = self.topology.node_of(slot).await?;
         let mut answer = self.ask_at(&node, question).await?;
         if let Err(error) = &answer
-            && let Some(redirect) = self.topology.redirect(partition, error)
+            && let Some(redirect) = self.topology.redirect(slot, error)
         {
             match redirect {
                 Redirect::Moved(server) => {
@@ -48,7 +50,7 @@ impl Commands {
                 }
             }
         }
-        answer.map_err(|error| self.topology.error(partition, &error))
+        answer.map_err(|error| self.topology.error(slot, &error))
     }
 
     /// Asks every master the same, one after the other.

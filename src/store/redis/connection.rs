@@ -275,4 +275,5 @@ impl Question for ScriptInvocation<'_> {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an answer may take that waits for nothing.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -119,6 +119,11 @@ impl Keys {
         self.name(Partition(0), "keys")
     }
 
+    /// What the guard says of sources lives there too.
+    pub(super) fn guard(&self) -> String {
+        self.name(Partition(0), "guard")
+    }
+
     pub(super) fn lease(&self, lease: Lease) -> String {
         let what = match lease {
             Lease::Ingest => "ingest",

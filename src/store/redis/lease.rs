@@ -4,11 +4,16 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis::{Script, ScriptInvocation};
 
-/// Prepares the script that takes or renews the lease at `key`.
-pub(super) fn hold(key: String, holder: &str, ttl: Duration) -> ScriptInvocation<'static> {
+/// Prepares the script that takes or renews the lease at `key`, in a partition with this `meta`.
+pub(super) fn hold(
+    key: String,
+    meta: String,
+    holder: &str,
+    ttl: Duration,
+) -> ScriptInvocation<'static> {
     let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
     let mut invocation = HOLD.prepare_invoke();
-    invocation.key(key).arg(holder).arg(millis);
+    invocation.key(key).key(meta).arg(holder).arg(millis);
     invocation
 }
 
@@ -20,11 +25,13 @@ pub(super) fn release(key: String, holder: &str) -> ScriptInvocation<'static> {
 }
 
 /// One script for both: whoever renews a lease that lapsed meanwhile takes it anew, unless
-/// somebody else was quicker.
+/// somebody else was quicker. Where there is no history nothing is written: in a store that lost
+/// its content a lease would be the only key.
 static HOLD: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local holder = redis.call('GET', KEYS[1])
          if not holder then
+           if redis.call('EXISTS', KEYS[2]) == 0 then return 0 end
            redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
            return 1
          end

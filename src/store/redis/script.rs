@@ -48,6 +48,13 @@ pub(super) fn commit(
             arguments.stored = stored.clone().unwrap_or_default();
             None
         }
+        // A field of another hash, and written alike.
+        Write::Source { source, stored } => {
+            arguments.what = "field";
+            source.as_str().clone_into(&mut arguments.field);
+            arguments.stored.clone_from(stored);
+            None
+        }
         Write::Nothing { customer } => {
             arguments.what = "nothing";
             customer.as_ref()
@@ -82,6 +89,7 @@ pub(super) fn commit(
         .key(match commit.write {
             Write::Conflict { .. } => keys.conflicts(partition),
             Write::Key { .. } => keys.operators(),
+            Write::Source { .. } => keys.guard(),
             Write::Customer(_) | Write::Nothing { .. } => meta.clone(),
         })
         .key(keys.lost(partition))

@@ -206,6 +206,12 @@ impl Reader {
         self.ask_about(Partition(0), &key, &redis::Cmd::hgetall(&key)).await
     }
 
+    /// See [`SessionReader::sources`].
+    pub async fn sources(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let key = self.keys.guard();
+        self.ask_about(Partition(0), &key, &redis::Cmd::hgetall(&key)).await
+    }
+
     /// Reads a little of each of the partition's keys that a session needs.
     async fn read_each_key(&self, partition: Partition) -> Result<(), StoreError> {
         let log = self.keys.log(partition);

@@ -8,9 +8,24 @@ use super::{
 };
 use crate::domain::Partition;
 
-/// The slot of everything in `partition`: the hash tag of its keys is its number.
-pub(super) fn slot_of(partition: Partition) -> u16 {
-    crc16(partition.to_string().as_bytes()) % SLOTS
+/// What a cluster moves as one: the keys that are in it.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Slot(pub(super) u16);
+
+impl From<Partition> for Slot {
+    /// The slot of everything in a partition: the hash tag of its keys is its number.
+    fn from(partition: Partition) -> Self {
+        Self(crc16(partition.to_string().as_bytes()) % SLOTS)
+    }
+}
+
+impl Slot {
+    /// The slot of a key that is of no partition.
+    pub(super) fn of_key(key: &str) -> Self {
+        let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}'));
+        let tag = tag.map(|(tag, _)| tag).filter(|tag| !tag.is_empty());
+        Self(crc16(tag.unwrap_or(key).as_bytes()) % SLOTS)
+    }
 }
 
 /// Who serves which slots, as one node says.
@@ -43,7 +58,7 @@ impl SlotMap {
     }
 
     /// The master that serves `slot`.
-    pub(super) fn master_of(&self, slot: u16) -> Option<&Server> {
+    pub(super) fn master_of(&self, Slot(slot): Slot) -> Option<&Server> {
         // What was learned last comes last.
         let mut newest_first = self.ranges.iter().rev();
         let serves = newest_first.find(|(first, last, _)| (*first..=*last).contains(&slot));
@@ -64,7 +79,7 @@ impl SlotMap {
     }
 
     /// Takes note that `master` serves `slot`, whatever was said before.
-    pub(super) fn learn(&mut self, slot: u16, master: Server) {
+    pub(super) fn learn(&mut self, Slot(slot): Slot, master: Server) {
         self.ranges.retain(|(first, last, _)| !(*first == slot && *last == slot));
         self.ranges.push((slot, slot, master));
     }
@@ -135,8 +150,11 @@ mod tests {
     #[test]
     fn a_partition_is_in_the_slot_that_the_cluster_says() {
         // CLUSTER KEYSLOT of `tollgate:{p}:meta`.
-        let slots = [0, 1, 12, 63, 1023].map(|number| slot_of(Partition(number)));
-        assert_eq!(slots, [13907, 9842, 8373, 10499, 14911]);
+        let slots = [0, 1, 12, 63, 1023].map(|number| Slot::from(Partition(number)));
+        assert_eq!(slots, [13907, 9842, 8373, 10499, 14911].map(Slot));
+        assert_eq!(Slot::of_key("tollgate:{12}:meta"), Slot(8373));
+        assert_eq!(Slot::of_key("123456789"), Slot(0x31c3));
+        assert_eq!(Slot::of_key("{}123456789"), Slot(crc16(b"{}123456789") % SLOTS));
         assert_eq!(crc16(b"123456789"), 0x31c3);
     }
 
@@ -149,15 +167,16 @@ mod tests {
             range(300, 400, [node(text("?"), 5)]),
         ]);
         let mut map = SlotMap::read(&answer, &asked).unwrap();
-        let masters = [0, 99, 100, 250, 300].map(|slot| map.master_of(slot).cloned());
+        let masters = [0, 99, 100, 250, 300].map(|slot| map.master_of(Slot(slot)).cloned());
         let expected = [Some(at("a", 1)), Some(at("a", 1)), Some(at("seed", 3)), None, None];
         assert_eq!(masters, expected);
         assert_eq!(map.masters(), [at("a", 1), at("seed", 3)]);
         assert_eq!(map.nodes(), [at("a", 1), at("b", 2), at("seed", 3)]);
 
-        map.learn(99, at("c", 9));
-        map.learn(99, at("d", 9));
-        assert_eq!((map.master_of(99), map.master_of(98)), (Some(&at("d", 9)), Some(&at("a", 1))));
+        map.learn(Slot(99), at("c", 9));
+        map.learn(Slot(99), at("d", 9));
+        let masters = [99, 98].map(|slot| map.master_of(Slot(slot)));
+        assert_eq!(masters, [Some(&at("d", 9)), Some(&at("a", 1))]);
     }
 
     #[test]

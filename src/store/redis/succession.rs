@@ -65,11 +65,24 @@ impl Redis {
 
     /// See [`crate::store::Store::supply_keys`].
     pub async fn supply_keys(&self, keys: &[(String, String)]) -> Result<(), StoreError> {
+        self.supply_fields(&self.keys.operators(), keys).await
+    }
+
+    /// See [`crate::store::Store::supply_sources`].
+    pub async fn supply_sources(&self, sources: &[(String, String)]) -> Result<(), StoreError> {
+        self.supply_fields(&self.keys.guard(), sources).await
+    }
+
+    async fn supply_fields(
+        &self,
+        hash: &str,
+        fields: &[(String, String)],
+    ) -> Result<(), StoreError> {
         let mut pipeline = redis::pipe();
-        for (id, stored) in keys {
-            pipeline.cmd("HSETNX").arg(self.keys.operators()).arg(id).arg(stored).ignore();
+        for (name, stored) in fields {
+            pipeline.cmd("HSETNX").arg(hash).arg(name).arg(stored).ignore();
         }
-        if keys.is_empty() {
+        if fields.is_empty() {
             // An empty pipeline is an error.
             return Ok(());
         }

@@ -14,6 +14,7 @@ use super::{
     role,
     sentinel::Sentinels,
     settings::{Server, Servers, Settings},
+    slots::Slot,
 };
 use crate::{
     domain::{Partition, Partitions},
@@ -57,10 +58,10 @@ impl Topology {
         Ok(Self::Single(Box::new(client(address, login, *database, tls)?)))
     }
 
-    /// The master of `partition`, as far as is known.
-    pub(super) async fn node_of(&self, partition: Partition) -> Result<Node, StoreError> {
+    /// The master of `slot`, as far as is known.
+    pub(super) async fn node_of(&self, slot: impl Into<Slot>) -> Result<Node, StoreError> {
         match self {
-            Self::Cluster(cluster) => cluster.node_of(partition).await.map(Node::At),
+            Self::Cluster(cluster) => cluster.node_of(slot.into()).await.map(Node::At),
             Self::Sentinel(_) | Self::Single(_) => Ok(Node::Only),
         }
     }
@@ -114,31 +115,31 @@ impl Topology {
         Ok(connection)
     }
 
-    /// Where else to ask what a master refused to answer about `partition`, if it said so: before
-    /// it did anything.
-    pub(super) fn redirect(&self, partition: Partition, error: &RedisError) -> Option<Redirect> {
+    /// Where else to ask what a master refused to answer about `slot`, if it said so: before it did
+    /// anything.
+    pub(super) fn redirect(&self, slot: impl Into<Slot>, error: &RedisError) -> Option<Redirect> {
         match self {
-            Self::Cluster(cluster) => cluster.redirect(partition, error),
+            Self::Cluster(cluster) => cluster.redirect(slot.into(), error),
             Self::Sentinel(_) | Self::Single(_) => None,
         }
     }
 
-    /// What an answer of a master about `partition` means.
-    pub(super) fn error(&self, partition: Partition, error: &RedisError) -> StoreError {
+    /// What an answer of a master about `slot` means.
+    pub(super) fn error(&self, slot: impl Into<Slot>, error: &RedisError) -> StoreError {
         match self {
-            Self::Cluster(cluster) => cluster.error(partition, error),
+            Self::Cluster(cluster) => cluster.error(slot.into(), error),
             Self::Sentinel(_) | Self::Single(_) => store_error(error),
         }
     }
 
-    /// The same for an answer about one key of `partition`.
+    /// The same for an answer about one key of `slot`.
     pub(super) fn key_error(
         &self,
-        partition: Partition,
+        slot: impl Into<Slot>,
         key: &str,
         error: &RedisError,
     ) -> StoreError {
-        foreign_key(key, error).unwrap_or_else(|| self.error(partition, error))
+        foreign_key(key, error).unwrap_or_else(|| self.error(slot, error))
     }
 
     /// Takes note that `node` cannot be spoken to: it may have been replaced.

@@ -1,0 +1,139 @@
+//! What billing systems say without the API, and the sources that the guard has paused.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse as _, Response},
+};
+use serde::Serialize;
+
+use super::{
+    OperatorPlane, authenticate::Caller, fields::Fields, operator::READS, problem::Problem,
+};
+use crate::{
+    control::tenure::Tenure,
+    domain::{Role, Source, Timestamp, guard::GuardRule},
+    store::ForeignWriters,
+};
+
+/// What is shown of ingest beside the guard. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct IngestView {
+    /// Where billing systems speak, if they may.
+    pub writers: Option<ForeignWriters>,
+    /// The source that it counts for.
+    pub source: Source,
+    /// Tells whether this instance applies it.
+    pub tenure: Tenure,
+}
+
+/// `GET /v1/ingest`.
+pub(super) async fn status(
+    State(plane): State<OperatorPlane>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(READS)?;
+    let control = &plane.operators.control;
+    let view = plane.ingest.as_ref();
+    let writers = view.and_then(|view| view.writers.as_ref());
+    let sizes = match writers {
+        Some(writers) => Some(writers.sizes().await?),
+        None => None,
+    };
+    let customers = control.count_customers().await?;
+    let rule = control.guard.rule();
+    let sources =
+        control.guard.sources().into_iter().map(|(source, (restricted, state))| ShownSource {
+            source,
+            restricted,
+            paused: rule.is_some() && state.paused_since.is_some(),
+            paused_since: state.paused_since,
+            resumed_at: state.resumed_at,
+        });
+    let shown = Shown {
+        channel: writers.map(|writers| writers.channel().to_owned()),
+        source: view.map(|view| view.source.clone()),
+        applies: view.is_some_and(|view| view.tenure.holds()),
+        inbox: sizes.map(|sizes| sizes.waiting),
+        dead: sizes.map(|sizes| sizes.dead),
+        guard: rule.map(|rule| ShownGuard::of(rule, customers)),
+        sources: sources.collect(),
+    };
+    Ok(Json(shown).into_response())
+}
+
+/// `POST /v1/ingest/resume`.
+pub(super) async fn resume(
+    State(plane): State<OperatorPlane>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(Role::Manager)?;
+    if caller.actor.tenant.is_some() {
+        let message = "a source is of every tenant, and this key sees one";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
+    }
+    let headers = request.headers().clone();
+    let (mut fields, body) = Fields::of_request(request).await?;
+    let source = fields.parse("source", str::parse::<Source>);
+    if source.is_none() && !fields.has_errors() {
+        fields.reject("source", "is required");
+    }
+    fields.finish()?;
+    let Some(source) = source else {
+        return Err(Problem::invalid_field("source", "is required"));
+    };
+    let asked = caller.request(&headers, "ingest\0resume", &body)?;
+    let changed = plane.operators.control.resume(&asked, &source).await?;
+    Ok(Json(Resumed { success: true, source, changed }).into_response())
+}
+
+#[derive(Serialize)]
+struct Shown {
+    channel: Option<String>,
+    source: Option<Source>,
+    applies: bool,
+    inbox: Option<u64>,
+    dead: Option<u64>,
+    guard: Option<ShownGuard>,
+    sources: Vec<ShownSource>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownGuard {
+    share_percent: f64,
+    window_seconds: u64,
+    customers: u64,
+    limit: u64,
+}
+
+impl ShownGuard {
+    fn of(rule: GuardRule, customers: u64) -> Self {
+        Self {
+            share_percent: f64::from(rule.basis_points) / 100.0,
+            window_seconds: rule.window.as_secs(),
+            customers,
+            limit: rule.limit(customers),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownSource {
+    source: Source,
+    restricted: u64,
+    paused: bool,
+    paused_since: Option<Timestamp>,
+    resumed_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Resumed {
+    success: bool,
+    source: Source,
+    changed: bool,
+}

@@ -1,0 +1,203 @@
+//! Billing systems that cannot call the operator API: what they publish in the store becomes an
+//! act like any other.
+//!
+//! Every instance that may write listens, and the holder of a lease applies.
+
+mod channel;
+mod inbox;
+mod message;
+
+use std::convert::Infallible;
+
+use self::message::{Message, Unusable};
+use crate::{
+    control::{ActError, Control, Request, tenure::Tenure},
+    domain::{
+        Action, Actor, CustomerKey, Dated, MessageId, Placement, Postmark, Refusal, Role, Source,
+        TenantId, Timestamp, Verb,
+    },
+    store::{ForeignWriters, format},
+    telemetry::{
+        IngestResult, Via,
+        event::{IngestGivenUp, IngestTaken, MessageUnusable},
+    },
+};
+
+/// Applies what foreign writers say.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    /// Performs the acts.
+    pub control: Control,
+    /// Tells whether this instance applies.
+    pub tenure: Tenure,
+    /// Where they say it.
+    pub writers: ForeignWriters,
+    /// The source that it counts for.
+    pub source: Source,
+    /// The tenant of messages that name none.
+    pub default_tenant: Option<TenantId>,
+}
+
+/// How a message came.
+#[derive(Clone, Copy, Debug)]
+enum Arrival<'a> {
+    /// On the channel, at that moment.
+    Published(Timestamp),
+    /// In the inbox, as the entry of that id.
+    Queued(&'a str),
+    /// On the channel at that moment, and in the inbox since.
+    Requeued(Timestamp),
+}
+
+impl Arrival<'_> {
+    const fn via(self) -> Via {
+        match self {
+            Self::Published(_) => Via::Channel,
+            Self::Queued(_) | Self::Requeued(_) => Via::Inbox,
+        }
+    }
+
+    /// What `message` says of itself, and where it says nothing, what its arrival does.
+    fn postmark(self, message: &Message) -> Postmark {
+        let own_id = message.id.clone().map(MessageId::Given);
+        let text = || MessageId::Digest(message.digest.clone());
+        let (dated, id) = match self {
+            Self::Published(at) => (Dated::Arrived(at), text()),
+            Self::Queued(entry) => {
+                (Dated::Queued(queued_at(entry)), MessageId::Given(entry.to_owned()))
+            }
+            Self::Requeued(at) => (Dated::Queued(at), text()),
+        };
+        Postmark { dated: message.at.map_or(dated, Dated::Sent), id: own_id.unwrap_or(id) }
+    }
+}
+
+/// When the inbox took an entry, as its id tells.
+fn queued_at(entry: &str) -> Timestamp {
+    let (millis, _) = format::id_order(entry);
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}
+
+/// What came of a message.
+#[derive(Debug)]
+enum Outcome {
+    /// It is done with.
+    Settled(IngestResult),
+    /// It can never be applied, and why.
+    Unusable(IngestResult, String),
+    /// It may be applied later.
+    Waits(IngestResult),
+}
+
+impl Ingest {
+    /// Follows channel and inbox for ever.
+    pub async fn run(self) -> Infallible {
+        tokio::select! {
+            never = channel::follow(&self) => never,
+            never = inbox::follow(&self) => never,
+            never = self.tell_tenure() => never,
+        }
+    }
+
+    async fn tell_tenure(&self) -> Infallible {
+        let metrics = &self.control.metrics;
+        loop {
+            self.tenure.begins().await;
+            IngestTaken.emit(metrics);
+            self.tenure.ends().await;
+            IngestGivenUp.emit(metrics);
+        }
+    }
+
+    /// Reads and applies one message, and counts what came of it.
+    async fn settle(&self, text: &[u8], arrival: Arrival<'_>) -> Outcome {
+        let outcome = match self.read(text) {
+            Ok((message, customer)) => self.apply(message, &customer, arrival).await,
+            Err(unusable) => Outcome::Unusable(IngestResult::Malformed, unusable.to_string()),
+        };
+        let (metrics, via) = (&self.control.metrics, arrival.via());
+        match &outcome {
+            Outcome::Settled(result) | Outcome::Waits(result) => {
+                metrics.ingest_message(via, *result);
+            }
+            Outcome::Unusable(result, why) => {
+                MessageUnusable { via, result: *result, why }.emit(metrics);
+            }
+        }
+        outcome
+    }
+
+    fn read(&self, text: &[u8]) -> Result<(Message, CustomerKey), Unusable> {
+        let message = Message::read(text)?;
+        let customer = self.customer_of(&message)?;
+        Ok((message, customer))
+    }
+
+    /// Whom a message is about. The one place where the id of a billing system becomes one of
+    /// ours.
+    fn customer_of(&self, message: &Message) -> Result<CustomerKey, Unusable> {
+        let tenant = message.tenant.as_ref().or(self.default_tenant.as_ref());
+        let tenant = tenant.ok_or(Unusable { field: "tenantId", rule: "is required" })?;
+        Ok(CustomerKey::new(tenant, &message.customer))
+    }
+
+    async fn apply(
+        &self,
+        message: Message,
+        customer: &CustomerKey,
+        arrival: Arrival<'_>,
+    ) -> Outcome {
+        let request = self.request(arrival.via(), &message);
+        let action = Action {
+            postmark: Some(arrival.postmark(&message)),
+            placement: Placement {
+                reason: message.reason,
+                until: message.until,
+                notes: message.notes,
+                ..Placement::default()
+            },
+            status: Some(message.status),
+            ..Action::of(Verb::Put)
+        };
+        match self.control.act(&request, customer, &action).await {
+            Ok(acted) if acted.changed => Outcome::Settled(IngestResult::Applied),
+            Ok(_) => Outcome::Settled(IngestResult::Unchanged),
+            Err(ActError::Refused(Refusal::MessageOutdated)) => {
+                Outcome::Settled(IngestResult::Outdated)
+            }
+            Err(ActError::Refused(Refusal::MessageRepeated)) => {
+                Outcome::Settled(IngestResult::Repeated)
+            }
+            Err(ActError::Refused(Refusal::KeptChanging)) => Outcome::Waits(IngestResult::Failed),
+            Err(ActError::Refused(refusal)) => {
+                let why = format!("{}: {refusal}", refusal.code());
+                Outcome::Unusable(IngestResult::Refused, why)
+            }
+            Err(ActError::SourcePaused { .. }) => Outcome::Waits(IngestResult::Paused),
+            Err(
+                error @ (ActError::NotNow(_)
+                | ActError::NotThere(_)
+                | ActError::Store(_)
+                | ActError::StoreLost(_)),
+            ) => {
+                tracing::debug!(customer.id = %customer, %error, "A message waits: {error}");
+                Outcome::Waits(IngestResult::Failed)
+            }
+        }
+    }
+
+    fn request(&self, via: Via, message: &Message) -> Request {
+        let actor = Actor {
+            name: "ingest".to_owned(),
+            source: Some(self.source.clone()),
+            ..Actor::tollgate(Role::Support)
+        };
+        Request {
+            actor,
+            dialect: via.as_str(),
+            request_id: message.id.clone(),
+            expected: None,
+            idempotency: None,
+        }
+    }
+}
