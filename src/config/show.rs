@@ -44,6 +44,7 @@ impl Config {
 
     /// Each flag's id and value. Taken apart field by field, so that none is forgotten; secrets
     /// are redacted by their types.
+    #[expect(clippy::too_many_lines, reason = "two lines for each setting, and nothing else")]
     fn values(&self) -> Vec<(&'static str, String)> {
         let Self {
             data_dir,

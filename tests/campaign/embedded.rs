@@ -15,7 +15,7 @@ use fastrand::Rng;
 use super::{
     act::{self, Author},
     campaign::{make_customers, tell},
-    fleet::Seat,
+    fleet::{Seat, UNGUARDED},
     ledger::{Entry, Ledger, Outcome},
     report::Row,
     store,
@@ -30,7 +30,7 @@ pub(crate) fn run(fault: &'static str, _: Flavor, seed: u64, times: u32) -> Row 
     let mut rng = Rng::with_seed(seed);
     let mut authors: Vec<_> =
         (0..WRITERS).map(|number| Author::new(format!("w{number}"), rng.u64(..))).collect();
-    let mut tollgate = Tollgate::start(&[]);
+    let mut tollgate = Tollgate::start(&[UNGUARDED]);
     let (seats, ledger) = ([Seat::default()], Ledger::default());
     seats[0].put(Some(&tollgate));
     make_customers(&Writer::new(&seats, &ledger));
@@ -53,7 +53,7 @@ pub(crate) fn run(fault: &'static str, _: Flavor, seed: u64, times: u32) -> Row 
             tollgate.kill9();
             seats[0].put(None);
             let begun = Instant::now();
-            tollgate = Tollgate::start_in(Arc::clone(&tollgate.data_dir()), &[]);
+            tollgate = Tollgate::start_in(Arc::clone(&tollgate.data_dir()), &[UNGUARDED]);
             tollgate.wait_until("ready", || tollgate.admin("/readyz").status == 200);
             row.settling = row.settling.max(begun.elapsed());
             seats[0].put(Some(&tollgate));

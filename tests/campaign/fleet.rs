@@ -259,11 +259,12 @@ pub(crate) fn master(sentinels: &Sentinels) -> usize {
     }
 }
 
-/// The campaign restricts more of its few customers than the guard would let it.
 fn flags<'a>(url: &'a str, partitions: &'a str) -> [&'a str; 7] {
-    let guard = "--ingest-guard=off";
-    ["--store", url, "--max-staleness", "2s", "--partitions", partitions, guard]
+    ["--store", url, "--max-staleness", "2s", "--partitions", partitions, UNGUARDED]
 }
+
+/// More of its few customers are restricted in a campaign than the guard would let pass.
+pub(crate) const UNGUARDED: &str = "--ingest-guard=off";
 
 const INSTANCES: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(30);
