@@ -27,7 +27,7 @@ use crate::{
     control::{Control, keys::AdminToken},
     domain::Epoch,
     feed::{
-        Alarm, Creation, Feed, FeedStatus, Rights,
+        Acknowledged, Alarm, Creation, Feed, FeedStatus, Rights,
         machine::OnLoss,
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
@@ -142,7 +142,7 @@ impl App {
         let first_answer = store::ask(&store, config, &boot).await?;
         let (keeper, journal, snapshot) = keep_snapshot(config, source, &metrics);
         let (status, feed_status) = watch::channel(FeedStatus::default());
-        let alarm = Alarm::default();
+        let (alarm, acknowledged) = (Alarm::default(), Acknowledged::default());
         let may_write = is_own || config.operator_listen.on().is_some();
         let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
@@ -159,6 +159,7 @@ impl App {
             partitions: config.partitions,
             rights: if may_write { Rights::ReadWrite } else { Rights::ReadOnly },
             alarm: alarm.clone(),
+            acknowledged: acknowledged.clone(),
             journal,
             status,
         };
@@ -173,6 +174,7 @@ impl App {
             clock: clock.clone(),
             metrics: metrics.clone(),
             alarm,
+            acknowledged,
         };
         let operators = Operators {
             control,

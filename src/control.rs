@@ -15,15 +15,15 @@ use crate::{
     cache::{Cache, guard::Guard, keyring::Keyring},
     clock::Clock,
     domain::{
-        Action, Actor, AuditEntry, Customer, CustomerKey, Partition, Record, Refusal, Restrictions,
-        Revision, Source, Timestamp, Token,
+        Action, Actor, AuditEntry, Change, Customer, CustomerKey, Partition, Record, Refusal,
+        Restrictions, Revision, Source, Timestamp, Token,
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
-    feed::{Alarm, FeedStatus},
+    feed::{Acknowledged, Alarm, FeedStatus},
     store::{
-        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency, Store,
-        StoreError, Write, Writer,
+        AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
+        Logged, Push, Store, StoreError, Write, Writer,
     },
     telemetry::{Metrics, StoreCommand},
 };
@@ -43,6 +43,8 @@ pub struct Control {
     pub feed: watch::Receiver<FeedStatus>,
     /// Rung when the store refuses a change because its restricted set is not whole.
     pub alarm: Alarm,
+    /// What is committed, until the feed has heard of it.
+    pub acknowledged: Acknowledged,
     /// Tells when an act was asked for.
     pub clock: Clock,
     /// Where acts are counted.
@@ -303,9 +305,18 @@ impl Control {
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let begun = self.clock.moment();
+        let partition = commit.write.partition(self.store.partitions());
+        let (epoch, subject) = (commit.writer.epoch.clone(), commit.write.subject());
         let committed = self.store.commit(commit).await;
         let took = self.clock.moment().saturating_since(begun);
         self.metrics.store_commands[StoreCommand::Commit].record(took);
+        if let (Ok(Committed { revision, logged: Some(logged), .. }), Some(subject)) =
+            (&committed, subject)
+        {
+            let Logged { log_id, follows } = logged.clone();
+            let change = Change { revision: *revision, log_id, subject };
+            self.acknowledged.note(Push { partition, epoch, follows, change });
+        }
         if matches!(committed, Err(CommitError::RestrictedLost)) {
             self.alarm.ring();
         }

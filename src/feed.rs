@@ -2,6 +2,7 @@
 //!
 //! [`machine`] says what is to be done; this does it.
 
+mod acknowledged;
 mod applied;
 mod follower;
 pub mod machine;
@@ -18,15 +19,16 @@ use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+pub use self::{
+    acknowledged::Acknowledged,
+    repair::Alarm,
+    status::{FeedStatus, PartitionStatus},
+};
 use self::{
     follower::{Follower, Part},
     machine::OnLoss,
     repair::Rewritten,
     snapshot_file::Journal,
-};
-pub use self::{
-    repair::Alarm,
-    status::{FeedStatus, PartitionStatus},
 };
 use crate::{
     cache::{Cache, guard::Guard, keyring::Keyring},
@@ -73,6 +75,8 @@ pub struct Feed {
     pub rights: Rights,
     /// Rung when the store refuses a change because its restricted set is not whole.
     pub alarm: Alarm,
+    /// What this instance was told is committed, to tell what the store forgot.
+    pub acknowledged: Acknowledged,
     /// Where every change is noted for the next start.
     pub journal: Journal,
     /// Told whenever the feed's state changes.

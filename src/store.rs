@@ -595,7 +595,7 @@ pub struct Idempotency {
 }
 
 /// What came of a commit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Committed {
     /// The partition's revision after it.
     pub revision: Revision,
@@ -603,6 +603,17 @@ pub struct Committed {
     pub changed: bool,
     /// Whether it had been committed before under the same idempotency key.
     pub replayed: bool,
+    /// Where the log has it; nothing where the store is this process, which forgets nothing.
+    pub logged: Option<Logged>,
+}
+
+/// Where the log has a change.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Logged {
+    /// Its entry.
+    pub log_id: String,
+    /// The entry before it.
+    pub follows: String,
 }
 
 /// Why a commit was refused. Nothing was written.

@@ -33,6 +33,12 @@ fn counts(flavor: Flavor) {
     assert_eq!(tollgate.operate("PUT", "/v1/customers/c1", Some(&disabled)).status, 201);
 
     let mut redis = redis::Client::open(server.tcp_url()).unwrap().get_connection().unwrap();
+    // The last thing that a start does, twice: what is there already, and what will come.
+    let begun = Instant::now();
+    while calls(&mut redis).get("xreadgroup").is_none_or(|count| *count < 2) {
+        assert!(begun.elapsed() < PATIENCE, "it never waited for its inbox");
+        thread::sleep(Duration::from_millis(20));
+    }
     redis::cmd("CONFIG").arg("RESETSTAT").exec(&mut redis).unwrap();
     let begun = Instant::now();
     thread::sleep(MEASURED);
@@ -55,4 +61,5 @@ fn calls(redis: &mut Connection) -> BTreeMap<String, u32> {
     calls.filter(|(command, _)| !matches!(command.as_str(), "info" | "config|resetstat")).collect()
 }
 
+const PATIENCE: Duration = Duration::from_secs(30);
 const MEASURED: Duration = Duration::from_secs(5);

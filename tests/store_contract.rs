@@ -39,8 +39,8 @@ use tollgate::{
     },
     store::{
         Among, AuditPage, Census, Commit, CommitError, Committed, CreateError, CustomerPage,
-        CustomerWrite, Direction, Head, Idempotency, Lease, Push, RestrictedEntry, Session, Store,
-        StoredRecord, Write, Writer,
+        CustomerWrite, Direction, Head, Idempotency, Lease, Logged, Push, RestrictedEntry, Session,
+        Store, StoredRecord, Write, Writer,
         embedded::Embedded,
         format,
         redis::{Redis, Settings},
@@ -113,8 +113,8 @@ async fn a_commit_is_read_back_with_its_revision(adapter: Adapter) {
     write.private.name = Some("Ada \"the first\" Lovelace, né(e) Ω".to_owned());
 
     let committed = world.put(&write).await.unwrap();
-    let expected = Committed { revision: Revision(2), changed: true, replayed: false };
-    assert_eq!(committed, expected);
+    let Committed { revision, changed, replayed, .. } = committed;
+    assert_eq!((revision, changed, replayed), (Revision(2), true, false));
 
     let read = world.store.read(&write.key).await.unwrap();
     let record = Record { key: write.key.clone(), revision: Revision(2), body: write.body };
@@ -219,9 +219,9 @@ async fn a_repeated_idempotency_key_commits_once(adapter: Adapter) {
 
     // The record has moved on since, so only the key can tell that this is a repetition.
     let again = world.commit_once(put(&customer("c1", FROZEN)), &once).await.unwrap();
-    assert_eq!(again, Committed { replayed: true, ..first });
+    assert_eq!(again, Committed { replayed: true, logged: None, ..first });
     let again = world.commit_once(nothing(), &idle).await.unwrap();
-    assert_eq!(again, Committed { replayed: true, ..unchanged });
+    assert_eq!(again, Committed { replayed: true, logged: None, ..unchanged });
     assert_eq!(world.everything().await, before);
 }
 
@@ -459,7 +459,8 @@ async fn an_act_that_changes_nothing_leaves_only_an_audit_entry(adapter: Adapter
 
     let nothing = Write::Nothing { customer: Some(key("c1")) };
     let committed = world.commit(nothing.clone()).await.unwrap();
-    let expected = Committed { revision: Revision(2), changed: false, replayed: false };
+    let expected =
+        Committed { revision: Revision(2), changed: false, replayed: false, logged: None };
     assert_eq!(committed, expected);
     assert_eq!((world.head().await, world.log("", 100).await), (head, log));
     let audit = world.audit(Some("c1"), None, 1).await;
@@ -699,7 +700,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// Takes the steps in the store and in a model of it, and compares.
 async fn follow(world: &mut World, tenant: &str, steps: Vec<Step>) {
     let named = |who: usize| CustomerKey::parse(&format!("{tenant}:c{who}")).unwrap();
-    let mut revision = world.head().await.revision;
+    let Head { mut revision, log_id: mut newest, .. } = world.head().await;
     let mut records = BTreeMap::<CustomerKey, Record>::new();
     let mut made = Vec::<(Write, Idempotency, Committed)>::new();
     while world.session.pushes.try_recv().is_ok() {}
@@ -727,7 +728,7 @@ async fn follow(world: &mut World, tenant: &str, steps: Vec<Step>) {
             Step::Repeat(which) => {
                 let (write, idempotency, committed) = which.get(&made);
                 let again = world.commit_once(write.clone(), idempotency).await.unwrap();
-                assert_eq!(again, Committed { replayed: true, ..*committed });
+                assert_eq!(again, Committed { replayed: true, logged: None, ..committed.clone() });
                 continue;
             }
         };
@@ -738,8 +739,13 @@ async fn follow(world: &mut World, tenant: &str, steps: Vec<Step>) {
             revision = revision.next();
             let heard = world.hear().await;
             assert_eq!((heard.revision, Some(heard.subject)), (revision, write.subject()));
+            if let Some(Logged { log_id, follows }) = &committed.logged {
+                assert_eq!((log_id, follows), (&heard.log_id, &newest));
+            }
+            newest = heard.log_id;
         }
-        assert_eq!(committed, Committed { revision, changed, replayed: false });
+        let Committed { logged, .. } = committed.clone();
+        assert_eq!(committed, Committed { revision, changed, replayed: false, logged });
         if let Write::Customer(write) = &write {
             let CustomerWrite { key, body, .. } = (**write).clone();
             records.insert(key.clone(), Record { key, revision, body });

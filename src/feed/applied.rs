@@ -29,6 +29,32 @@ pub(super) struct Missing {
     pub(super) untold: u64,
 }
 
+impl Missing {
+    /// Takes in one, which followed on a history of which the store has everything up to `common`,
+    /// in the log entry `since`.
+    pub(super) fn add(&mut self, token: Token, subject: &Subject, common: Revision, since: &str) {
+        match subject {
+            Subject::Customer(change) if change.act.is_of_status() => {
+                self.acts.push(Arc::new(Forgotten {
+                    token,
+                    change: change.clone(),
+                    common,
+                    since: since.to_owned(),
+                    in_conflict: false,
+                }));
+            }
+            // These tell nothing that a store could be without; what cannot be read is as if it
+            // were not remembered, and what lapsed lapses again.
+            Subject::Created | Subject::Succeeded | Subject::Unreadable(_) => {}
+            Subject::Customer(change) if change.act.verb == Verb::Lapse => {}
+            Subject::Conflict { .. }
+            | Subject::Customer(_)
+            | Subject::Key { .. }
+            | Subject::Source { .. } => self.others += 1,
+        }
+    }
+}
+
 impl Applied {
     /// Room for `capacity` changes.
     pub(super) const fn new(capacity: usize) -> Self {
@@ -85,25 +111,8 @@ impl Applied {
             if in_store.contains(&change.log_id) {
                 continue;
             }
-            match &change.subject {
-                Subject::Customer(change) if change.act.is_of_status() => {
-                    missing.acts.push(Arc::new(Forgotten {
-                        token: Token { epoch: epoch.clone(), partition, revision: *revision },
-                        change: change.clone(),
-                        common,
-                        since: since.clone(),
-                        in_conflict: false,
-                    }));
-                }
-                // These tell nothing that a store could be without; what cannot be read is as if
-                // it were not remembered, and what lapsed lapses again.
-                Subject::Created | Subject::Succeeded | Subject::Unreadable(_) => {}
-                Subject::Customer(change) if change.act.verb == Verb::Lapse => {}
-                Subject::Conflict { .. }
-                | Subject::Customer(_)
-                | Subject::Key { .. }
-                | Subject::Source { .. } => missing.others += 1,
-            }
+            let token = Token { epoch: epoch.clone(), partition, revision: *revision };
+            missing.add(token, &change.subject, common, &since);
         }
         let at = before.position.revision;
         let forgotten = at.0.saturating_sub(common.0);

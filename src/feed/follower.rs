@@ -2,6 +2,7 @@
 //! what happens; this does it.
 
 mod inspection;
+mod unheard;
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,7 +12,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior},
 };
 
-use self::inspection::INSPECT_EVERY;
+use self::{inspection::INSPECT_EVERY, unheard::Found};
 use super::{
     Creation, FIRST_PAUSE, Feed, Rights,
     applied::Applied,
@@ -110,6 +111,8 @@ struct Asked {
     inspection: Interval,
     /// Whether that is going on.
     inspecting: bool,
+    /// Whether the store is being asked for what was not heard of.
+    looking: bool,
 }
 
 enum Answer {
@@ -122,6 +125,7 @@ enum Answer {
     Log(Partition, Result<Vec<Change>, StoreError>),
     Rewritten(Partition, Result<Rewritten, NotRewritten>),
     SnapshotRead(Partition, Result<Vec<Change>, StoreError>),
+    Unheard(Result<Vec<(Push, Found)>, StoreError>),
     Tallies(Result<Vec<(Partition, Option<Tally>)>, StoreError>),
 }
 
@@ -165,6 +169,7 @@ impl<'a> Follower<'a> {
             keys_changed: 0,
             inspection,
             inspecting: false,
+            looking: false,
         };
         let mut alarm = self.feed.alarm.listen();
         // Not all instances in step.
@@ -224,6 +229,7 @@ impl<'a> Follower<'a> {
         }
         asked.unanswered += 1;
         self.ask_heads(asked, &self.numbers());
+        self.ask_unheard(asked);
         let lost = self.parts.iter().filter_map(|part| Some((part.number, part.machine.lost()?)));
         for (partition, loss) in lost.collect::<Vec<_>>() {
             self.amend(asked, partition, loss);
@@ -291,6 +297,10 @@ impl<'a> Follower<'a> {
                     part.staged_log = staged_log;
                 }
                 self.step(asked, partition, Event::SnapshotRead)
+            }
+            Answer::Unheard(looked_for) => {
+                self.take_unheard(asked, looked_for);
+                Ok(())
             }
             Answer::Tallies(tallies) => {
                 self.take_tallies(asked, tallies);
@@ -756,7 +766,7 @@ async fn log_entries_after(
 
 const HEARTBEATS_MISSED: u32 = 2;
 /// How many applied changes an instance remembers, to tell what a store forgot.
-const REMEMBERED: usize = 10_000;
+pub(super) const REMEMBERED: usize = 10_000;
 /// How many of one partition at least.
 const REMEMBERED_LEAST: usize = 500;
 /// The longest pause before the first snapshot is read.

@@ -38,60 +38,50 @@ enum Course {
     Apart(fn(&'static str, Flavor, u64, u32) -> Row),
 }
 
-/// Makes a test of the short form of each fault, and the list of all for the long form. `now`
-/// works; `later` waits for something, and is left out.
+/// Makes a test of the short form of each fault, and the list of all for the long form.
 macro_rules! faults {
-    ($($when:ident $test:ident: $name:literal, $short:literal, $long:literal, $course:expr;)+) => {
-        $( faults!(@test $when $test); )+
+    ($($test:ident: $name:literal, $short:literal, $long:literal, $course:expr;)+) => {
+        $( #[test] fn $test() { short(stringify!($test)); } )+
 
-        /// Every fault that can be injected now, by the name of its test.
+        /// Every fault, by the name of its test.
         const FAULTS: &[(&str, Fault)] = &[$(
             (stringify!($test), Fault { name: $name, short: $short, long: $long, course: $course }),
         )+];
-        const LATER: &[&str] = &[$( faults!(@later $when $test) ),+];
     };
-    (@test now $test:ident) => { #[test] fn $test() { short(stringify!($test)); } };
-    (@test later $test:ident) => {
-        #[test]
-        #[ignore = "what it needs is not there yet"]
-        fn $test() { short(stringify!($test)); }
-    };
-    (@later now $test:ident) => { "" };
-    (@later later $test:ident) => { stringify!($test) };
 }
 
 faults! {
-    now redis_is_killed: "`kill -9` of Redis", 2, 20, Course::Fleet(kill_redis);
-    now redis_hangs_shortly: "Redis hangs for 200 ms", 3, 20, Course::Fleet(hang_shortly);
-    now redis_hangs_for_long: "Redis hangs for 5 s", 1, 6, Course::Fleet(hang_for_long);
-    now every_client_is_killed: "`CLIENT KILL` of all", 3, 20, Course::Fleet(kill_clients);
-    now every_subscriber_is_killed:
+    redis_is_killed: "`kill -9` of Redis", 2, 20, Course::Fleet(kill_redis);
+    redis_hangs_shortly: "Redis hangs for 200 ms", 3, 20, Course::Fleet(hang_shortly);
+    redis_hangs_for_long: "Redis hangs for 5 s", 1, 6, Course::Fleet(hang_for_long);
+    every_client_is_killed: "`CLIENT KILL` of all", 3, 20, Course::Fleet(kill_clients);
+    every_subscriber_is_killed:
         "`CLIENT KILL` of subscribers", 3, 20, Course::Fleet(kill_subscribers);
-    now the_network_is_half_open: "half-open connections", 1, 6, Course::Fleet(half_open);
-    now the_log_is_trimmed: "log trimmed to one entry", 2, 10, Course::Fleet(trim_to_one);
-    now the_log_is_emptied: "log trimmed to nothing", 2, 10, Course::Fleet(trim_to_nothing);
-    now an_instance_is_killed:
+    the_network_is_half_open: "half-open connections", 1, 6, Course::Fleet(half_open);
+    the_log_is_trimmed: "log trimmed to one entry", 2, 10, Course::Fleet(trim_to_one);
+    the_log_is_emptied: "log trimmed to nothing", 2, 10, Course::Fleet(trim_to_nothing);
+    an_instance_is_killed:
         "`kill -9` of an instance, at every step", 5, 20, Course::Fleet(kill_instance);
-    now an_instance_hangs: "an instance hangs for 2 s", 1, 6, Course::Fleet(hang_instance);
-    now a_file_survives_its_instance:
+    an_instance_hangs: "an instance hangs for 2 s", 1, 6, Course::Fleet(hang_instance);
+    a_file_survives_its_instance:
         "`kill -9` of an instance on a file", 3, 20, Course::Apart(embedded::run);
-    now redis_is_flushed: "`FLUSHALL`", 1, 4, Course::Apart(flushed::run);
-    now a_flushed_redis_is_refilled:
+    redis_is_flushed: "`FLUSHALL`", 1, 4, Course::Apart(flushed::run);
+    a_flushed_redis_is_refilled:
         "`FLUSHALL`, `store refill-redis`", 1, 4, Course::Apart(flushed::run_and_refill);
-    now another_store_is_trusted:
+    another_store_is_trusted:
         "another store, `store trust-redis`", 1, 4, Course::Apart(recovery::trust);
-    now the_restricted_set_is_deleted:
+    the_restricted_set_is_deleted:
         "`DEL` of the restricted set", 1, 4, Course::Fleet(recovery::delete_restricted);
-    now redis_is_rolled_back:
+    redis_is_rolled_back:
         "Redis restarted from an older file", 2, 10, Course::Forgetful(recovery::roll_back);
-    now redis_goes_another_way:
+    redis_goes_another_way:
         "the same, after others wrote to it", 1, 4, Course::Forgetful(recovery::diverge);
-    later the_master_crashes: "failover by sentinels", 1, 6, Course::Watched(failover::crash);
-    later the_master_is_switched_by_order:
+    the_master_crashes: "failover by sentinels", 1, 6, Course::Watched(failover::crash);
+    the_master_is_switched_by_order:
         "switch ordered of sentinels", 1, 6, Course::Watched(failover::order);
-    later a_master_of_a_cluster_crashes:
+    a_master_of_a_cluster_crashes:
         "failover of a cluster", 1, 6, Course::Cluster(failover::crash_of_cluster);
-    now a_master_of_a_cluster_is_switched_by_order:
+    a_master_of_a_cluster_is_switched_by_order:
         "failover ordered of a cluster", 1, 6, Course::Cluster(failover::order_of_cluster);
 }
 
@@ -109,8 +99,8 @@ fn short(test: &'static str) {
     }
 }
 
-/// Every fault, on both servers, each as often as its long form says; only one of them, also one
-/// that waits for something, when `TOLLGATE_TEST_FAULT` names its test.
+/// Every fault, on both servers, each as often as its long form says; only one of them when
+/// `TOLLGATE_TEST_FAULT` names its test.
 #[test]
 #[ignore = "takes a quarter of an hour; `tests/run --campaign`"]
 fn long_form() {
@@ -118,8 +108,7 @@ fn long_form() {
         let seed = seed_or(fastrand::u64(..));
         let (mut rows, mut failed) = (Vec::new(), Vec::new());
         let only = env::var("TOLLGATE_TEST_FAULT").ok();
-        let is_wanted =
-            |test: &&str| only.as_ref().map_or(!LATER.contains(test), |only| only == test);
+        let is_wanted = |test: &&str| only.as_ref().is_none_or(|only| only == test);
         for (test, fault) in FAULTS.iter().filter(|(test, _)| is_wanted(test)) {
             let mut row = Row { fault: fault.name, ..Row::default() };
             for index in 0..2 {

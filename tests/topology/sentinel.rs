@@ -1,6 +1,9 @@
 //! The master moves, and every instance goes with it.
 
-use std::time::{Duration, Instant};
+use std::{
+    iter, thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -168,6 +171,52 @@ fn when_the_feed_moves_the_commands_move_with_it() {
 }
 
 #[test]
+fn a_change_that_the_old_master_takes_after_the_feed_has_left_it_is_written_to_the_new_one() {
+    for goes_on in [false, true] {
+        // A lease may be asked for before the act, which then waits behind it, and is not late.
+        let mut tries = iter::repeat_with(|| is_written_though_late(goes_on)).take(5);
+        assert!(tries.any(|was_late| was_late), "the old master never took it");
+    }
+}
+
+/// Whether the old master did take it after the feed had left. `goes_on`: the new one has another
+/// change of the same revision then.
+fn is_written_though_late(goes_on: bool) -> bool {
+    let masters = Masters::start();
+    let sentinel = StandIn::start(4, masters.old.port());
+    let url = url(&[&sentinel]);
+    let tollgate = Tollgate::start(&["--store", &url, "--ingest-channel", "off"]);
+    for customer in ["c1", "c2"] {
+        let path = format!("/v1/customers/{customer}");
+        assert_eq!(tollgate.operate("PUT", &path, Some(&json!({}))).status, 201);
+    }
+    let act = |customer: &str, verb: &str| {
+        let path = format!("/v1/customers/{customer}/{verb}");
+        let acted = tollgate.operate("POST", &path, Some(&json!({})));
+        assert_eq!(acted.status, 200, "{acted:?}");
+    };
+    masters.part();
+    let order = |words: &[&str]| redis::cmd("CLIENT").arg(words).exec(&mut connect(&masters.old));
+    order(&["PAUSE", "60000", "WRITE"]).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| act("c1", "disable"));
+        tollgate.wait_until("sent to the old master", || blocked(&masters.old) >= 1);
+        sentinel.switch_to(5, masters.new.port());
+        tollgate.wait_until("on the new master", || followers(&masters.new) == 1);
+        if goes_on {
+            act("c2", "freeze");
+        }
+        order(&["UNPAUSE"]).unwrap();
+    });
+    let another = Tollgate::start(&["--store", &url]);
+    another.wait_until("told of both", || {
+        another.reason_to_write("c1") == "customer_disabled"
+            && (another.reason_to_write("c2") == "customer_frozen") == goes_on
+    });
+    revision(&masters.old) == 4
+}
+
+#[test]
 fn sentinels_that_were_set_up_anew_and_count_from_the_beginning_are_believed() {
     let masters = Masters::start();
     let sentinels = [(); 3].map(|()| StandIn::start(9, masters.old.port()));
@@ -287,6 +336,13 @@ fn replicate(master: &RedisServer, replicas: u32) {
 fn disconnect(server: &RedisServer, kind: &str) -> u64 {
     let kill = ["KILL", "TYPE", kind];
     redis::cmd("CLIENT").arg(&kill).query(&mut connect(server)).unwrap()
+}
+
+/// How many clients wait there for something.
+fn blocked(server: &RedisServer) -> u64 {
+    let info: String = redis::cmd("INFO").arg("clients").query(&mut connect(server)).unwrap();
+    let count = info.lines().find_map(|line| line.trim().strip_prefix("blocked_clients:"));
+    count.unwrap().parse().unwrap()
 }
 
 fn revision(server: &RedisServer) -> u64 {

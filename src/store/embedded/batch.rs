@@ -118,7 +118,7 @@ impl<'txn> Batch<'txn> {
         if body_digest != idempotency.body_digest {
             return Err(CommitError::IdempotencyKeyReused);
         }
-        Ok(Some(Committed { revision: Revision(revision), changed, replayed: true }))
+        Ok(Some(Committed { revision: Revision(revision), changed, replayed: true, logged: None }))
     }
 
     /// The customer's rows at the revision that `meta` has now, counted in its census.
@@ -197,7 +197,7 @@ impl<'txn> Batch<'txn> {
         {
             self.remember(idempotency, revision, changed)?;
         }
-        Ok(Committed { revision, changed, replayed: false })
+        Ok(Committed { revision, changed, replayed: false, logged: None })
     }
 
     fn write_customer(&self, key: &CustomerKey, rows: &CustomerRows) -> Result<(), StoreError> {

@@ -124,4 +124,4 @@ if log_id then
   redis.pcall(publish, channel,
               epoch .. ' ' .. head[6] .. ' ' .. log_id .. ' ' .. revision .. ' ' .. line)
 end
-return {'COMMITTED', revision, changed}
+return {'COMMITTED', revision, changed, log_id or '', head[6]}

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     super::{
-        Commit, CommitError, Committed, CreateError, StoreError, Succession, SuccessionError,
-        Write,
+        Commit, CommitError, Committed, CreateError, Logged, StoreError, Succession,
+        SuccessionError, Write,
         format::{self, FORMAT, hex, unexpected},
     },
     keys::Keys,
@@ -116,16 +116,19 @@ pub(super) fn commit(
 
 /// Reads what the commit script answered.
 pub(super) fn read_commit_reply(reply: &[String]) -> Result<Committed, CommitError> {
-    let committed = |revision: &String, changed: &String, replayed| {
+    let committed = |revision: &String, changed: &String, replayed, logged| {
         let revision = revision.parse().map(Revision).map_err(unexpected)?;
-        Ok(Committed { revision, changed: changed == "1", replayed })
+        Ok(Committed { revision, changed: changed == "1", replayed, logged })
     };
     let Some((status, rest)) = reply.split_first() else {
         return Err(unexpected("an empty answer of the script").into());
     };
     match (status.as_str(), rest) {
-        ("COMMITTED", [revision, changed]) => committed(revision, changed, false),
-        ("REPLAYED", [revision, changed]) => committed(revision, changed, true),
+        ("COMMITTED", [revision, changed, log_id, follows]) => {
+            let logged = Logged { log_id: log_id.clone(), follows: follows.clone() };
+            committed(revision, changed, false, Some(logged).filter(|it| !it.log_id.is_empty()))
+        }
+        ("REPLAYED", [revision, changed]) => committed(revision, changed, true, None),
         ("EPOCH", _) => Err(CommitError::Epoch),
         ("BEHIND", _) => Err(CommitError::Behind),
         ("CONFLICT", _) => Err(CommitError::Conflict),
