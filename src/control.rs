@@ -20,7 +20,7 @@ use crate::{
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
-    feed::{Acknowledged, Alarm, FeedStatus},
+    feed::{Acknowledged, Alarm, FeedStatus, Kept},
     store::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
         Logged, Push, Store, StoreError, Write, Writer,
@@ -43,7 +43,7 @@ pub struct Control {
     pub feed: watch::Receiver<FeedStatus>,
     /// Rung when the store refuses a change because its restricted set is not whole.
     pub alarm: Alarm,
-    /// What is committed, until the feed has heard of it.
+    /// Tells whether the store that is followed has what was committed.
     pub acknowledged: Acknowledged,
     /// Tells when an act was asked for.
     pub clock: Clock,
@@ -135,6 +135,7 @@ impl Control {
             // Held until the act is heard here, so that acts side by side count each other.
             let _counted = self.admit(request, key, &plan).await?;
             match self.commit(self.commit_of(&attempt, Ok(&plan))).await {
+                Err(CommitError::Store(StoreError::Forgotten)) => {}
                 Ok(committed) if committed.replayed => {
                     return self.replayed(&attempt, committed).await;
                 }
@@ -315,7 +316,7 @@ impl Control {
         {
             let Logged { log_id, follows } = logged.clone();
             let change = Change { revision: *revision, log_id, subject };
-            self.acknowledged.note(Push { partition, epoch, follows, change });
+            self.require_kept(Push { partition, epoch, follows, change }).await?;
         }
         if matches!(committed, Err(CommitError::RestrictedLost)) {
             self.alarm.ring();
@@ -324,6 +325,18 @@ impl Control {
             self.metrics.store_errors[StoreCommand::Commit].increment(1);
         }
         committed
+    }
+
+    /// Waits until the feed says that the store which it follows has `change`: a master that is
+    /// being replaced may take what its successor never hears of.
+    async fn require_kept(&self, change: Push) -> Result<(), StoreError> {
+        match tokio::time::timeout(KEPT_KNOWN_WITHIN, self.acknowledged.ask(change)).await {
+            Ok(Ok(Kept::There)) => Ok(()),
+            Ok(Ok(Kept::Forgotten)) => Err(StoreError::Forgotten),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Unreachable(
+                "the change was made and not heard of, so it may yet be lost".to_owned(),
+            )),
+        }
     }
 
     async fn counted<T>(
@@ -412,3 +425,5 @@ impl From<CommitError> for ActError {
 const TRIES: usize = 5;
 /// How long an act waits for its own effect here. Past that the feed is behind, and says so.
 const EFFECT_AWAITED: Duration = Duration::from_millis(250);
+/// How long it waits to know that the change is kept. A feed that finds another master needs less.
+const KEPT_KNOWN_WITHIN: Duration = Duration::from_secs(5);

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use self::{
-    acknowledged::Acknowledged,
+    acknowledged::{Acknowledged, Kept},
     repair::Alarm,
     status::{FeedStatus, PartitionStatus},
 };
@@ -75,7 +75,7 @@ pub struct Feed {
     pub rights: Rights,
     /// Rung when the store refuses a change because its restricted set is not whole.
     pub alarm: Alarm,
-    /// What this instance was told is committed, to tell what the store forgot.
+    /// What this instance was told is committed: the feed says whether the store has it.
     pub acknowledged: Acknowledged,
     /// Where every change is noted for the next start.
     pub journal: Journal,

@@ -670,6 +670,9 @@ pub enum CreateError {
 /// The store could not be asked, or what it holds cannot be understood.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// A change was made on a master that had been replaced, and is not in its successor.
+    #[error("the store was replaced while it made the change, and does not have it; try again")]
+    Forgotten,
     /// A file that another process has open.
     #[error("{0} is in use by another process")]
     Locked(String),

@@ -44,13 +44,6 @@ impl Withheld {
         *held = acts;
     }
 
-    /// Adds more of them, which were done after those that are held already.
-    pub(crate) fn add(&self, acts: Vec<Arc<Forgotten>>) {
-        let mut held = self.acts.write();
-        held.extend(acts);
-        self.count.store(held.len(), Ordering::Release);
-    }
-
     /// All of them, in the order in which they were done.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Forgotten>> {

@@ -1,39 +1,71 @@
-//! What this instance was told is committed, until the feed has heard of it or the store turns out
-//! to have forgotten it.
+//! What this instance was told is committed, until it is known whether the store that is followed
+//! has it.
 //!
-//! A master that is being replaced may take a change after the feed has left it: then nobody hears
-//! of the change, and only its writer knows of it.
+//! A master that is being replaced may take a change after the feed has left it. Nobody hears of
+//! that change, so nobody may be told that it was made.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
 
-use super::follower::REMEMBERED;
 use crate::{domain::Partition, store::Push};
 
-/// The newest of those changes, in the order in which they were acknowledged. Cheap to clone.
+/// The changes of which that is not known yet. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Acknowledged(Arc<Mutex<VecDeque<Push>>>);
+pub struct Acknowledged(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    waiting: Mutex<Vec<Waiting>>,
+    bell: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    change: Push,
+    verdict: oneshot::Sender<Kept>,
+}
+
+/// Whether the store that is followed has a change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kept {
+    /// It has.
+    There,
+    /// It has not, though it has what was before, or after.
+    Forgotten,
+}
 
 impl Acknowledged {
-    /// Takes note of one. Past [`REMEMBERED`] the oldest is let go.
-    pub fn note(&self, change: Push) {
-        let mut changes = self.0.lock();
-        changes.push_back(change);
-        if changes.len() > REMEMBERED {
-            changes.pop_front();
+    /// Asks whether the store that is followed has `change`. Whoever does not wait for the answer
+    /// takes the question back by that.
+    pub fn ask(&self, change: Push) -> oneshot::Receiver<Kept> {
+        let (verdict, answer) = oneshot::channel();
+        self.0.waiting.lock().push(Waiting { change, verdict });
+        self.0.bell.send_replace(());
+        answer
+    }
+
+    /// Hears every question from now on.
+    pub(super) fn listen(&self) -> watch::Receiver<()> {
+        self.0.bell.subscribe()
+    }
+
+    /// Says `kept` of each change of one partition that is `known`.
+    pub(super) fn answer(&self, partition: Partition, kept: Kept, known: impl Fn(&Push) -> bool) {
+        let mut waiting = self.0.waiting.lock();
+        let is_known = |it: &mut Waiting| it.change.partition == partition && known(&it.change);
+        for Waiting { verdict, .. } in waiting.extract_if(.., is_known) {
+            // Who no longer waits need not be told.
+            let _ = verdict.send(kept);
         }
     }
 
-    /// Those of one partition that are not settled, without those that are `heard`.
-    pub(super) fn unheard(&self, partition: Partition, heard: impl Fn(&Push) -> bool) -> Vec<Push> {
-        let mut changes = self.0.lock();
-        changes.retain(|it| it.partition != partition || !heard(it));
-        changes.iter().filter(|it| it.partition == partition).cloned().collect()
-    }
-
-    /// Lets go of changes of which it is known what became of them.
-    pub(super) fn settle(&self, known: &[Push]) {
-        self.0.lock().retain(|it| !known.contains(it));
+    /// The changes of one partition of which somebody still wants to know.
+    pub(super) fn of(&self, partition: Partition) -> Vec<Push> {
+        let mut waiting = self.0.waiting.lock();
+        waiting.retain(|it| !it.verdict.is_closed());
+        let of_it = waiting.iter().filter(|it| it.change.partition == partition);
+        of_it.map(|it| it.change.clone()).collect()
     }
 }

@@ -12,9 +12,10 @@ use tokio::{
     time::{Interval, MissedTickBehavior},
 };
 
-use self::{inspection::INSPECT_EVERY, unheard::Found};
+use self::inspection::INSPECT_EVERY;
 use super::{
     Creation, FIRST_PAUSE, Feed, Rights,
+    acknowledged::Kept,
     applied::Applied,
     machine::{self, Act, Event, LOG_PAGE, Loss, Machine, OnLoss},
     remnant::Remnant,
@@ -125,7 +126,7 @@ enum Answer {
     Log(Partition, Result<Vec<Change>, StoreError>),
     Rewritten(Partition, Result<Rewritten, NotRewritten>),
     SnapshotRead(Partition, Result<Vec<Change>, StoreError>),
-    Unheard(Result<Vec<(Push, Found)>, StoreError>),
+    Unheard(Result<Vec<(Push, Option<Kept>)>, StoreError>),
     Tallies(Result<Vec<(Partition, Option<Tally>)>, StoreError>),
 }
 
@@ -171,7 +172,7 @@ impl<'a> Follower<'a> {
             inspecting: false,
             looking: false,
         };
-        let mut alarm = self.feed.alarm.listen();
+        let (mut alarm, mut bell) = (self.feed.alarm.listen(), self.feed.acknowledged.listen());
         // Not all instances in step.
         let period = self.feed.heartbeat.mul_f64(0.9 + 0.2 * fastrand::f64());
         let mut heartbeat = tokio::time::interval(period);
@@ -207,6 +208,10 @@ impl<'a> Follower<'a> {
                     })
                 }
                 _ = heartbeat.tick() => self.beat(&mut asked),
+                Ok(()) = bell.changed() => {
+                    self.tell_heard(&mut asked, false);
+                    Ok(())
+                }
                 Ok(()) = alarm.changed() => {
                     self.inspect(&mut asked);
                     Ok(())
@@ -229,7 +234,7 @@ impl<'a> Follower<'a> {
         }
         asked.unanswered += 1;
         self.ask_heads(asked, &self.numbers());
-        self.ask_unheard(asked);
+        self.tell_heard(asked, true);
         let lost = self.parts.iter().filter_map(|part| Some((part.number, part.machine.lost()?)));
         for (partition, loss) in lost.collect::<Vec<_>>() {
             self.amend(asked, partition, loss);
@@ -481,6 +486,8 @@ impl<'a> Follower<'a> {
         if let Some(part) = self.parts.iter().find(|part| part.number == partition) {
             part.applied.lock().keep(epoch, change);
         }
+        let is_it = |it: &Push| it.epoch == *epoch && it.change.log_id == change.log_id;
+        self.feed.acknowledged.answer(partition, Kept::There, is_it);
     }
 
     /// The history that is followed here was found in the store: from here on the two can be
@@ -766,7 +773,7 @@ async fn log_entries_after(
 
 const HEARTBEATS_MISSED: u32 = 2;
 /// How many applied changes an instance remembers, to tell what a store forgot.
-pub(super) const REMEMBERED: usize = 10_000;
+const REMEMBERED: usize = 10_000;
 /// How many of one partition at least.
 const REMEMBERED_LEAST: usize = 500;
 /// The longest pause before the first snapshot is read.

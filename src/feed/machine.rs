@@ -214,6 +214,21 @@ impl Machine {
         matches!(self.phase, Phase::Following)
     }
 
+    /// Whether the store is being read, after it was found to be the one that is followed, or none
+    /// was.
+    #[must_use]
+    pub const fn is_reading(&self) -> bool {
+        match self.phase {
+            Phase::CatchingUp { anchored } => anchored,
+            Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => true,
+            Phase::Away
+            | Phase::Asking { .. }
+            | Phase::Following
+            | Phase::Lost
+            | Phase::Uninitialised => false,
+        }
+    }
+
     /// The newest revision that is certainly in the store: what was read or heard of it already.
     #[must_use]
     pub fn progress(&self) -> Revision {

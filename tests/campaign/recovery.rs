@@ -12,7 +12,7 @@ use tollgate::domain::Verb;
 use super::{
     act::{self, Act},
     campaign::{Campaign, Scene, tell},
-    fleet::{Fleet, Seat},
+    fleet::{Fleet, Seat, UNGUARDED},
     ledger::Ledger,
     report::Row,
     store,
@@ -35,7 +35,7 @@ pub(crate) fn diverge(fleet: &mut Fleet, scene: &mut Scene<'_>) {
     fleet.redis_mut().kill9();
     let mut elsewhere = RedisServer::start(fleet.flavor, Persistence::AppendOnlyFile);
     elsewhere.restart_from(&copy);
-    let stranger = Tollgate::start(&["--store", &elsewhere.url()]);
+    let stranger = Tollgate::start(&["--store", &elsewhere.url(), UNGUARDED]);
     let (seats, ledger) = ([Seat::default()], Ledger::default());
     seats[0].put(Some(&stranger));
     let writer = Writer::new(&seats, &ledger);

@@ -178,6 +178,7 @@ impl Lazy {
         current.failure = connected.as_ref().err().map(|error| match error {
             StoreError::Unreachable(why) => why.clone(),
             StoreError::BootedElsewhere { .. }
+            | StoreError::Forgotten
             | StoreError::Locked(_)
             | StoreError::Moved(_)
             | StoreError::NewerFormat { .. }

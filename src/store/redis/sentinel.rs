@@ -313,6 +313,7 @@ fn whose(server: fmt::Arguments<'_>, error: StoreError) -> StoreError {
         }
         StoreError::Unreachable(why) => StoreError::Unreachable(format!("{server}: {why}")),
         error @ (StoreError::BootedElsewhere { .. }
+        | StoreError::Forgotten
         | StoreError::Locked(_)
         | StoreError::Moved(_)
         | StoreError::NewerFormat { .. }
