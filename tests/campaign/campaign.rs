@@ -13,13 +13,13 @@ use tollgate::domain::Verb;
 
 use super::{
     act::{self, Act, Author},
-    fleet::Fleet,
+    fleet::{Fleet, Servers},
     ledger::{Ledger, Outcome},
     recovery,
     report::Row,
     store::{self, Held},
     support::Flavor,
-    traffic::Traffic,
+    traffic::{Audience, Traffic},
     verify::{self, Promise},
     writer::Writer,
 };
@@ -115,9 +115,14 @@ impl Campaign {
         thread::scope(|scope| {
             // Also when something below fails, so that it is told.
             let _stop = (Stop(&injecting), Stop(&asking));
-            for seat in seats {
+            // While two servers call themselves master, one revision may name a change on each:
+            // then only who heard an acknowledged one is known to have done so.
+            let forks = matches!(fleet.servers, Servers::Watched(_));
+            for place in 0..seats.len() {
                 let (rng, asking) = (rng.fork(), &asking);
-                scope.spawn(move || traffic.ask(seat, ledger, rng, || is_set(asking)));
+                let audience = if forks { Audience::WhoSaidSo } else { Audience::WhoHeard };
+                let asked = (seats, place, audience);
+                scope.spawn(move || traffic.ask(asked, ledger, rng, || is_set(asking)));
             }
             let write = |author| {
                 let injecting = &injecting;

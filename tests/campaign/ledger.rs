@@ -46,6 +46,8 @@ pub(crate) struct Acknowledged {
     pub(crate) token: Token,
     /// What was in force and scheduled.
     pub(crate) restrictions: Vec<Restriction>,
+    /// The seat of the instance that said so.
+    pub(crate) seat: usize,
 }
 
 /// What is certain of a customer.
@@ -61,13 +63,13 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    /// The revision from which on the customer is certainly refused writes, also some time from
-    /// now.
-    pub(crate) fn refused_from(&self, now: Timestamp) -> Option<&Token> {
+    /// The acknowledgement from which on the customer is certainly refused writes, also some time
+    /// from now.
+    pub(crate) fn refused_from(&self, now: Timestamp) -> Option<&Acknowledged> {
         let newest = self.newest.as_ref().filter(|_| self.letting_in == 0)?;
         let soon = now.saturating_add(Duration::from_secs(3));
         let holds = |held: &&Restriction| held.in_force_at(now) && held.in_force_at(soon);
-        newest.restrictions.iter().find(holds).map(|_| &newest.token)
+        newest.restrictions.iter().any(|held| holds(&held)).then_some(newest)
     }
 
     /// How the customer stood last, if nobody may have changed that since.

@@ -16,7 +16,7 @@ use tollgate::domain::Token;
 use super::{
     act,
     fleet::{Place, Seat},
-    ledger::{Ledger, Standing},
+    ledger::{Acknowledged, Ledger, Standing},
     now,
     support::tollgate::Client,
 };
@@ -28,6 +28,15 @@ pub(crate) struct Traffic {
     pub(crate) answered: AtomicU64,
     /// Answers that were wrong, and why.
     pub(crate) wrong: Mutex<Vec<String>>,
+}
+
+/// Who must refuse whoever is restricted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Audience {
+    /// Every instance that has heard of it.
+    WhoHeard,
+    /// The instance that acknowledged it.
+    WhoSaidSo,
 }
 
 /// What an answer must not be.
@@ -47,15 +56,26 @@ struct Question {
 }
 
 impl Traffic {
-    /// Asks the instance on `seat` while `go_on`.
-    pub(crate) fn ask(&self, seat: &Seat, ledger: &Ledger, mut rng: Rng, go_on: impl Fn() -> bool) {
+    /// Asks the instance on one of the seats while `go_on`.
+    pub(crate) fn ask(
+        &self,
+        (seats, seat_number, audience): (&[Seat], usize, Audience),
+        ledger: &Ledger,
+        mut rng: Rng,
+        go_on: impl Fn() -> bool,
+    ) {
         let client = Client::new(PATIENCE);
+        let seat = &seats[seat_number];
+        let is_asked = |told: &Acknowledged| match audience {
+            Audience::WhoHeard => true,
+            Audience::WhoSaidSo => told.seat == seat_number,
+        };
         while go_on() {
             if let Some(place) = seat.place() {
                 let status = client.ask(place.admin, "GET", "/status", &[], None);
                 if status.status == 200 {
                     let status = status.json();
-                    for question in questions(&status, ledger, &mut rng) {
+                    for question in questions(&status, ledger, &mut rng, is_asked) {
                         self.judge(&client, seat, place, ledger, &question);
                     }
                 }
@@ -96,7 +116,12 @@ impl Traffic {
     }
 }
 
-fn questions(status: &Value, ledger: &Ledger, rng: &mut Rng) -> Vec<Question> {
+fn questions(
+    status: &Value,
+    ledger: &Ledger,
+    rng: &mut Rng,
+    is_asked: impl Fn(&Acknowledged) -> bool,
+) -> Vec<Question> {
     let mut questions = vec![Question {
         customer: act::never_in(rng),
         token: None,
@@ -114,7 +139,10 @@ fn questions(status: &Value, ledger: &Ledger, rng: &mut Rng) -> Vec<Question> {
     for _ in 0..OTHERS {
         let customer = act::other(rng);
         let standing = ledger.standing(&customer);
-        let Some(token) = standing.refused_from(now()).cloned() else { continue };
+        let Some(told) = standing.refused_from(now()).filter(|told| is_asked(told)) else {
+            continue;
+        };
+        let token = told.token.clone();
         // Either the instance has heard it, or the question itself says from when on it counts.
         let token = Some(token).filter(|token| rng.bool() || !has_heard(status, token));
         questions.push(Question {

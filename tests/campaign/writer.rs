@@ -45,9 +45,10 @@ impl<'a> Writer<'a> {
         self.ledger.begin(&act);
         let mut unanswered = false;
         for attempt in 0..ATTEMPTS {
-            let seat = &self.seats[(first + attempt) % self.seats.len()];
-            let answer = seat.place().map(|place| self.ask(place, &act, &request));
-            match answer.as_ref().map(outcome) {
+            let seat = (first + attempt) % self.seats.len();
+            let place = self.seats[seat].place();
+            let answer = place.map(|place| self.ask(place, &act, &request));
+            match answer.as_ref().map(|answer| outcome(answer, seat)) {
                 Some(Some(Outcome::Refused(_))) if unanswered => break,
                 Some(Some(outcome)) => return self.ledger.end(act, outcome),
                 // It was sent, and nobody knows how far it came.
@@ -73,8 +74,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// What an answer says of its act; nothing when it does not tell whether it was done.
-fn outcome(answer: &Answer) -> Option<Outcome> {
+/// What an answer of the instance on `seat` says of its act; nothing when it does not tell whether it was done.
+fn outcome(answer: &Answer, seat: usize) -> Option<Outcome> {
     match answer.status {
         200 | 201 => {
             let answered = answer.json();
@@ -85,7 +86,7 @@ fn outcome(answer: &Answer) -> Option<Outcome> {
             let restrictions =
                 [restrictions(customer, "restrictions"), restrictions(customer, "scheduled")]
                     .concat();
-            Some(Outcome::Acknowledged(Acknowledged { changed, token, restrictions }))
+            Some(Outcome::Acknowledged(Acknowledged { changed, token, restrictions, seat }))
         }
         0 => None,
         503 if answer.code() == "STORE_UNREACHABLE" => None,
