@@ -3,6 +3,7 @@
 mod background;
 mod boot;
 mod first_key;
+mod policy;
 mod ports;
 mod store;
 
@@ -18,6 +19,7 @@ pub use self::ports::PortError;
 use self::{
     background::Background,
     boot::{Boot, FirstAnswer},
+    policy::PolicyFile,
     ports::Ports,
 };
 use crate::{
@@ -34,10 +36,11 @@ use crate::{
     gate::{self, Gate},
     http::{
         self, Admin, DataPlane, DisabledBilling, IdentitySource, IngestView, OperatorPlane,
-        Operators,
+        Operators, PolicyShown,
         serve::{Socket, serve as serve_http},
     },
-    lifecycle::{Ended, EndedEarly, Readiness, StillRunning, Tasks},
+    lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
+    policy::{InForce, InvalidPolicy, Rules},
     store::{Store, StoreError},
     telemetry::{self, Metrics, TelemetryError},
 };
@@ -60,6 +63,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     });
     if let Some(keeper) = app.keeper {
         tasks.spawn("snapshot", keeper.run(draining.clone()));
+    }
+    let hangups = Hangups::caught();
+    if let Some(file) = app.policy_file {
+        tasks.spawn_endless("policy", file.keep_current(hangups));
     }
     tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
     tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
@@ -111,6 +118,7 @@ struct App {
     boot: Boot,
     first_answer: FirstAnswer,
     keeper: Option<Keeper>,
+    policy_file: Option<PolicyFile>,
     plane: DataPlane,
     operators: Operators,
     admin: Admin,
@@ -163,7 +171,7 @@ impl App {
             journal,
             status,
         };
-        let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings(config));
+        let (gate, policy_file, policy_shown) = govern(config, &cache, &clock, &metrics)?;
         let admin_token = config.admin_token()?;
         let control = Control {
             store,
@@ -180,15 +188,7 @@ impl App {
             control,
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
-        let plane = DataPlane {
-            gate: gate.clone(),
-            clock: clock.clone(),
-            metrics: metrics.clone(),
-            identity: identity_source(config)?,
-            min_revision_header: config.min_revision_header.on().map(header_name).transpose()?,
-            disabled_billing: disabled_billing(config),
-            guard: (!config.check_open).then(|| operators.clone()),
-        };
+        let plane = plane(config, &gate, &operators, &clock, &metrics)?;
         let admin = Admin {
             readiness: Readiness::new().0,
             cache,
@@ -199,6 +199,7 @@ impl App {
             metrics,
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
+            policy: policy_shown,
             snapshot,
             booted_from: boot.booted_from(),
         };
@@ -211,6 +212,7 @@ impl App {
             boot,
             first_answer,
             keeper,
+            policy_file,
             plane,
             operators,
             admin,
@@ -244,9 +246,47 @@ const fn disabled_billing(config: &Config) -> DisabledBilling {
     }
 }
 
-fn settings(config: &Config) -> gate::Settings {
+/// What the check listener works with.
+fn plane(
+    config: &Config,
+    gate: &Gate,
+    operators: &Operators,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<DataPlane, ServeError> {
+    Ok(DataPlane {
+        gate: gate.clone(),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+        identity: identity_source(config)?,
+        min_revision_header: config.min_revision_header.on().map(header_name).transpose()?,
+        disabled_billing: disabled_billing(config),
+        guard: (!config.check_open).then(|| operators.clone()),
+    })
+}
+
+/// What decides, the policy file that it decides by, and what is told of that.
+fn govern(
+    config: &Config,
+    cache: &Cache,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> Result<(Gate, Option<PolicyFile>, watch::Receiver<PolicyShown>), ServeError> {
+    let rules = InForce::new(Rules::built_in(config.decisions()));
+    let shown = PolicyShown { file: config.policy_shown(), refused: None };
+    let (policy, policy_shown) = watch::channel(shown);
+    let settings = settings(config, rules.clone());
+    let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
+    let file = config
+        .policy
+        .as_ref()
+        .map(|path| PolicyFile::open(path, config.decisions(), rules, policy, metrics.clone()));
+    Ok((gate, file.transpose()?, policy_shown))
+}
+
+fn settings(config: &Config, rules: InForce) -> gate::Settings {
     gate::Settings {
-        policy: config.policy(),
+        rules,
         max_staleness: config.max_staleness,
         stale_limit: config.stale_limit,
         fill_timeout: config.fill_timeout,
@@ -352,6 +392,23 @@ pub enum ServeError {
     /// A header's name breaks the rule for header names.
     #[error("{0} is not a header name")]
     HeaderName(String),
+    /// The policy file cannot be used.
+    #[error("the policy {path} (--policy) cannot be used: {faults}")]
+    Policy {
+        /// Which file.
+        path: String,
+        /// What is wrong with it, line by line.
+        faults: InvalidPolicy,
+    },
+    /// The policy file cannot be read.
+    #[error("the policy {path} (--policy) cannot be read")]
+    PolicyUnread {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A port is taken, or cannot be bound.
     #[error(transparent)]
     Port(#[from] PortError),

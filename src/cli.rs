@@ -14,8 +14,10 @@ mod ingest;
 mod keys;
 mod operator;
 mod out;
+mod policy;
 mod probe;
 mod serve;
+mod shadow;
 mod store;
 
 use clap::{ArgMatches, Parser, Subcommand};
@@ -71,6 +73,12 @@ enum Verb {
     #[command(subcommand)]
     Keys(keys::Keys),
 
+    /// Checks, explains and tests a policy file
+    #[command(subcommand)]
+    Policy(policy::PolicyVerb),
+    /// Shows what shadow mode let through and would have been refused
+    ShadowReport(shadow::Report),
+
     /// Shows what billing systems say without the API, and lets a paused source go on
     #[command(subcommand)]
     Ingest(ingest::Ingest),
@@ -123,6 +131,8 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Delete(one) => one.delete(out),
         Verb::Audit(audit) => audit.run(out),
         Verb::Keys(keys) => keys.run(out),
+        Verb::Policy(policy) => policy.run(out),
+        Verb::ShadowReport(report) => report.run(out),
         Verb::Ingest(ingest) => ingest.run(out),
         Verb::Store(store) => store.run(out),
         Verb::Config(settings) => {

@@ -250,6 +250,11 @@ pub struct Config {
     #[arg(value_parser = parse_duration, help_heading = "Decisions")]
     pub max_used_age: Duration,
 
+    /// File with the policy: routes, exemptions, shadow mode. It is read again when it changes and
+    /// on SIGHUP; one that cannot be used is refused, and the one before it stays.
+    #[arg(long, env = "TOLLGATE_POLICY", value_name = "FILE", help_heading = "Decisions")]
+    pub policy: Option<PathBuf>,
+
     /// How a disabled customer's billing is shown: `active` goes on charging, `paused` does not.
     #[arg(long, env = "TOLLGATE_DISABLED_BILLING", value_name = "STATE", default_value = "active")]
     #[arg(value_parser = choice::DISABLED_BILLING.parser(), help_heading = "Decisions")]
@@ -320,9 +325,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// The settings that shape decisions.
+    /// The policy file's name, for people.
     #[must_use]
-    pub fn policy(&self) -> Policy {
+    pub fn policy_shown(&self) -> Option<String> {
+        self.policy.as_ref().map(|path| path.display().to_string())
+    }
+
+    /// What shapes decisions where the policy file says nothing.
+    #[must_use]
+    pub fn decisions(&self) -> Policy {
         Policy {
             unknown_customers: self.unknown_customers,
             when_unlisted: self.when_unlisted,

@@ -135,12 +135,11 @@ impl Control {
             // Held until the act is heard here, so that acts side by side count each other.
             let _counted = self.admit(request, key, &plan).await?;
             match self.commit(self.commit_of(&attempt, Ok(&plan))).await {
-                Err(CommitError::Store(StoreError::Forgotten)) => {}
                 Ok(committed) if committed.replayed => {
                     return self.replayed(&attempt, committed).await;
                 }
                 Ok(committed) => return Ok(self.acted(&attempt, plan, committed).await),
-                Err(CommitError::Conflict) => {}
+                Err(CommitError::Conflict | CommitError::Store(StoreError::Forgotten)) => {}
                 Err(CommitError::IdempotencyKeyReused) => {
                     return self.refuse(&attempt, Refusal::KeyReused).await;
                 }

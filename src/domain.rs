@@ -19,6 +19,7 @@ pub mod message;
 pub mod reason;
 pub mod restriction;
 pub mod revision;
+pub mod route;
 pub mod settings;
 pub mod time;
 
@@ -37,5 +38,9 @@ pub use message::{Dated, LastMessage, MessageId, Postmark};
 pub use reason::{Outcome, Reason};
 pub use restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source, Status};
 pub use revision::{Epoch, Position, Revision, Token, Watermark};
-pub use settings::{Enforcement, Mode, Policy, Unknown, Unlisted, WhenUndecided};
+pub use route::{Exemption, Ground, Route, RouteTerms};
+pub use settings::{
+    AccessLeft, ByStatus, Enforced, Enforcement, Mode, Overrides, Policy, Unknown, Unlisted,
+    WhenUndecided,
+};
 pub use time::Timestamp;

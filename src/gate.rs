@@ -1,17 +1,20 @@
 //! Answers one check: look up, weigh freshness, decide.
 
 mod reach;
+mod shadow;
 
 use std::{sync::Arc, time::Duration};
 
 use self::reach::Asked;
+pub use self::shadow::{ShadowReport, Spared};
 use crate::{
     cache::{Cache, Found, Held},
     clock::{Clock, Moment},
     domain::{
         Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, MinRevision, Missing, Mode,
-        Policy, Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
+        Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
     },
+    policy::{InForce, Rules},
     store::StoredRecord,
     telemetry::Metrics,
 };
@@ -23,13 +26,14 @@ pub struct Gate {
     clock: Clock,
     metrics: Metrics,
     settings: Arc<Settings>,
+    shadow: ShadowReport,
 }
 
 /// What shapes the answers.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The settings of the decision itself.
-    pub policy: Policy,
+    /// The policy.
+    pub rules: InForce,
     /// Past this, answers are marked stale.
     pub max_staleness: Duration,
     /// Past this, no known active customer is let in.
@@ -53,6 +57,8 @@ pub struct Answer {
     pub age: Option<Duration>,
     /// Whether that is past the staleness budget.
     pub stale: bool,
+    /// The HTTP status that the policy gives this deny, if it is not the usual one.
+    pub http_status: Option<u16>,
 }
 
 impl Answer {
@@ -84,13 +90,26 @@ impl Gate {
     /// A gate over `cache`.
     #[must_use]
     pub fn new(cache: Cache, clock: Clock, metrics: Metrics, settings: Settings) -> Self {
-        Self { cache, clock, metrics, settings: Arc::new(settings) }
+        let shadow = ShadowReport::default();
+        Self { cache, clock, metrics, settings: Arc::new(settings), shadow }
     }
 
     /// The settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What shadow mode let through.
+    #[must_use]
+    pub const fn shadow(&self) -> &ShadowReport {
+        &self.shadow
+    }
+
+    /// The policy as it is now.
+    #[must_use]
+    pub fn rules(&self) -> arc_swap::Guard<Arc<Rules>> {
+        self.settings.rules.load()
     }
 
     /// Answers `check`. Waits for nothing but the record of a customer that is not in memory, or a
@@ -100,7 +119,8 @@ impl Gate {
     /// than the one asked for. Its age is that of the picture, and so may be higher than that of a
     /// record that was read for it.
     pub async fn check(&self, check: &Check) -> Answer {
-        let Ok(customer) = &check.identity else {
+        let named = check.identity.as_ref().ok().filter(|_| !check.route.decides_alone());
+        let Some(customer) = named else {
             let nobody = Restrictions::default();
             let record = RecordEvidence::Missing(Missing::Unreachable);
             let staleness = self.no_staleness();
@@ -246,14 +266,19 @@ impl Gate {
         revision: Option<Token>,
         stale: bool,
     ) -> Answer {
-        let policy = &self.settings.policy;
-        let decision = decide(evidence, check, policy, self.clock.now());
+        let rules = self.rules();
+        let decision = decide(evidence, check, &rules.policy, self.clock.now());
+        let enforced = rules.policy.enforce(&decision, &check.route);
+        if enforced.spared {
+            self.shadow.spare(&check.route, decision.reason, &self.metrics);
+        }
         Answer {
-            enforcement: policy.enforce(decision.outcome()),
-            mode: policy.mode,
+            enforcement: enforced.enforcement,
+            mode: enforced.mode,
             revision,
-            age: evidence.staleness.age.filter(|_| check.identity.is_ok()),
+            age: evidence.staleness.age,
             stale,
+            http_status: rules.http_status(&decision),
             decision,
         }
     }

@@ -28,7 +28,7 @@ use axum::{
 };
 
 pub use self::{
-    admin::{Admin, router as admin},
+    admin::{Admin, PolicyShown, router as admin},
     identify::IdentitySource,
     ingest::IngestView,
     limits::DisabledBilling,

@@ -5,7 +5,7 @@ pub mod tasks;
 
 use std::future::{Future, pending};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 pub use readiness::{Latch, Readiness};
@@ -26,6 +26,29 @@ pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
             name = interrupt => name,
         };
         info!(signal = name, "Stopping because of {name}");
+    }
+}
+
+/// The hang-ups that this process is sent, which ask it to read its files again.
+#[derive(Debug)]
+pub struct Hangups(Option<Signal>);
+
+impl Hangups {
+    /// Catches them from this call on. It must be called within a runtime.
+    #[must_use]
+    pub fn caught() -> Self {
+        let caught = signal(SignalKind::hangup());
+        Self(caught.inspect_err(|error| warn!(%error, "Cannot catch SIGHUP: {error}")).ok())
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        if let Some(signals) = &mut self.0
+            && signals.recv().await.is_some()
+        {
+            return;
+        }
+        pending::<()>().await;
     }
 }
 

@@ -27,7 +27,7 @@ pub use catalogue::{
     AuthFailure, BootSource, Dialect, FillResult, IngestResult, ReachedBy, RewrittenFrom,
     SnapshotResult, StoreCommand, Tier, Unreadable, Via,
 };
-pub use handles::Metrics;
+pub use handles::{Metrics, NO_ROUTE};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -31,6 +31,9 @@ pub fn spelling(decision: &Decision) -> Spelling {
         Reason::InactiveRead => {
             (StatusCode::OK, "INACTIVE_READ", "The customer is inactive, and may read.")
         }
+        Reason::RouteExempt => {
+            (StatusCode::OK, "ROUTE_EXEMPT", "The route is exempt from the customer's status.")
+        }
         Reason::NotRestricted => {
             (StatusCode::OK, "NOT_RESTRICTED", "The customer is not restricted.")
         }
@@ -50,6 +53,14 @@ pub fn spelling(decision: &Decision) -> Spelling {
             "CUSTOMER_MALFORMED",
             "The customer id or tenant is malformed.",
         ),
+        Reason::PathSuspicious => (
+            StatusCode::BAD_REQUEST,
+            "PATH_SUSPICIOUS",
+            "The path hides part of itself, or is not told.",
+        ),
+        Reason::RouteUnmatched => {
+            (StatusCode::FORBIDDEN, "ROUTE_UNMATCHED", "There is no rule for this route.")
+        }
         Reason::CustomerUnknown => {
             (StatusCode::FORBIDDEN, "CUSTOMER_UNKNOWN", "There is no such customer.")
         }
@@ -106,7 +117,8 @@ pub fn spelling(decision: &Decision) -> Spelling {
 /// or a pass when a setting says so.
 #[must_use]
 pub fn enforced_status(answer: &Answer) -> StatusCode {
-    let own = spelling(&answer.decision).status;
+    let usual = spelling(&answer.decision).status;
+    let own = answer.http_status.and_then(|it| StatusCode::from_u16(it).ok()).unwrap_or(usual);
     match answer.enforcement {
         Enforcement::Pass => StatusCode::OK,
         Enforcement::Fail => StatusCode::SERVICE_UNAVAILABLE,
@@ -234,6 +246,7 @@ mod tests {
             revision: None,
             age: None,
             stale: false,
+            http_status: None,
         };
         let headers = headers(&answer);
         let shown: Vec<_> =
@@ -255,6 +268,7 @@ mod tests {
             revision: None,
             age: None,
             stale: true,
+            http_status: None,
         };
         assert_eq!(enforced_status(&answer), StatusCode::FORBIDDEN);
         answer.enforcement = Enforcement::Fail;

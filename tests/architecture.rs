@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 /// Each ring, and the rings it may name, from the outermost to the innermost.
 const RINGS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["app", "config", "domain"]),
+    ("cli", &["app", "config", "policy", "domain"]),
     (
         "app",
         &[

@@ -34,6 +34,9 @@ pub(super) enum Failure {
     /// Something on this side, with its causes.
     #[error("{0}")]
     Local(String),
+    /// A policy file that cannot be used, with everything that is wrong with it.
+    #[error("the policy {0} cannot be used")]
+    Policy(String, Vec<String>),
     /// Tollgate refused.
     #[error("{}: {}", .0.code, .0.message)]
     Refused(Refused),
@@ -68,7 +71,7 @@ impl Failure {
         match self {
             Self::Refused(refused) if refused.status == UNAVAILABLE => Exit::Undecided,
             Self::Unreachable { .. } => Exit::Undecided,
-            Self::Local(_) | Self::Refused(_) => Exit::Failed,
+            Self::Local(_) | Self::Policy(..) | Self::Refused(_) => Exit::Failed,
             Self::Usage(_) => Exit::Usage,
         }
     }
@@ -85,17 +88,19 @@ impl Failure {
 
     /// A line for each thing that was wrong.
     pub(super) fn details(&self) -> impl Iterator<Item = String> {
-        let details = match self {
-            Self::Refused(refused) => refused.details.as_slice(),
-            Self::Local(_) | Self::Unreachable { .. } | Self::Usage(_) => &[],
+        let (details, lines) = match self {
+            Self::Refused(refused) => (refused.details.as_slice(), &[][..]),
+            Self::Policy(_, lines) => (&[][..], lines.as_slice()),
+            Self::Local(_) | Self::Unreachable { .. } | Self::Usage(_) => (&[][..], &[][..]),
         };
-        details.iter().map(|Detail { path, message }| format!("{path}: {message}"))
+        let details = details.iter().map(|Detail { path, message }| format!("{path}: {message}"));
+        details.chain(lines.iter().cloned())
     }
 
     /// What could be done about it.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
-            Self::Local(_) | Self::Usage(_) => None,
+            Self::Local(_) | Self::Policy(..) | Self::Usage(_) => None,
             Self::Refused(refused) => match refused.code.as_str() {
                 "AUTH_REQUIRED" | "INVALID_TOKEN" => Some(TOKEN_HINT.to_owned()),
                 _ => refused.hint.clone(),

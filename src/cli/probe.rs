@@ -35,7 +35,7 @@ impl Probe {
     }
 
     fn ask(&self, path: &str, word: &str, out: &mut Out<'_>) -> Result<Exit, Failure> {
-        let client = Client::new(self.admin_url.clone(), SETTINGS);
+        let client = Client::new(self.admin_url.clone(), ADMIN_SETTINGS);
         let (status, _) = client.exchange(&Call::new("GET", path))?;
         let is_so = status == 200;
         let told = if is_so { word.to_owned() } else { format!("not {word}") };
@@ -45,4 +45,4 @@ impl Probe {
     }
 }
 
-const SETTINGS: &str = "--admin-url or TOLLGATE_ADMIN_URL";
+pub(super) const ADMIN_SETTINGS: &str = "--admin-url or TOLLGATE_ADMIN_URL";

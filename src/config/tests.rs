@@ -188,9 +188,9 @@ fn an_admin_token_comes_from_one_place_and_is_long_enough() {
 
 #[test]
 fn the_policy_is_what_the_settings_say() {
-    let policy = config(&["--when-undecided", "deny", "--when-unlisted", "error"]).policy();
+    let policy = config(&["--when-undecided", "deny", "--when-unlisted", "error"]).decisions();
     assert_eq!(policy.when_undecided, WhenUndecided::Deny);
     assert_eq!(policy.when_unlisted, Unlisted::Error);
     assert_eq!(policy.unknown_customers, Unknown::Deny);
-    assert_eq!(config(&[]).policy(), Policy::default());
+    assert_eq!(config(&[]).decisions(), Policy::default());
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     entitlement::Code,
     key::CustomerKey,
-    restriction::Kind,
     revision::{InvalidToken, Token},
+    route::Route,
 };
 
 /// One question, as an enforcement point asks it.
@@ -22,13 +22,16 @@ pub struct Check {
     pub limit: Option<LimitCheck>,
     /// The revision that the answer must stand on at least.
     pub min_revision: Option<MinRevision>,
+    /// What the policy says of the route that the request takes.
+    pub route: Route,
 }
 
 impl Check {
     /// A plain question about one customer.
     #[must_use]
     pub fn of(identity: Identity, operation: Operation) -> Self {
-        Self { identity, operation, feature: None, limit: None, min_revision: None }
+        let (feature, limit, min_revision) = (None, None, None);
+        Self { identity, operation, feature, limit, min_revision, route: Route::Unrouted }
     }
 
     /// Whether only the full record can answer.
@@ -102,16 +105,6 @@ pub enum Access {
 }
 
 impl Access {
-    /// What a restriction of `kind` leaves. Only an inactive customer's access is a setting.
-    #[must_use]
-    pub fn left_by(kind: Kind, inactive_access: Self) -> Self {
-        match kind {
-            Kind::Disabled => Self::None,
-            Kind::Frozen => Self::ReadOnly,
-            Kind::Inactive => inactive_access.min(Self::ReadOnly),
-        }
-    }
-
     /// Whether it lets `operation` pass.
     #[must_use]
     pub fn permits(self, operation: Operation) -> bool {

@@ -8,7 +8,8 @@ use super::{
     entitlement::{Code, Maximum},
     freshness::{Freshness, Staleness},
     reason::{Outcome, Reason},
-    restriction::{RestrictionReason, Restrictions, Status},
+    restriction::{Restriction, RestrictionReason, Restrictions, Status},
+    route::Route,
     settings::{Policy, Unknown, Unlisted},
     time::Timestamp,
 };
@@ -16,23 +17,34 @@ use super::{
 /// Decides `check` from `evidence` at `now`.
 ///
 /// Total and pure: every input has exactly one answer, and asking twice changes nothing. The
-/// order is: identity; a restriction in force on anything known denies, however stale; the
+/// order is: the route, where the policy says all of it; identity; a restriction in force on anything known denies, however stale; the
 /// revision asked for; whether the customer is known; staleness; feature; limit; allow.
 #[must_use]
 pub fn decide(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Timestamp) -> Decision {
+    if let Some(reason) = said_by_route(&check.route) {
+        return Decision::about_nobody(reason);
+    }
     if let Err(fault) = check.identity {
         return Decision::about_nobody(fault.into());
     }
     let known = Known::at(evidence, policy, now);
-    if !known.access.permits(check.operation) {
-        let reason = match known.status {
-            Status::Disabled => Reason::CustomerDisabled,
-            Status::Frozen => Reason::CustomerFrozen,
-            // Only a restriction takes access away, so an active customer cannot get here.
-            Status::Inactive | Status::Active => Reason::CustomerInactive,
-        };
-        return known.decision(reason);
-    }
+    let exempt = if known.access.permits(check.operation) {
+        false
+    } else {
+        // What the route sets aside does not count there; the customer is what it is all the same.
+        let grounds = check.route.set_aside();
+        if grounds.is_empty() {
+            return known.decision(known.why_denied());
+        }
+        let counts = |held: &Restriction| !grounds.iter().any(|ground| ground.covers(held));
+        let remaining = evidence.restrictions.only(counts);
+        let left = Known::at(&Evidence { restrictions: &remaining, ..*evidence }, policy, now);
+        if !left.access.permits(check.operation) {
+            let payment_required = left.payment_required;
+            return Decision { payment_required, ..known.decision(left.why_denied()) };
+        }
+        true
+    };
     if !evidence.revision_reached {
         return known.decision(Reason::RevisionNotReached);
     }
@@ -65,7 +77,8 @@ pub fn decide(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Time
         Some(limit) => covers_limit(body, limit, policy.max_used_age, now),
         None => Ok(()),
     });
-    known.decision(entitled.err().unwrap_or_else(|| known.why_allowed(evidence)))
+    let allowed = || if exempt { Reason::RouteExempt } else { known.why_allowed(evidence) };
+    known.decision(entitled.err().unwrap_or_else(allowed))
 }
 
 /// What is known of a customer when a check is decided.
@@ -146,7 +159,7 @@ impl Known {
         let unpaid = deciding.all(|held| held.reason == RestrictionReason::NonPayment);
         Self {
             status: restrictions.status_at(now),
-            access: restrictions.access_at(now, policy.inactive_access),
+            access: restrictions.access_at(now, policy.access),
             found: !restrictions.is_empty() || matches!(evidence.record, RecordEvidence::Known(_)),
             payment_required: is_restricted && unpaid,
         }
@@ -164,6 +177,15 @@ impl Known {
         }
     }
 
+    fn why_denied(&self) -> Reason {
+        match self.status {
+            Status::Disabled => Reason::CustomerDisabled,
+            Status::Frozen => Reason::CustomerFrozen,
+            // Only a restriction takes access away, so an active customer cannot get here.
+            Status::Inactive | Status::Active => Reason::CustomerInactive,
+        }
+    }
+
     fn why_allowed(&self, evidence: &Evidence<'_>) -> Reason {
         match (self.status, evidence.record) {
             (Status::Frozen, _) => Reason::FrozenRead,
@@ -172,6 +194,16 @@ impl Known {
             (_, RecordEvidence::Missing(_)) if !self.found => Reason::NotRestricted,
             _ => Reason::Active,
         }
+    }
+}
+
+/// What the policy says of a route on which the customer does not matter.
+fn said_by_route(route: &Route) -> Option<Reason> {
+    match route {
+        Route::Suspicious => Some(Reason::PathSuspicious),
+        Route::Unmatched => Some(Reason::RouteUnmatched),
+        Route::Matched(_) if route.decides_alone() => Some(Reason::RouteExempt),
+        Route::Matched(_) | Route::Unrouted => None,
     }
 }
 

@@ -60,8 +60,14 @@ pub enum Reason {
     NotRestricted,
     /// Too many reads of the store are under way.
     Overloaded,
+    /// The path may be another one behind the gateway, and the policy has routes.
+    PathSuspicious,
     /// The revision asked for was not reached in time.
     RevisionNotReached,
+    /// The policy exempts the route, from everything or from what restricts the customer.
+    RouteExempt,
+    /// The policy refuses routes that it does not name.
+    RouteUnmatched,
     /// The store did not answer, and what is in memory cannot decide.
     StoreUnreachable,
     /// What is in memory is older than the stale limit.
@@ -72,7 +78,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Active,
         Self::CustomerAmbiguous,
         Self::CustomerDisabled,
@@ -88,7 +94,10 @@ impl Reason {
         Self::LimitExceeded,
         Self::NotRestricted,
         Self::Overloaded,
+        Self::PathSuspicious,
         Self::RevisionNotReached,
+        Self::RouteExempt,
+        Self::RouteUnmatched,
         Self::StoreUnreachable,
         Self::TooStale,
         Self::UnknownAllowed,
@@ -113,7 +122,10 @@ impl Reason {
             Self::LimitExceeded => "limit_exceeded",
             Self::NotRestricted => "not_restricted",
             Self::Overloaded => "overloaded",
+            Self::PathSuspicious => "path_suspicious",
             Self::RevisionNotReached => "revision_not_reached",
+            Self::RouteExempt => "route_exempt",
+            Self::RouteUnmatched => "route_unmatched",
             Self::StoreUnreachable => "store_unreachable",
             Self::TooStale => "too_stale",
             Self::UnknownAllowed => "unknown_allowed",
@@ -128,6 +140,7 @@ impl Reason {
             | Self::FrozenRead
             | Self::InactiveRead
             | Self::NotRestricted
+            | Self::RouteExempt
             | Self::UnknownAllowed => Outcome::Allow,
             Self::CustomerAmbiguous
             | Self::CustomerDisabled
@@ -137,7 +150,9 @@ impl Reason {
             | Self::CustomerMissing
             | Self::CustomerUnknown
             | Self::FeatureMissing
-            | Self::LimitExceeded => Outcome::Deny,
+            | Self::LimitExceeded
+            | Self::PathSuspicious
+            | Self::RouteUnmatched => Outcome::Deny,
             Self::EntitlementUnknown
             | Self::Overloaded
             | Self::RevisionNotReached

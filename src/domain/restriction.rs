@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{check::Access, time::Timestamp};
+use super::{check::Access, settings::AccessLeft, time::Timestamp};
 
 /// What a restriction does. Ordered by strictness, the mildest first.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -326,6 +326,12 @@ impl Restrictions {
         Self(self.0.iter().filter(|held| !lifted(held)).cloned().collect())
     }
 
+    /// Those for which `keep` holds.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Restriction) -> bool) -> Self {
+        Self(self.0.iter().filter(|held| keep(held)).cloned().collect())
+    }
+
     /// Those in force at `now`.
     pub fn in_force_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
         self.0.iter().filter(move |held| held.in_force_at(now))
@@ -344,8 +350,8 @@ impl Restrictions {
 
     /// What the customer may do at `now`: the least that any restriction in force leaves.
     #[must_use]
-    pub fn access_at(&self, now: Timestamp, inactive_access: Access) -> Access {
-        let least = self.in_force_at(now).map(|held| Access::left_by(held.kind, inactive_access));
+    pub fn access_at(&self, now: Timestamp, left: AccessLeft) -> Access {
+        let least = self.in_force_at(now).map(|held| left.by(held.kind));
         least.min().unwrap_or(Access::ReadWrite)
     }
 

@@ -2,7 +2,15 @@
 
 use std::time::Duration;
 
-use super::{check::Access, reason::Outcome};
+use serde::Deserialize;
+
+use super::{
+    check::Access,
+    decision::Decision,
+    reason::Outcome,
+    restriction::{Kind, Status},
+    route::Route,
+};
 
 /// The settings that shape decisions.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,25 +23,43 @@ pub struct Policy {
     pub when_undecided: WhenUndecided,
     /// Whether denies are enforced.
     pub mode: Mode,
-    /// What an inactive customer may do: nothing, or read.
-    pub inactive_access: Access,
+    /// What each kind of restriction leaves to a customer.
+    pub access: AccessLeft,
+    /// What is different for customers of one status.
+    pub statuses: ByStatus,
     /// How old a limit's `used` may be.
     pub max_used_age: Duration,
 }
 
 impl Policy {
-    /// What a gateway is to do about `outcome`.
+    /// What is made of `decision` about a request on `route`. What the policy says of the route
+    /// goes before what it says of the status.
     #[must_use]
-    pub fn enforce(&self, outcome: Outcome) -> Enforcement {
-        match (outcome, self.mode, self.when_undecided) {
-            (Outcome::Allow, _, _)
-            | (Outcome::Deny, Mode::Shadow, _)
-            | (Outcome::Undecided, _, WhenUndecided::Allow)
-            | (Outcome::Undecided, Mode::Shadow, WhenUndecided::Deny) => Enforcement::Pass,
-            (Outcome::Deny, Mode::Enforce, _)
-            | (Outcome::Undecided, Mode::Enforce, WhenUndecided::Deny) => Enforcement::Refuse,
-            (Outcome::Undecided, _, WhenUndecided::Gateway) => Enforcement::Fail,
+    pub fn enforce(&self, decision: &Decision, route: &Route) -> Enforced {
+        let of_route = route.terms().map(|terms| terms.overrides).unwrap_or_default();
+        let of_status = decision.status.map(|status| self.statuses.of(status)).unwrap_or_default();
+        let mode = of_route.mode.or(of_status.mode).unwrap_or(self.mode);
+        let when_undecided = of_route.when_undecided.or(of_status.when_undecided);
+        let when_undecided = when_undecided.unwrap_or(self.when_undecided);
+        let outcome = decision.outcome();
+        let strictly = enforce(outcome, Mode::Enforce, when_undecided);
+        Enforced {
+            mode,
+            enforcement: enforce(outcome, mode, when_undecided),
+            spared: mode == Mode::Shadow && strictly == Enforcement::Refuse,
         }
+    }
+}
+
+const fn enforce(outcome: Outcome, mode: Mode, when_undecided: WhenUndecided) -> Enforcement {
+    match (outcome, mode, when_undecided) {
+        (Outcome::Allow, _, _)
+        | (Outcome::Deny, Mode::Shadow, _)
+        | (Outcome::Undecided, _, WhenUndecided::Allow)
+        | (Outcome::Undecided, Mode::Shadow, WhenUndecided::Deny) => Enforcement::Pass,
+        (Outcome::Deny, Mode::Enforce, _)
+        | (Outcome::Undecided, Mode::Enforce, WhenUndecided::Deny) => Enforcement::Refuse,
+        (Outcome::Undecided, _, WhenUndecided::Gateway) => Enforcement::Fail,
     }
 }
 
@@ -44,8 +70,82 @@ impl Default for Policy {
             when_unlisted: Unlisted::Allow,
             when_undecided: WhenUndecided::Gateway,
             mode: Mode::Enforce,
-            inactive_access: Access::None,
+            access: AccessLeft::default(),
+            statuses: ByStatus::default(),
             max_used_age: Duration::from_mins(5),
+        }
+    }
+}
+
+/// What is made of a decision.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Enforced {
+    /// Whether denies are enforced there.
+    pub mode: Mode,
+    /// What the gateway is to do.
+    pub enforcement: Enforcement,
+    /// Whether shadow mode lets pass what would have been refused.
+    pub spared: bool,
+}
+
+/// What each kind of restriction leaves to a customer. A disabled one is left nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AccessLeft {
+    /// What a frozen customer may do: read, or nothing.
+    pub frozen: Access,
+    /// What an inactive customer may do: nothing, or read.
+    pub inactive: Access,
+}
+
+impl AccessLeft {
+    /// What a restriction of `kind` leaves.
+    #[must_use]
+    pub fn by(&self, kind: Kind) -> Access {
+        match kind {
+            Kind::Disabled => Access::None,
+            Kind::Frozen => self.frozen.min(Access::ReadOnly),
+            Kind::Inactive => self.inactive.min(Access::ReadOnly),
+        }
+    }
+}
+
+impl Default for AccessLeft {
+    fn default() -> Self {
+        Self { frozen: Access::ReadOnly, inactive: Access::None }
+    }
+}
+
+/// What a policy says in one place otherwise than in general.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Overrides {
+    /// Whether denies are enforced.
+    pub mode: Option<Mode>,
+    /// What the gateway is told of an undecided check.
+    pub when_undecided: Option<WhenUndecided>,
+}
+
+/// What is different for customers of each status.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ByStatus {
+    /// For those that nothing restricts.
+    pub active: Overrides,
+    /// For frozen ones.
+    pub frozen: Overrides,
+    /// For inactive ones.
+    pub inactive: Overrides,
+    /// For disabled ones.
+    pub disabled: Overrides,
+}
+
+impl ByStatus {
+    /// What is different for those of `status`.
+    #[must_use]
+    pub const fn of(&self, status: Status) -> Overrides {
+        match status {
+            Status::Active => self.active,
+            Status::Frozen => self.frozen,
+            Status::Inactive => self.inactive,
+            Status::Disabled => self.disabled,
         }
     }
 }
@@ -69,7 +169,8 @@ pub enum Unlisted {
 }
 
 /// What the gateway is told of an undecided check.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
 pub enum WhenUndecided {
     /// To let it pass.
     Allow,
@@ -80,7 +181,8 @@ pub enum WhenUndecided {
 }
 
 /// Whether denies are enforced.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// They are.
     Enforce,
@@ -112,18 +214,47 @@ pub enum Enforcement {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::domain::{Exemption, Reason, RouteTerms};
+
+    fn enforced(policy: &Policy, reason: Reason, route: &Route) -> Enforced {
+        let status = matches!(reason, Reason::CustomerFrozen).then_some(Status::Frozen);
+        let decision = Decision { status, ..Decision::about_nobody(reason) };
+        policy.enforce(&decision, route)
+    }
 
     #[test]
     fn only_a_mode_or_setting_that_says_so_changes_what_is_enforced() {
         let policy = Policy::default();
-        assert_eq!(policy.enforce(Outcome::Allow), Enforcement::Pass);
-        assert_eq!(policy.enforce(Outcome::Deny), Enforcement::Refuse);
-        assert_eq!(policy.enforce(Outcome::Undecided), Enforcement::Fail);
+        let done = |policy: &Policy, reason| enforced(policy, reason, &Route::Unrouted).enforcement;
+        assert_eq!(done(&policy, Reason::Active), Enforcement::Pass);
+        assert_eq!(done(&policy, Reason::CustomerFrozen), Enforcement::Refuse);
+        assert_eq!(done(&policy, Reason::TooStale), Enforcement::Fail);
         let shadow = Policy { mode: Mode::Shadow, ..policy };
-        assert_eq!(shadow.enforce(Outcome::Deny), Enforcement::Pass);
+        assert_eq!(done(&shadow, Reason::CustomerFrozen), Enforcement::Pass);
         let open = Policy { when_undecided: WhenUndecided::Allow, ..policy };
-        assert_eq!(open.enforce(Outcome::Deny), Enforcement::Refuse);
-        assert_eq!(open.enforce(Outcome::Undecided), Enforcement::Pass);
+        assert_eq!(done(&open, Reason::CustomerFrozen), Enforcement::Refuse);
+        assert_eq!(done(&open, Reason::TooStale), Enforcement::Pass);
+    }
+
+    #[test]
+    fn what_is_said_of_the_route_goes_before_what_is_said_of_the_status() {
+        let shadow = Overrides { mode: Some(Mode::Shadow), when_undecided: None };
+        let statuses = ByStatus { frozen: shadow, ..ByStatus::default() };
+        let policy = Policy { statuses, ..Policy::default() };
+        let frozen = |route| enforced(&policy, Reason::CustomerFrozen, &route);
+        let spared = frozen(Route::Unrouted);
+        assert_eq!((spared.enforcement, spared.spared), (Enforcement::Pass, true));
+        assert_eq!(spared.mode, Mode::Shadow);
+        let overrides = Overrides { mode: Some(Mode::Enforce), ..Overrides::default() };
+        let pattern = "/pay".to_owned();
+        let terms = RouteTerms { pattern, exemption: Exemption::Nobody, overrides };
+        let strict = Route::Matched(Arc::new(terms));
+        let unknown = enforced(&policy, Reason::CustomerUnknown, &Route::Unrouted);
+        for strictly in [frozen(strict), unknown] {
+            assert_eq!((strictly.enforcement, strictly.spared), (Enforcement::Refuse, false));
+        }
     }
 }

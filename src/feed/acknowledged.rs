@@ -39,6 +39,7 @@ pub enum Kept {
 impl Acknowledged {
     /// Asks whether the store that is followed has `change`. Whoever does not wait for the answer
     /// takes the question back by that.
+    #[must_use]
     pub fn ask(&self, change: Push) -> oneshot::Receiver<Kept> {
         let (verdict, answer) = oneshot::channel();
         self.0.waiting.lock().push(Waiting { change, verdict });

@@ -7,7 +7,7 @@ use crate::{
     cache::Picture,
     domain::{
         AuditEntry, Change, Epoch, IdentityFault, Operation, Outcome, Partition, Partitions,
-        Position, Reason, Revision, Role, Source, Subject, Verb, Watermark,
+        Policy, Position, Reason, Revision, Role, Source, Subject, Verb, Watermark,
         audit::{AuditActor, AuditOutcome},
         change::{Act, CustomerChange},
         customer::RecordBody,
@@ -74,9 +74,9 @@ impl Gated {
         let picture = Arc::new(Picture::new(1, epoch()));
         cache.install(Partition(0), picture, watermark(1, 1));
         cache.confirm(Partition(0), clock.moment());
-        let policy = Policy::default();
+        let rules = InForce::new(Rules::built_in(Policy::default()));
         let (max_staleness, stale_limit) = (second * 30, second * 3600);
-        let settings = Settings { policy, max_staleness, stale_limit, fill_timeout: second };
+        let settings = Settings { rules, max_staleness, stale_limit, fill_timeout: second };
         let gate = Gate::new(cache, clock, metrics, settings);
         Self { gate, store, history: Vec::new(), generation: 1 }
     }

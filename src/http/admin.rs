@@ -19,7 +19,7 @@ use crate::{
     clock::{Clock, Moment},
     domain::Freshness,
     feed::{FeedStatus, snapshot_file::Kept},
-    gate::Gate,
+    gate::{Gate, Spared},
     lifecycle::Readiness,
     telemetry::{BootSource, Metrics, Tier},
 };
@@ -45,6 +45,8 @@ pub struct Admin {
     pub prometheus: PrometheusHandle,
     /// Its store, without a password.
     pub store: String,
+    /// What is told of its policy file.
+    pub policy: watch::Receiver<PolicyShown>,
     /// The snapshot file that it keeps.
     pub snapshot: Option<Kept>,
     /// Where its first picture came from, if it was not the store.
@@ -117,6 +119,8 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
             too_stale: staleness.judge() == Freshness::TooStale,
         },
         cache: CacheStatus { restricted, recent, unknown },
+        policy: admin.policy(),
+        shadow: admin.gate.shadow().lines().into_iter().map(SparedShown::from).collect(),
         snapshot: SnapshotShown {
             file: admin.snapshot.as_ref().map(|kept| kept.path().display().to_string()),
             age_seconds: admin.snapshot_age().map(|age| age.as_secs_f64()),
@@ -152,6 +156,16 @@ impl Admin {
         self.metrics.observe_process();
     }
 
+    fn policy(&self) -> PolicyStatus {
+        let rules = self.gate.rules();
+        PolicyStatus {
+            shown: self.policy.borrow().clone(),
+            hash: rules.hash.clone(),
+            routes: rules.route_count,
+            mode: rules.policy.mode.as_str(),
+        }
+    }
+
     /// How old a picture the snapshot file holds, if there is one.
     fn snapshot_age(&self) -> Option<Duration> {
         self.snapshot.as_ref()?.age()
@@ -160,6 +174,38 @@ impl Admin {
     fn booted_from(&self) -> BootSource {
         let told = *self.booted_from.borrow();
         if told == BootSource::None && self.cache.has_picture() { BootSource::Store } else { told }
+    }
+}
+
+/// What is told of the policy.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyShown {
+    /// Which file it is; nothing of the one that is built in.
+    pub file: Option<String>,
+    /// Why the file cannot be used as it is now, so that the policy before it stays in force.
+    pub refused: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PolicyStatus {
+    #[serde(flatten)]
+    shown: PolicyShown,
+    hash: Option<String>,
+    routes: usize,
+    mode: &'static str,
+}
+
+#[derive(Serialize)]
+struct SparedShown {
+    route: String,
+    reason: &'static str,
+    count: u64,
+}
+
+impl From<Spared> for SparedShown {
+    fn from(Spared { route, reason, count }: Spared) -> Self {
+        Self { route, reason, count }
     }
 }
 
@@ -172,6 +218,9 @@ struct Status {
     feed: FeedShown,
     staleness: StalenessShown,
     cache: CacheStatus,
+    policy: PolicyStatus,
+    /// What shadow mode let through and would have been refused, since the process began.
+    shadow: Vec<SparedShown>,
     snapshot: SnapshotShown,
 }
 

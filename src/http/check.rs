@@ -19,10 +19,10 @@ use super::{
 use crate::{
     domain::{
         Check, Code, CustomerId, CustomerKey, Identity, IdentityFault, LimitCheck, Operation,
-        TenantId, Token,
+        Route, TenantId, Token,
     },
     gate::Answer,
-    policy::path::is_suspicious,
+    policy::{self, Asked},
     telemetry::Dialect,
     wire,
 };
@@ -90,20 +90,26 @@ fn read(plane: &DataPlane, own: &OwnTenant, mut fields: Fields) -> Result<Check,
         None => None,
     };
     let min_revision = fields.parse("minRevision", str::parse::<Token>);
-    let operation = match (action, &method, &path) {
-        (Some(action), None, None) => action,
-        (None, Some(_), Some(path)) if is_suspicious(path) => Operation::Write,
-        (None, Some(method), Some(_)) => Operation::of_method(method),
+    let none = |operation| Asked { route: Route::Unrouted, operation, feature: None, limit: None };
+    let asked = match (action, &method, &path) {
+        (Some(action), None, None) => none(action),
+        (None, Some(method), Some(path)) => plane.gate.rules().ask(&policy::Request {
+            method: Some(method),
+            target: Some(path),
+            may_change: false,
+        }),
         // The stricter question: what is not said to be a read is none.
-        (None, None, None) => Operation::Write,
+        (None, None, None) => none(Operation::Write),
         _ => {
             fields.reject("action", "give either `action`, or `method` and `path`");
-            Operation::Write
+            none(Operation::Write)
         }
     };
+    // What is asked for by name goes before what the route asks for.
+    let asked = Asked { feature: feature.or(asked.feature), limit: limit.or(asked.limit), ..asked };
     fields.finish()?;
     let identity = identity(plane, own, customer.as_deref(), tenant.as_deref())?;
-    Ok(Check { identity, operation, feature, limit, min_revision: min_revision.map(Ok) })
+    Ok(asked.of(identity, min_revision.map(Ok)))
 }
 
 fn read_limit(path: &str, limit: Value) -> Result<LimitCheck, Problem> {

@@ -66,10 +66,10 @@ fn check(
     method: &HeaderName,
     target: &HeaderName,
 ) -> Check {
-    let operation = identify::operation(headers, method, target);
-    let asked = plane.min_revision_header.as_ref();
-    let min_revision = asked.and_then(|name| identify::min_revision(headers, name));
-    Check { min_revision, ..Check::of(plane.identity.identity(headers), operation) }
+    let named = plane.min_revision_header.as_ref();
+    let min_revision = named.and_then(|name| identify::min_revision(headers, name));
+    let asked = plane.gate.rules().ask(&identify::request(headers, method, target));
+    asked.of(plane.identity.identity(headers), min_revision)
 }
 
 fn body(answer: &Answer) -> String {

@@ -4,10 +4,10 @@ use axum::http::{HeaderMap, HeaderName};
 
 use crate::{
     domain::{
-        CustomerId, CustomerKey, Identity, IdentityFault, MinRevision, Operation, TenantId,
+        CustomerId, CustomerKey, Identity, IdentityFault, MinRevision, TenantId,
         revision::InvalidToken,
     },
-    policy::path::is_suspicious,
+    policy::Request,
 };
 
 /// Where the customer's id comes from. Configuration, never detection: each gateway passes the
@@ -43,22 +43,20 @@ impl IdentitySource {
     }
 }
 
-/// Whether the original request only looks, told by the headers in which this gateway says its
-/// method and target. What is not told exactly once, and what might be more than it seems, is a
-/// write.
-pub(super) fn operation(
-    headers: &HeaderMap,
+/// The original request, told by the headers in which this gateway says its method and target. What
+/// is not told exactly once is not told.
+pub(super) fn request<'a>(
+    headers: &'a HeaderMap,
     method: &HeaderName,
     target: &HeaderName,
-) -> Operation {
-    let (Ok(Some(method)), Ok(Some(target))) = (only(headers, method), only(headers, target))
-    else {
-        return Operation::Write;
-    };
-    if is_suspicious(target) || MORE_THAN_IT_SEEMS.iter().any(|name| headers.contains_key(*name)) {
-        return Operation::Write;
-    }
-    Operation::of_method(method)
+) -> Request<'a> {
+    let told = |name| only(headers, name).ok().flatten();
+    Request { method: told(method), target: told(target), may_change: may_change(headers) }
+}
+
+/// Whether the request may become another one behind the gateway.
+pub(super) fn may_change(headers: &HeaderMap) -> bool {
+    MORE_THAN_IT_SEEMS.iter().any(|name| headers.contains_key(*name))
 }
 
 /// The revision that the headers ask for, told by the header in which this gateway says it. An
@@ -100,6 +98,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::{
+        domain::{Operation, Policy},
+        policy::Rules,
+    };
 
     fn source() -> IdentitySource {
         IdentitySource {
@@ -163,7 +165,8 @@ mod tests {
     fn only_a_plain_read_is_a_read() {
         let method = HeaderName::from_static("x-forwarded-method");
         let target = HeaderName::from_static("x-forwarded-uri");
-        let judged = |lines: &[_]| operation(&headers(lines), &method, &target);
+        let rules = Rules::built_in(Policy::default());
+        let judged = |lines: &[_]| rules.ask(&request(&headers(lines), &method, &target)).operation;
         let read = [("x-forwarded-method", &b"GET"[..]), ("x-forwarded-uri", &b"/a?b"[..])];
         assert_eq!(judged(&read), Operation::Read);
         assert_eq!(judged(&read[..1]), Operation::Write);

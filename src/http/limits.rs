@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use super::{DataPlane, fields, identify, problem::Problem};
 use crate::{
     domain::{
-        Access, Code, CustomerKey, Kind, Limit, Maximum, MinRevision, Operation, Reason, Record,
-        Restriction, RestrictionReason, Source, Status, Timestamp, Token,
+        Access, AccessLeft, Code, CustomerKey, Kind, Limit, Maximum, MinRevision, Operation,
+        Reason, Record, Restriction, RestrictionReason, Source, Status, Timestamp, Token,
     },
     gate::{Unseen, View},
     store::format::hex,
@@ -56,8 +56,8 @@ pub(super) async fn limits(
     let unreadable =
         || Problem::store_unreachable(format!("the record of {customer} is unreadable"));
     let record = view.known().ok_or_else(unreadable)?;
-    let inactive_access = gate.settings().policy.inactive_access;
-    let lasting = Lasting::of(&view, record, inactive_access, plane.disabled_billing);
+    let left = gate.rules().policy.access;
+    let lasting = Lasting::of(&view, record, left, plane.disabled_billing);
     let json = serde_json::to_vec(&lasting).map_err(Problem::store_unreachable)?;
     let tag = format!("W/\"{}\"", &hex(&Sha256::digest(&json))[..32]);
     let is_known = headers.get_all(header::IF_NONE_MATCH).iter().any(|known| matches(known, &tag));
@@ -170,12 +170,12 @@ impl<'a> Lasting<'a> {
     fn of(
         view: &'a View,
         record: &'a Record,
-        inactive_access: Access,
+        left: AccessLeft,
         disabled_billing: DisabledBilling,
     ) -> Self {
         let (restrictions, now, body) = (&view.restrictions, view.now, &record.body);
         let status = restrictions.status_at(now);
-        let access = restrictions.access_at(now, inactive_access);
+        let access = restrictions.access_at(now, left);
         let has = |kind| restrictions.in_force_at(now).any(|held| held.kind == kind);
         let (billing, state) = match (status, disabled_billing) {
             (Status::Active, _) => ("active", "active"),

@@ -64,7 +64,7 @@ impl Resource {
             customer_id: record.key.id().to_owned(),
             tenant_id: record.key.tenant().to_owned(),
             status: body.restrictions.status_at(now),
-            access: body.restrictions.access_at(now, gate.settings().policy.inactive_access),
+            access: body.restrictions.access_at(now, gate.rules().policy.access),
             restrictions: body.restrictions.in_force_at(now).map(shown).collect(),
             scheduled: body.restrictions.scheduled_at(now).map(shown).collect(),
             plan: body.plan,

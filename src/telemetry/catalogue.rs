@@ -82,6 +82,15 @@ catalogue! {
     /// By dialect, outcome and reason.
     CHECKS = Metric::counter("tollgate_checks_total", &["dialect", "outcome", "reason"],
         "Checks answered, by the dialect they were asked in, and by what was answered and why.");
+    /// By reason and route.
+    SHADOW_PASSES = Metric::counter("tollgate_shadow_passes_total", &["reason", "route"],
+        "Checks that shadow mode let through and that would have been refused, by reason and by the route's pattern in the policy.");
+    /// 48 bits.
+    POLICY_HASH = Metric::gauge("tollgate_policy_hash", &[],
+        "The first 48 bits of the policy file's SHA-256; 0 for the policy that is built in. Instances that differ have different policies.");
+    /// 0 or 1.
+    POLICY_REFUSED = Metric::gauge("tollgate_policy_refused", &[],
+        "1 while the policy file cannot be used and the policy before it stays in force, else 0.");
     /// By dialect.
     CHECK_SECONDS = Metric::histogram("tollgate_check_duration_seconds", CHECK_BUCKETS, &["dialect"],
         "Time from a check's arrival to its answer.");

@@ -476,6 +476,51 @@ impl<P: Display, E: Display> SnapshotFileFailed<P, E> {
     }
 }
 
+/// A policy file is in force.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyTaken<'a, P> {
+    /// Which file.
+    pub path: P,
+    /// Its SHA-256 (hex).
+    pub hash: &'a str,
+    /// How many routes it has.
+    pub routes: usize,
+}
+
+impl<P: Display> PolicyTaken<'_, P> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { path, hash, routes } = self;
+        metrics.policy_refused.lower();
+        metrics.policy_is(hash);
+        info!(
+            policy.file = %path, policy.hash = hash, policy.routes = routes,
+            "The policy {path} is in force, with {routes} routes",
+        );
+    }
+}
+
+/// A policy file cannot be used.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyRefused<'a, P> {
+    /// Which file.
+    pub path: P,
+    /// Why.
+    pub why: &'a str,
+}
+
+impl<P: Display> PolicyRefused<'_, P> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { path, why } = self;
+        metrics.policy_refused.raise();
+        error!(
+            policy.file = %path,
+            "The policy {path} cannot be used, so the one before it stays in force: {why}",
+        );
+    }
+}
+
 /// A change could not be noted beside the snapshot file.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalBroken<W> {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{Reason, Verb, audit::AuditOutcome},
+    domain::{Outcome, Reason, Verb, audit::AuditOutcome},
 };
 
 /// Every metric, ready to be written. A clone is the same metrics.
@@ -71,6 +71,9 @@ impl Deref for Metrics {
 pub struct Handles {
     checks: By<Dialect, By<Reason, Counter>>,
     check_seconds: By<Dialect, Histogram>,
+    policy_hash: Gauge,
+    /// [`catalogue::POLICY_REFUSED`].
+    pub policy_refused: Flag,
     /// [`catalogue::STALE_ANSWERS`].
     pub stale_answers: By<Dialect, Counter>,
     fills: By<FillResult, Counter>,
@@ -155,12 +158,18 @@ pub struct Handles {
 
 impl Handles {
     fn new(clock: Clock) -> Self {
+        for reason in Reason::ALL.iter().filter(|reason| reason.outcome() != Outcome::Allow) {
+            // There from the start, so that the first one is seen to be more than none.
+            shadow_passes(*reason, NO_ROUTE).increment(0);
+        }
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         Self {
             checks: By::each(|dialect: Dialect| {
                 By::each(|reason: Reason| counter_of_check(dialect, reason))
             }),
             check_seconds: histograms(catalogue::CHECK_SECONDS),
+            policy_hash: gauge(catalogue::POLICY_HASH),
+            policy_refused: Flag(gauge(catalogue::POLICY_REFUSED)),
             stale_answers: counters(catalogue::STALE_ANSWERS),
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
@@ -241,6 +250,19 @@ impl Handles {
     /// Counts one act on a customer.
     pub fn operator_act(&self, verb: Verb, outcome: AuditOutcome) {
         self.operator_acts[verb][outcome].increment(1);
+    }
+
+    /// Counts one check that shadow mode let through. Nothing is held for it: patterns come and
+    /// go with the policy, and a refusal may take its time.
+    pub fn shadow_pass(&self, reason: Reason, pattern: &str) {
+        shadow_passes(reason, pattern).increment(1);
+    }
+
+    /// Says which policy is in force, by the SHA-256 of its file (hex).
+    pub fn policy_is(&self, hash: &str) {
+        let bits = hash.get(..12).and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        #[expect(clippy::cast_precision_loss, reason = "48 bits fit")]
+        self.policy_hash.set(bits.unwrap_or_default() as f64);
     }
 
     /// Says where the first picture of this process came from.
@@ -340,6 +362,14 @@ impl Span {
 pub(super) fn gauge_value(value: u64) -> f64 {
     value as f64
 }
+
+fn shadow_passes(reason: Reason, pattern: &str) -> Counter {
+    let labels = [("reason", reason.as_str().to_owned()), ("route", pattern.to_owned())];
+    metrics::counter!(catalogue::SHADOW_PASSES.name, &labels)
+}
+
+/// In the place of a pattern where no route was met.
+pub const NO_ROUTE: &str = "-";
 
 fn counter_of_check(dialect: Dialect, reason: Reason) -> Counter {
     let labels = [

@@ -1,9 +1,14 @@
 //! What the decision promises, over every staleness and setting.
 
+use std::sync::Arc;
+
 use proptest::{option, prelude::*, sample::select};
 
 use super::{
-    super::{CustomerKey, IdentityFault, Operation, restriction::tests::*},
+    super::{
+        AccessLeft, CustomerKey, Exemption, Ground, IdentityFault, Kind, Operation, Overrides,
+        RouteTerms, restriction::tests::*,
+    },
     *,
 };
 
@@ -12,11 +17,12 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         select(&[Unknown::Allow, Unknown::Deny][..]),
         select(&[Unlisted::Allow, Unlisted::Error][..]),
         select(&[Access::None, Access::ReadOnly][..]),
+        select(&[Access::None, Access::ReadOnly][..]),
     )
-        .prop_map(|(unknown_customers, when_unlisted, inactive_access)| Policy {
+        .prop_map(|(unknown_customers, when_unlisted, inactive, frozen)| Policy {
             unknown_customers,
             when_unlisted,
-            inactive_access,
+            access: AccessLeft { frozen, inactive },
             ..Policy::default()
         })
 }
@@ -44,6 +50,35 @@ fn any_check() -> impl Strategy<Value = Check> {
             operation,
         )
     })
+}
+
+fn any_grounds() -> impl Strategy<Value = Vec<Ground>> {
+    let kind = select(&Kind::ALL[..]).prop_map(Ground::Kind);
+    let reason = select(&RestrictionReason::ALL[..]).prop_map(Ground::Reason);
+    prop::collection::vec(prop_oneof![kind, reason], 0..4)
+}
+
+#[test]
+fn a_route_that_is_exempt_or_unknown_is_decided_whoever_asks() {
+    let none = Restrictions::default();
+    let record = RecordEvidence::Missing(Missing::Unreachable);
+    let staleness = Staleness { age: None, ..fresh() };
+    let evidence = Evidence { restrictions: &none, record, staleness, revision_reached: false };
+    let terms = RouteTerms {
+        pattern: "/healthz".to_owned(),
+        exemption: Exemption::Everybody,
+        overrides: Overrides::default(),
+    };
+    for (route, reason) in [
+        (Route::Matched(Arc::new(terms)), Reason::RouteExempt),
+        (Route::Suspicious, Reason::PathSuspicious),
+        (Route::Unmatched, Reason::RouteUnmatched),
+        (Route::Unrouted, Reason::CustomerMissing),
+    ] {
+        let check = Check { route, ..Check::of(Err(IdentityFault::Missing), Operation::Write) };
+        let decision = decide(&evidence, &check, &Policy::default(), Timestamp::from_millis(1));
+        assert_eq!(decision, Decision::about_nobody(reason));
+    }
 }
 
 fn code(raw: &str) -> Code {
@@ -85,12 +120,46 @@ proptest! {
         restrictions in any_restrictions(), now in any_time(), policy in any_policy(),
         staleness in any_staleness(), check in any_check(), revision_reached: bool,
     ) {
-        let access = restrictions.access_at(now, policy.inactive_access);
+        let access = restrictions.access_at(now, policy.access);
         prop_assume!(!access.permits(check.operation));
         let body = body();
         for record in records(&body) {
             let evidence = Evidence { restrictions: &restrictions, record, staleness, revision_reached };
             prop_assert_eq!(decide(&evidence, &check, &policy, now).outcome(), Outcome::Deny);
+        }
+    }
+
+    #[test]
+    fn a_route_sets_aside_no_restriction_but_those_on_its_grounds(
+        restrictions in any_restrictions(), now in any_time(), policy in any_policy(),
+        check in any_check(), grounds in any_grounds(),
+    ) {
+        let body = body();
+        let decided = |restrictions: &Restrictions, check: &Check| {
+            let record = RecordEvidence::Known(&body);
+            let staleness = fresh();
+            let evidence = Evidence { restrictions, record, staleness, revision_reached: true };
+            decide(&evidence, check, &policy, now)
+        };
+        let terms = RouteTerms {
+            pattern: "/billing".to_owned(),
+            exemption: Exemption::For(grounds.clone()),
+            overrides: Overrides::default(),
+        };
+        let exempt = Check { route: Route::Matched(Arc::new(terms)), ..check.clone() };
+        let rest = restrictions.only(|held| !grounds.iter().any(|ground| ground.covers(held)));
+        let (there, without) = (decided(&restrictions, &exempt), decided(&rest, &check));
+        prop_assert_eq!(there.outcome(), without.outcome());
+        if there.outcome() == Outcome::Deny {
+            prop_assert_eq!(there.reason, without.reason);
+        }
+        // The answer says what the customer is, wherever it is asked.
+        if check.identity.is_ok() {
+            prop_assert_eq!(there.status, Some(restrictions.status_at(now)));
+        }
+        let plain = decided(&restrictions, &check);
+        if plain.outcome() != Outcome::Deny {
+            prop_assert_eq!(there, plain);
         }
     }
 

@@ -57,7 +57,7 @@ proptest! {
         prop_assume!(all.held_by(&extra.source, extra.kind).is_none());
         let more = all.with(extra);
         prop_assert_eq!(more.status_at(now), all.status_at(now));
-        prop_assert_eq!(more.access_at(now, Access::None), all.access_at(now, Access::None));
+        prop_assert_eq!(more.access_at(now, AccessLeft::default()), all.access_at(now, AccessLeft::default()));
         prop_assert_eq!(more.shown_at(now), all.shown_at(now));
     }
 

@@ -1,0 +1,274 @@
+//! `tollgate policy`: what a policy file says, without a running Tollgate.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    failure::{Exit, Failure},
+    operator::Printing,
+    out::{Out, Rows},
+};
+use crate::{
+    domain::{
+        Code, CustomerKey, Decision, Evidence, Exemption, Ground, Operation, Policy,
+        RecordEvidence, Restrictions, Route, Staleness, Timestamp, customer::RecordBody, decide,
+    },
+    policy::{Asked, Fault, InvalidPolicy, Request, Rules, path::canonical},
+};
+
+/// What to do with a policy file.
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyVerb {
+    /// Tells whether `tollgate serve` would take the file, and everything that is wrong with it
+    Check(OneFile),
+    /// Shows which rule a request meets, and what it asks for
+    Explain(Explain),
+    /// Decides made-up requests by the file, and compares with what is expected
+    Test(Test),
+}
+
+/// A policy file.
+#[derive(Args, Debug)]
+pub(super) struct OneFile {
+    /// The policy file
+    #[arg(env = "TOLLGATE_POLICY", value_name = "FILE")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// A request.
+#[derive(Args, Debug)]
+pub(super) struct Explain {
+    /// Its method
+    method: String,
+
+    /// Its path, as the client sends it
+    path: String,
+
+    /// The policy file
+    #[arg(long = "policy", env = "TOLLGATE_POLICY", value_name = "FILE")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    printing: Printing,
+}
+
+/// A file of expectations.
+#[derive(Args, Debug)]
+pub(super) struct Test {
+    /// The expectations: a TOML file with `[[tests]]`
+    tests: PathBuf,
+
+    /// The policy file
+    #[arg(long = "policy", env = "TOLLGATE_POLICY", value_name = "FILE")]
+    file: PathBuf,
+
+    #[command(flatten)]
+    printing: Printing,
+}
+
+impl PolicyVerb {
+    pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        match self {
+            Self::Check(file) => file.check(out),
+            Self::Explain(explain) => explain.run(out),
+            Self::Test(test) => test.run(out),
+        }
+    }
+}
+
+impl OneFile {
+    fn check(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        let rules = read_rules(&self.file)?;
+        let answer = json!({
+            "file": self.file, "hash": rules.hash, "routes": rules.route_count,
+            "mode": rules.policy.mode.as_str(),
+        });
+        out.data(self.printing.output, &answer, || {
+            let (file, routes, mode) =
+                (self.file.display(), rules.route_count, rules.policy.mode.as_str());
+            Rows::plain().row([format!("{file} is sound: {routes} routes, mode {mode}")])
+        });
+        Ok(Exit::Done)
+    }
+}
+
+impl Explain {
+    fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        let rules = read_rules(&self.file)?;
+        let asked = ask(&rules, &self.method, &self.path);
+        let path = canonical(&self.path);
+        let (route, rule) = match &asked.route {
+            Route::Matched(terms) => ("matched", terms.pattern.as_str()),
+            Route::Suspicious => ("suspicious", "-"),
+            Route::Unmatched => ("unmatched", "-"),
+            Route::Unrouted => ("none", "-"),
+        };
+        let exempt = match asked.route.terms().map(|terms| &terms.exemption) {
+            Some(Exemption::Everybody) => "everybody".to_owned(),
+            Some(Exemption::For(grounds)) => {
+                grounds.iter().map(|ground| word(*ground)).collect::<Vec<_>>().join(", ")
+            }
+            Some(Exemption::Nobody) | None => "nobody".to_owned(),
+        };
+        let action = match asked.operation {
+            Operation::Read => "read",
+            Operation::Write => "write",
+        };
+        let limit = asked.limit.as_ref().map(|limit| limit.code.as_str());
+        let feature = asked.feature.as_ref().map(Code::as_str);
+        let overrides = asked.route.terms().map(|terms| terms.overrides).unwrap_or_default();
+        let mode = overrides.mode.unwrap_or(rules.policy.mode).as_str();
+        let answer = json!({
+            "path": path, "route": route, "rule": rule, "action": action, "exempt": exempt,
+            "feature": feature, "limit": limit, "mode": mode,
+        });
+        out.data(self.printing.output, &answer, || {
+            Rows::under(["PATH", "ROUTE", "RULE", "ACTION", "EXEMPT", "FEATURE", "LIMIT", "MODE"])
+                .row(
+                    [
+                        path.as_deref().unwrap_or("-"),
+                        route,
+                        rule,
+                        action,
+                        &exempt,
+                        feature.unwrap_or("-"),
+                        limit.unwrap_or("-"),
+                        mode,
+                    ]
+                    .map(str::to_owned),
+                )
+        });
+        Ok(Exit::Done)
+    }
+}
+
+/// What a file of expectations holds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tests {
+    tests: Vec<Expected>,
+}
+
+/// One made-up request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expected {
+    /// Method and path: `POST /api/export/7`.
+    request: String,
+    /// What restricts the customer, each `kind:reason`, or only a kind.
+    #[serde(default)]
+    restrictions: Vec<String>,
+    /// What the customer may use; nothing when no source has said.
+    features: Option<BTreeSet<Code>>,
+    /// The decision or the reason that it is to come to.
+    expect: String,
+}
+
+impl Test {
+    fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        let rules = read_rules(&self.file)?;
+        let tests: Tests = toml::from_str(&read_text(&self.tests)?)
+            .map_err(|error| Failure::local(&Unreadable(&self.tests, error.to_string())))?;
+        let mut failed = 0;
+        let mut shown = Vec::with_capacity(tests.tests.len());
+        for test in &tests.tests {
+            let came =
+                test.decide(&rules).map_err(|why| Failure::local(&Unreadable(&self.tests, why)))?;
+            let (outcome, reason) = (came.outcome().as_str(), came.reason.as_str());
+            let is_so = [outcome, reason].contains(&test.expect.as_str());
+            failed += u32::from(!is_so);
+            shown.push((is_so, &test.request, &test.expect, reason));
+        }
+        let answer: Vec<_> = shown
+            .iter()
+            .map(|(is_so, request, expect, reason)| {
+                json!({"passed": is_so, "request": request, "expect": expect, "reason": reason})
+            })
+            .collect();
+        out.data(self.printing.output, &answer, || {
+            let rows = Rows::under(["RESULT", "REQUEST", "EXPECTED", "CAME"]);
+            shown.iter().fold(rows, |rows, (is_so, request, expect, reason)| {
+                let result = if *is_so { "pass" } else { "FAIL" };
+                rows.row([result, request.as_str(), expect.as_str(), reason].map(str::to_owned))
+            })
+        });
+        Ok(if failed == 0 { Exit::Done } else { Exit::Failed })
+    }
+}
+
+impl Expected {
+    fn decide(&self, rules: &Rules) -> Result<Decision, String> {
+        let wrong = |rule: &str| format!("`{}`: {rule}", self.request);
+        let (method, path) = self
+            .request
+            .split_once(' ')
+            .ok_or_else(|| wrong("a request is a method and a path, as in `GET /api`"))?;
+        let compact: Vec<_> = self
+            .restrictions
+            .iter()
+            .map(|it| {
+                let (kind, reason) = it.split_once(':').unwrap_or((it, "other"));
+                format!("{kind},operator-{kind}-{reason},{reason},0,")
+            })
+            .collect();
+        let restrictions = Restrictions::parse_compact(&compact.join(";"))
+            .map_err(|_| wrong("a restriction is a kind, or a kind and a reason"))?;
+        let body = RecordBody { features: self.features.clone(), ..RecordBody::default() };
+        let evidence = Evidence {
+            restrictions: &restrictions,
+            record: RecordEvidence::Known(&body),
+            staleness: FRESH,
+            revision_reached: true,
+        };
+        let customer = CustomerKey::parse("test:customer").map_err(|error| error.to_string())?;
+        let check = ask(rules, method, path).of(Ok(customer), None);
+        Ok(decide(&evidence, &check, &rules.policy, Timestamp::from_millis(1)))
+    }
+}
+
+fn ask(rules: &Rules, method: &str, path: &str) -> Asked {
+    rules.ask(&Request { method: Some(method), target: Some(path), may_change: false })
+}
+
+const fn word(ground: Ground) -> &'static str {
+    match ground {
+        Ground::Kind(kind) => kind.as_str(),
+        Ground::Reason(reason) => reason.as_str(),
+    }
+}
+
+fn read_rules(path: &Path) -> Result<Rules, Failure> {
+    let text = read_text(path)?;
+    Rules::read(&text, Policy::default()).map_err(|InvalidPolicy(faults)| {
+        let line = |fault: &Fault| format!("{}:{}: {}", path.display(), fault.line, fault.message);
+        Failure::Policy(path.display().to_string(), faults.iter().map(line).collect())
+    })
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::local(&Unreadable(path, error.to_string())))
+}
+
+/// Of a picture that was confirmed just now.
+const FRESH: Staleness = Staleness {
+    age: Some(Duration::ZERO),
+    max_staleness: Duration::MAX,
+    stale_limit: Duration::MAX,
+    suspect: false,
+};
+
+/// A file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {_1}", .0.display())]
+struct Unreadable<'a>(&'a Path, String);
