@@ -44,8 +44,7 @@ impl IdentitySource {
 }
 
 /// Whether the original request only looks, told by the headers in which this gateway says its
-/// method and target. What is not told exactly once, and what might be more than it seems, is a
-/// write.
+/// method and target. What is not told exactly once is a write.
 pub(super) fn operation(
     headers: &HeaderMap,
     method: &HeaderName,
@@ -55,6 +54,12 @@ pub(super) fn operation(
     else {
         return Operation::Write;
     };
+    plain_operation(headers, method, target)
+}
+
+/// Whether a request with this method and target only looks. What might be more than it seems is a
+/// write.
+pub(super) fn plain_operation(headers: &HeaderMap, method: &str, target: &str) -> Operation {
     if is_suspicious(target) || MORE_THAN_IT_SEEMS.iter().any(|name| headers.contains_key(*name)) {
         return Operation::Write;
     }
