@@ -57,14 +57,14 @@ fn an_active_customer_passes(site: &mut Site) {
 
 /// While Redis hangs, nothing can be known of a customer that is not in memory.
 fn where_nothing_can_be_known_nobody_passes(site: &mut Site) {
-    site.redis.pause();
+    let hanging = Hanging::begin(|| site.redis.pause(), || site.redis.resume());
     for method in ["GET", "POST"] {
         let answer = site.assert_refused(503, || site.ask_as("c2", method, &[]));
         if site.kind.passes_on_why_nothing_is_decided() {
             assert_eq!(answer.code(), "STORE_UNREACHABLE");
         }
     }
-    site.redis.resume();
+    drop(hanging);
     let is_undecided = || site.ask_as("c2", "GET", &[]).status == 503;
     site.tollgate.wait_until("able to know again", || !is_undecided());
 }
@@ -335,12 +335,13 @@ fn one_connection_to_tollgate_carries_every_question(site: &mut Site) {
 fn while_tollgate_hangs_nobody_passes(site: &mut Site) {
     site.c1_is(None);
     let before = site.app.reached();
-    site.tollgate.signal(Signal::STOP);
+    let go_on = || site.tollgate.signal(Signal::CONT);
+    let hanging = Hanging::begin(|| site.tollgate.hang(), go_on);
     let begun = Instant::now();
     let (name, value) = site.kind.credentials("c1");
     let answer = site.ask_bare("GET", &[(name, &value)], BOUND);
     let took = begun.elapsed();
-    site.tollgate.signal(Signal::CONT);
+    drop(hanging);
     match site.kind.while_tollgate_hangs() {
         Slow::Answers(expected) => {
             assert_eq!(answer.status, expected, "{answer:?}");
@@ -365,6 +366,22 @@ fn without_tollgate_nobody_passes(site: &mut Site) {
         let begun = Instant::now();
         site.assert_refused(site.kind.without_tollgate(), || site.ask(method, &[]));
         assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
+    }
+}
+
+/// Something that goes on again when this is dropped, also when a case fails meanwhile.
+struct Hanging<F: Fn()>(F);
+
+impl<F: Fn()> Hanging<F> {
+    fn begin(stop: impl Fn(), go_on: F) -> Self {
+        stop();
+        Self(go_on)
+    }
+}
+
+impl<F: Fn()> Drop for Hanging<F> {
+    fn drop(&mut self) {
+        (self.0)();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr, path::Path};
 
-use crate::gateway::Kind;
+use crate::gateway::{Kind, Variant};
 
 /// Where everything is.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Places<'a> {
 
 impl Places<'_> {
     /// Writes the files of `kind`'s example.
-    pub(crate) fn write(&self, kind: Kind) {
+    pub(crate) fn write(&self, kind: Kind, variant: Variant) {
         let Self { directory, listen, tollgate, socket, app } = *self;
         let here = directory.display();
         let to_tollgate = ("127.0.0.1:7600", tollgate.to_string());
@@ -69,6 +69,48 @@ impl Places<'_> {
                 text.replace(from, to)
             });
             fs::write(directory.join(name), text).unwrap();
+        }
+        let main = directory.join(kind.main_file());
+        let mut text = fs::read_to_string(&main).unwrap();
+        let app = app.to_string();
+        for (from, to) in variant.changes(kind) {
+            assert!(text.contains(from), "{from} in {}", main.display());
+            text = text.replace(from, &to.replace("127.0.0.1:8080", &app));
+        }
+        fs::write(main, text).unwrap();
+    }
+}
+
+impl Variant {
+    /// What is replaced in the example, and by what.
+    pub(crate) const fn changes(self, kind: Kind) -> &'static [(&'static str, &'static str)] {
+        match (self, kind) {
+            (Self::Open, Kind::Nginx) => &[
+                (
+                    "        location = /_tollgate {\n",
+                    "        location = /_tollgate {\n error_page 502 504 = @open;\n",
+                ),
+                (
+                    "        location @undecided {\n",
+                    "        location @open { internal; return 204; }\n location @undecided {\n",
+                ),
+            ],
+            (Self::Open, Kind::Caddy) => &[
+                ("\t\t\theader Retry-After 1\n", "\t\t\treverse_proxy 127.0.0.1:8080\n"),
+                ("\t\t\trespond ", "\t\t\t#"),
+            ],
+            (Self::Open, Kind::Envoy) => {
+                &[("failure_mode_allow: false", "failure_mode_allow: true")]
+            }
+            (Self::Open, Kind::Haproxy) => &[("lua.tollgate closed", "lua.tollgate open")],
+            (Self::Http2, Kind::Envoy) => &[(
+                "    connect_timeout: 0.2s\n",
+                "    connect_timeout: 0.2s\n    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        \"@type\": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http2_protocol_options: { allow_connect: true } }\n",
+            )],
+            _ => &[],
         }
     }
 }

@@ -31,6 +31,17 @@ pub(crate) enum Kind {
     Haproxy,
 }
 
+/// What of an example is otherwise than it stands there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Variant {
+    /// Nothing.
+    AsItStands,
+    /// Everybody passes while there is no decision, as the example's comment has it.
+    Open,
+    /// Envoy asks Tollgate over HTTP/2.
+    Http2,
+}
+
 /// What a client is answered while Tollgate is stopped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Slow {
@@ -53,6 +64,17 @@ impl Kind {
             Self::Caddy => "caddy",
             Self::Envoy => "envoy",
             Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// The file that its program is given.
+    pub(crate) const fn main_file(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx.conf",
+            Self::Traefik => "traefik.yml",
+            Self::Caddy => "Caddyfile",
+            Self::Envoy => "envoy.yaml",
+            Self::Haproxy => "haproxy.cfg",
         }
     }
 
@@ -84,17 +106,15 @@ impl Kind {
     /// What a client is answered when nobody listens where Tollgate should.
     pub(crate) const fn without_tollgate(self) -> u16 {
         match self {
-            Self::Nginx | Self::Envoy | Self::Haproxy => 503,
+            Self::Nginx | Self::Caddy | Self::Envoy | Self::Haproxy => 503,
             Self::Traefik => 500,
-            Self::Caddy => 502,
         }
     }
 
     /// What a client is answered while Tollgate is stopped.
     pub(crate) const fn while_tollgate_hangs(self) -> Slow {
         match self {
-            Self::Nginx | Self::Envoy | Self::Haproxy => Slow::Answers(503),
-            Self::Caddy => Slow::Answers(504),
+            Self::Nginx | Self::Caddy | Self::Envoy | Self::Haproxy => Slow::Answers(503),
             Self::Traefik => Slow::Waits,
         }
     }
@@ -188,11 +208,17 @@ pub(crate) enum Gateway {
 
 impl Gateway {
     /// Starts one that asks `tollgate`, on a port or on `socket`, about every request to `app`.
-    pub(crate) fn start(kind: Kind, tollgate: SocketAddr, socket: &Path, app: SocketAddr) -> Self {
+    pub(crate) fn start(
+        kind: Kind,
+        variant: Variant,
+        tollgate: SocketAddr,
+        socket: &Path,
+        app: SocketAddr,
+    ) -> Self {
         match kind {
-            Kind::Nginx => Self::Nginx(Nginx::start(tollgate, app)),
+            Kind::Nginx => Self::Nginx(Nginx::start_changed(tollgate, app, variant.changes(kind))),
             Kind::Traefik | Kind::Caddy | Kind::Envoy | Kind::Haproxy => {
-                Self::Process(Process::start(kind, tollgate, socket, app))
+                Self::Process(Process::start(kind, variant, tollgate, socket, app))
             }
         }
     }
@@ -216,11 +242,18 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(kind: Kind, tollgate: SocketAddr, socket: &Path, app: SocketAddr) -> Self {
+    fn start(
+        kind: Kind,
+        variant: Variant,
+        tollgate: SocketAddr,
+        socket: &Path,
+        app: SocketAddr,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for _ in 0..ATTEMPTS {
             let listen = free_address();
-            Places { directory: directory.path(), listen, tollgate, socket, app }.write(kind);
+            Places { directory: directory.path(), listen, tollgate, socket, app }
+                .write(kind, variant);
             let child = kind.command(directory.path()).spawn().unwrap_or_else(|error| {
                 let name = kind.name();
                 panic!("{name} does not start ({error}): `apt-get install {name}` or `tests/run`")

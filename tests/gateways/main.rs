@@ -19,31 +19,69 @@ mod raw;
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
-use gateway::Kind;
+use std::time::Duration;
+
+use gateway::{Kind, Variant};
+use serde_json::{Value, json};
+use site::Site;
 
 #[test]
 fn nginx_is_not_fooled_and_lets_nobody_pass_unasked() {
-    table::Row::of(Kind::Nginx).assert_passes();
+    table::Row::of(Kind::Nginx, Variant::AsItStands).assert_passes();
 }
 
 #[test]
 fn traefik_is_not_fooled_and_lets_nobody_pass_unasked() {
-    table::Row::of(Kind::Traefik).assert_passes();
+    table::Row::of(Kind::Traefik, Variant::AsItStands).assert_passes();
 }
 
 #[test]
 fn caddy_is_not_fooled_and_lets_nobody_pass_unasked() {
-    table::Row::of(Kind::Caddy).assert_passes();
+    table::Row::of(Kind::Caddy, Variant::AsItStands).assert_passes();
 }
 
 #[test]
 fn envoy_is_not_fooled_and_lets_nobody_pass_unasked() {
-    table::Row::of(Kind::Envoy).assert_passes();
+    table::Row::of(Kind::Envoy, Variant::AsItStands).assert_passes();
 }
 
 #[test]
 fn haproxy_is_not_fooled_and_lets_nobody_pass_unasked() {
-    table::Row::of(Kind::Haproxy).assert_passes();
+    table::Row::of(Kind::Haproxy, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn envoy_asks_over_http_2_as_well_and_then_lets_no_websocket_pass() {
+    let site = Site::start(Kind::Envoy, Variant::Http2);
+    site.c1_is(Some(("freeze", json!({}))));
+    assert_eq!(site.ask("GET", &[]).status, 200);
+    assert_eq!(site.ask("POST", &[]).status, 423);
+    for act in [Some(("freeze", json!({}))), None] {
+        site.c1_is(act);
+        let before = site.app.reached();
+        let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        assert_eq!(site.ask_raw("GET /chat HTTP/1.1", &upgrade).status, 503);
+        assert_eq!(site.app.reached(), before);
+    }
+}
+
+#[test]
+fn where_everybody_is_to_pass_without_a_decision_they_do_and_forge_nothing() {
+    for kind in [Kind::Nginx, Kind::Caddy, Kind::Envoy, Kind::Haproxy] {
+        let mut site = Site::start(kind, Variant::Open);
+        site.c1_is(Some(("freeze", json!({}))));
+        let forged = [("x-tollgate-status", "forged"), ("x-customer-id", "c2")];
+        assert_eq!(site.ask("POST", &forged).status, 423, "{kind:?}");
+
+        site.way.close();
+        site.tollgate.kill9();
+        let (name, value) = kind.credentials("c1");
+        let headers = [&[(name, value.as_str())], &forged[..]].concat();
+        let passed = site.ask_bare("POST", &headers, Duration::from_secs(2));
+        let received = site::received(&passed);
+        assert_eq!(received["x-customer-id"], json!(["c1"]), "{kind:?}");
+        assert_eq!(received["x-tollgate-status"], Value::Null, "{kind:?}");
+    }
 }
 
 /// What `tests/run --gateways` runs.
@@ -52,7 +90,7 @@ fn haproxy_is_not_fooled_and_lets_nobody_pass_unasked() {
 fn every_case_passes_at_every_gateway() {
     println!("{}", table::head());
     let rows = Kind::ALL.map(|kind| {
-        let row = table::Row::of(kind);
+        let row = table::Row::of(kind, Variant::AsItStands);
         println!("{row}");
         row
     });

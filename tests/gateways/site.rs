@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
-    gateway::{Gateway, Kind},
+    gateway::{Gateway, Kind, Variant},
     raw::{Raw, RawAnswer},
     support::{
         Flavor, Persistence, RedisServer,
@@ -35,7 +35,7 @@ pub(crate) struct Site {
 
 impl Site {
     /// Starts everything.
-    pub(crate) fn start(kind: Kind) -> Self {
+    pub(crate) fn start(kind: Kind, variant: Variant) -> Self {
         let redis = RedisServer::start(Flavor::Redis, Persistence::None);
         let directory = Arc::new(tempfile::tempdir().unwrap());
         let socket = directory.path().join("check.sock");
@@ -45,7 +45,7 @@ impl Site {
         let tollgate = Tollgate::start(&flags);
         let way = Way::to(tollgate.check);
         let app = Application::start();
-        let gateway = Gateway::start(kind, way.address, &socket, app.address);
+        let gateway = Gateway::start(kind, variant, way.address, &socket, app.address);
         Self { kind, gateway, tollgate, way, app, redis, _socket: directory }
     }
 

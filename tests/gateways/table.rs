@@ -5,7 +5,11 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use crate::{cases::CASES, gateway::Kind, site::Site};
+use crate::{
+    cases::CASES,
+    gateway::{Kind, Variant},
+    site::Site,
+};
 
 /// What came of every case at one gateway.
 #[derive(Debug)]
@@ -17,8 +21,8 @@ pub(crate) struct Row {
 
 impl Row {
     /// Runs every case, also after one that fails.
-    pub(crate) fn of(kind: Kind) -> Self {
-        let mut site = Site::start(kind);
+    pub(crate) fn of(kind: Kind, variant: Variant) -> Self {
+        let mut site = Site::start(kind, variant);
         let mut cell = |case: fn(&mut Site)| {
             catch_unwind(AssertUnwindSafe(|| case(&mut site))).map_err(|panic| {
                 panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it failed".to_owned())
