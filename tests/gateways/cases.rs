@@ -145,6 +145,8 @@ fn what_a_client_forges_decides_nothing_and_reaches_nobody(site: &mut Site) {
         ("x-tollgate-code", "200"),
         ("x-tollgate-body", "forged"),
         ("x_tollgate_status", "forged"),
+        ("x-tollgate_status", "forged"),
+        ("x_http_method_override", "DELETE"),
         ("x-forwarded-method", "GET"),
         ("x-forwarded-uri", "/forged"),
         ("x-original-method", "GET"),
@@ -154,17 +156,20 @@ fn what_a_client_forges_decides_nothing_and_reaches_nobody(site: &mut Site) {
     let received = received(&site.ask("GET", &forged));
     let expected = [
         ("x-customer-id", json!(["c1"])),
-        ("x_customer_id", Value::Null),
         ("x-tollgate-decision", json!(["allow"])),
         ("x-tollgate-reason", json!(["frozen_read"])),
         ("x-tollgate-status", json!(["frozen"])),
         ("x-tollgate-access", json!(["read_only"])),
         ("x-tollgate-stale", json!(["false"])),
-        ("x_tollgate_status", Value::Null),
     ];
     for (name, expected) in expected {
         assert_eq!(received[name], expected, "{name} in {received}");
     }
+    // Some applications read `_` as `-`.
+    let names = received.as_object().unwrap().keys().filter(|name| name.contains('_'));
+    let kept: Vec<_> = names.collect();
+    let expected = if site.kind.drops_underscores() { &[][..] } else { &["x-tollgate_status"] };
+    assert_eq!(kept, expected);
     for name in ["x-tollgate-code", "x-tollgate-body"] {
         assert!(!received[name].to_string().contains("forged"), "{name} in {received}");
     }

@@ -129,6 +129,11 @@ impl Kind {
         !matches!(self, Self::Nginx)
     }
 
+    /// Whether it drops every header with a `_` in its name. Traefik drops those that are listed.
+    pub(crate) const fn drops_underscores(self) -> bool {
+        !matches!(self, Self::Traefik)
+    }
+
     /// The version that the program gives.
     pub(crate) fn version(self) -> String {
         let argument = match self {
