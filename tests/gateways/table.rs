@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    cases::CASES,
+    cases::{CASES, Case},
     gateway::{Kind, Variant},
     site::Site,
 };
@@ -23,7 +23,7 @@ impl Row {
     /// Runs every case, also after one that fails.
     pub(crate) fn of(kind: Kind, variant: Variant) -> Self {
         let mut site = Site::start(kind, variant);
-        let mut cell = |case: fn(&mut Site)| {
+        let mut cell = |case: Case| {
             catch_unwind(AssertUnwindSafe(|| case(&mut site))).map_err(|panic| {
                 panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "it failed".to_owned())
             })
@@ -53,6 +53,6 @@ impl fmt::Display for Row {
 
 /// The head of the table.
 pub(crate) fn head() -> String {
-    let names: String = CASES.iter().map(|(name, _)| format!(" {name} |")).collect();
-    format!("| gateway |{names}\n|---|{}", "---|".repeat(CASES.len()))
+    let names: Vec<_> = CASES.iter().map(|(name, _)| *name).collect();
+    format!("| gateway | {} |\n|---|{}", names.join(" | "), "---|".repeat(CASES.len()))
 }
