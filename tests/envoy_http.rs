@@ -46,9 +46,10 @@ fn a_pass_is_exactly_200_without_a_body_and_a_deny_is_its_own_status_and_json() 
     assert_eq!(deny.header("content-type"), Some("application/json"));
     assert_eq!(deny.header("cache-control"), Some("no-store"));
     for answer in [pass, deny] {
-        for name in EIGHT {
-            assert!(answer.header(name).is_some_and(|value| !value.is_empty()), "{name}");
-        }
+        let own = answer.head.lines().filter_map(|line| line.strip_prefix("x-tollgate-"));
+        let told =
+            own.filter(|own| own.split_once(": ").is_some_and(|(_, value)| !value.is_empty()));
+        assert_eq!(told.count(), 8, "{answer:?}");
     }
 
     let mut connection = Raw::connect(tollgate.check);
@@ -213,14 +214,4 @@ async fn over_http_2(address: SocketAddr, request: Request<()>) -> Response<Vec<
 }
 
 const C1: (&str, &str) = ("X-Customer-Id", "c1");
-const EIGHT: [&str; 8] = [
-    "x-tollgate-decision",
-    "x-tollgate-reason",
-    "x-tollgate-status",
-    "x-tollgate-access",
-    "x-tollgate-revision",
-    "x-tollgate-age-ms",
-    "x-tollgate-stale",
-    "x-tollgate-mode",
-];
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -11,6 +11,13 @@ pub(crate) struct Places<'a> {
     pub(crate) directory: &'a Path,
     /// Where the gateway is to listen.
     pub(crate) listen: SocketAddr,
+    /// Whom it speaks to.
+    pub(crate) around: Around<'a>,
+}
+
+/// Whom a gateway speaks to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Around<'a> {
     /// Where Tollgate listens.
     pub(crate) tollgate: SocketAddr,
     /// Tollgate's socket.
@@ -22,7 +29,7 @@ pub(crate) struct Places<'a> {
 impl Places<'_> {
     /// Writes the files of `kind`'s example.
     pub(crate) fn write(&self, kind: Kind, variant: Variant) {
-        let Self { directory, listen, tollgate, socket, app } = *self;
+        let Self { directory, listen, around: Around { tollgate, socket, app } } = *self;
         let here = directory.display();
         let to_tollgate = ("127.0.0.1:7600", tollgate.to_string());
         let to_app = ("127.0.0.1:8080", app.to_string());

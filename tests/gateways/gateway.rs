@@ -12,7 +12,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
-    configuration::Places,
+    configuration::{Around, Places},
     support::{nginx::Nginx, tollgate::http},
 };
 
@@ -212,18 +212,15 @@ pub(crate) enum Gateway {
 }
 
 impl Gateway {
-    /// Starts one that asks `tollgate`, on a port or on `socket`, about every request to `app`.
-    pub(crate) fn start(
-        kind: Kind,
-        variant: Variant,
-        tollgate: SocketAddr,
-        socket: &Path,
-        app: SocketAddr,
-    ) -> Self {
+    /// Starts one that asks Tollgate about every request to the application.
+    pub(crate) fn start(kind: Kind, variant: Variant, around: Around<'_>) -> Self {
         match kind {
-            Kind::Nginx => Self::Nginx(Nginx::start_changed(tollgate, app, variant.changes(kind))),
+            Kind::Nginx => {
+                let changes = variant.changes(kind);
+                Self::Nginx(Nginx::start_changed(around.tollgate, around.app, changes))
+            }
             Kind::Traefik | Kind::Caddy | Kind::Envoy | Kind::Haproxy => {
-                Self::Process(Process::start(kind, variant, tollgate, socket, app))
+                Self::Process(Process::start(kind, variant, around))
             }
         }
     }
@@ -247,18 +244,11 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    fn start(
-        kind: Kind,
-        variant: Variant,
-        tollgate: SocketAddr,
-        socket: &Path,
-        app: SocketAddr,
-    ) -> Self {
+    fn start(kind: Kind, variant: Variant, around: Around<'_>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for _ in 0..ATTEMPTS {
             let listen = free_address();
-            Places { directory: directory.path(), listen, tollgate, socket, app }
-                .write(kind, variant);
+            Places { directory: directory.path(), listen, around }.write(kind, variant);
             let child = kind.command(directory.path()).spawn().unwrap_or_else(|error| {
                 let name = kind.name();
                 panic!("{name} does not start ({error}): `apt-get install {name}` or `tests/run`")

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    configuration::Around,
     gateway::{Gateway, Kind, Variant},
     raw::{Raw, RawAnswer},
     support::{
@@ -45,7 +46,8 @@ impl Site {
         let tollgate = Tollgate::start(&flags);
         let way = Way::to(tollgate.check);
         let app = Application::start();
-        let gateway = Gateway::start(kind, variant, way.address, &socket, app.address);
+        let around = Around { tollgate: way.address, socket: &socket, app: app.address };
+        let gateway = Gateway::start(kind, variant, around);
         Self { kind, gateway, tollgate, way, app, redis, _socket: directory }
     }
 
