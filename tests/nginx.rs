@@ -1,30 +1,22 @@
 //! The whole way: a real nginx with the configuration of `examples/nginx` asks a real Tollgate,
 //! which hears of changes through a real Redis.
 
-#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
-
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
 use std::{
-    collections::BTreeMap,
-    io,
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use axum::{Json, Router, http::HeaderMap};
 use serde_json::json;
 
 use support::{
     Flavor, Persistence, RedisServer,
+    application::Application,
     nginx::Nginx,
     tollgate::{Answer, Tollgate, http},
+    way::Way,
 };
 
 #[test]
@@ -110,9 +102,8 @@ fn whoever_shows_no_key_is_nobody() {
 
 #[test]
 fn one_connection_to_tollgate_carries_every_question() {
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&connections);
-    let site = Site::start_over("memory:", |tollgate| counting_way_to(tollgate, counted));
+    let mut way = None;
+    let site = Site::start_over("memory:", |tollgate| way.insert(Way::to(tollgate)).address);
     site.tell(&["put", "c1"]);
 
     for _ in 0..10 {
@@ -120,7 +111,7 @@ fn one_connection_to_tollgate_carries_every_question() {
         assert_eq!(site.ask("POST", &[C1]).status, 200);
         assert_eq!(site.ask("POST", &[]).status, 401);
     }
-    assert_eq!(connections.load(Ordering::Relaxed), 1);
+    assert_eq!(way.unwrap().connections(), 1);
 }
 
 /// A gateway, its Tollgate, and the application behind them.
@@ -137,7 +128,7 @@ impl Site {
     /// One whose nginx finds Tollgate where `way` leads.
     fn start_over(store: &str, way: impl FnOnce(SocketAddr) -> SocketAddr) -> Self {
         let tollgate = Tollgate::start(&["--store", store]);
-        Self { nginx: Nginx::start(way(tollgate.check), application()), tollgate }
+        Self { nginx: Nginx::start(way(tollgate.check), Application::start().address), tollgate }
     }
 
     /// Runs the CLI against this site's Tollgate.
@@ -173,44 +164,6 @@ fn at_once(sites: &[Site], expected: Statuses) {
             assert!(begun.elapsed() < AT_ONCE, "{answered:?} is not {expected:?}");
         }
     }
-}
-
-/// An application that answers with the headers that it received.
-fn application() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let echo = async |headers: HeaderMap| {
-        let values = |name| headers.get_all(name).iter().map(|value| value.to_str().unwrap());
-        let received = headers.keys().map(|name| (name.as_str(), values(name).collect()));
-        Json(json!(received.collect::<BTreeMap<&str, Vec<&str>>>()))
-    };
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            axum::serve(listener, Router::new().fallback(echo)).await
-        })
-    });
-    address
-}
-
-/// A port that leads to `address`, and counts who comes through.
-fn counting_way_to(address: SocketAddr, connections: Arc<AtomicUsize>) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let way = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for here in listener.incoming().map(Result::unwrap) {
-            connections.fetch_add(1, Ordering::Relaxed);
-            let there = TcpStream::connect(address).unwrap();
-            for (mut from, mut to) in
-                [(here.try_clone().unwrap(), there.try_clone().unwrap()), (there, here)]
-            {
-                thread::spawn(move || io::copy(&mut from, &mut to));
-            }
-        }
-    });
-    way
 }
 
 const C1: (&str, &str) = ("x-api-key", "change-me-key-of-c1");

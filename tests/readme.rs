@@ -109,9 +109,23 @@ fn every_reason_is_listed() {
 }
 
 #[test]
-fn the_nginx_recipe_is_the_example() {
-    let example = fs::read_to_string("examples/nginx/nginx.conf").unwrap();
-    assert_holds(&format!("```nginx\n{example}```\n"));
+fn every_gateway_of_the_examples_is_named_and_says_whether_it_was_run() {
+    let (_, not_run) = EXAMPLES.split_once("**not run**").unwrap();
+    for entry in fs::read_dir("examples").unwrap() {
+        let directory = entry.unwrap().path();
+        if !directory.is_dir() {
+            continue;
+        }
+        assert_holds(&format!("[`{0}`]({0})", directory.display()));
+        for entry in fs::read_dir(&directory).unwrap() {
+            let file = entry.unwrap().path();
+            let name = file.strip_prefix("examples").unwrap().display().to_string();
+            assert!(EXAMPLES.contains(&name), "examples/README.md does not name {name}");
+            let text = fs::read_to_string(&file).unwrap();
+            let says_so = text.lines().take(5).any(|line| line.starts_with("# NOT RUN HERE"));
+            assert_eq!(says_so, not_run.contains(&name), "{name}");
+        }
+    }
 }
 
 #[track_caller]
@@ -199,6 +213,7 @@ fn masked(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+const EXAMPLES: &str = include_str!("../examples/README.md");
 const README: &str = include_str!("../README.md");
 const TOLLGATE: &str = env!("CARGO_BIN_EXE_tollgate");
 const PATIENCE: Duration = Duration::from_secs(10);

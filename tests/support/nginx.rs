@@ -26,14 +26,24 @@ pub(crate) struct Nginx {
 impl Nginx {
     /// Starts one that asks `tollgate` about every request to `app`.
     pub(crate) fn start(tollgate: SocketAddr, app: SocketAddr) -> Self {
+        Self::start_changed(tollgate, app, &[])
+    }
+
+    /// Starts one in whose configuration more is replaced, each by what follows it.
+    pub(crate) fn start_changed(
+        tollgate: SocketAddr,
+        app: SocketAddr,
+        changes: &[(&str, &str)],
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for _ in 0..ATTEMPTS {
             let address = free_address();
-            fs::write(
-                directory.path().join("conf"),
-                configuration(tollgate, app, address, &directory),
-            )
-            .unwrap();
+            let mut text = configuration(tollgate, app, address, &directory);
+            for (from, to) in changes {
+                assert_eq!(text.matches(from).count(), 1, "{from} in the example");
+                text = text.replace(from, to);
+            }
+            fs::write(directory.path().join("conf"), text).unwrap();
             if let Some(child) = ready(spawn(directory.path()), directory.path()) {
                 return Self { child, address, _directory: directory };
             }

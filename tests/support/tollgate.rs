@@ -254,6 +254,20 @@ impl Tollgate {
         }
     }
 
+    /// Makes it hang until it gets `SIGCONT`. Every thread has stopped when this returns: some run
+    /// on for a moment after the signal is sent.
+    pub(crate) fn hang(&self) {
+        self.signal(Signal::STOP);
+        let has_stopped = |task: &Path| {
+            let stat = std::fs::read_to_string(task.join("stat")).unwrap();
+            stat.rsplit(") ").next().unwrap().starts_with('T')
+        };
+        self.wait_until("stopped", || {
+            let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+            tasks.into_iter().all(|task| has_stopped(&task.unwrap().path()))
+        });
+    }
+
     /// Sends a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();

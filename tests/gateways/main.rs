@@ -1,0 +1,110 @@
+//! Every example of `examples/` through the real gateway and the real Tollgate: what a client is
+//! answered, and what reaches the application.
+//!
+//! `tests/run --gateways` prints what came of it as a table.
+
+#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
+#![expect(clippy::print_stdout, reason = "the result is what it prints")]
+
+mod cases;
+mod configuration;
+mod gateway;
+mod site;
+mod table;
+
+#[path = "../support/raw.rs"]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
+mod raw;
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
+mod support;
+
+use std::time::Duration;
+
+use gateway::{Kind, Variant};
+use serde_json::{Value, json};
+use site::Site;
+
+#[test]
+fn nginx_is_not_fooled_and_lets_nobody_pass_unasked() {
+    table::Row::of(Kind::Nginx, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn traefik_is_not_fooled_and_lets_nobody_pass_unasked() {
+    table::Row::of(Kind::Traefik, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn caddy_is_not_fooled_and_lets_nobody_pass_unasked() {
+    table::Row::of(Kind::Caddy, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn envoy_is_not_fooled_and_lets_nobody_pass_unasked() {
+    table::Row::of(Kind::Envoy, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn haproxy_is_not_fooled_and_lets_nobody_pass_unasked() {
+    table::Row::of(Kind::Haproxy, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn envoy_asks_over_http_2_as_well_and_then_lets_no_websocket_pass() {
+    let site = Site::start(Kind::Envoy, Variant::Http2);
+    site.c1_is(Some(("freeze", json!({}))));
+    assert_eq!(site.ask("GET", &[]).status, 200);
+    assert_eq!(site.ask("POST", &[]).status, 423);
+    for act in [Some(("freeze", json!({}))), None] {
+        site.c1_is(act);
+        let before = site.app.reached();
+        let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        assert_eq!(site.ask_raw("GET /chat HTTP/1.1", &upgrade).status, 503);
+        assert_eq!(site.app.reached(), before);
+    }
+}
+
+#[test]
+fn where_everybody_is_to_pass_without_a_decision_they_do_and_forge_nothing() {
+    for kind in [Kind::Nginx, Kind::Caddy, Kind::Envoy, Kind::Haproxy] {
+        let mut site = Site::start(kind, Variant::Open);
+        site.c1_is(Some(("freeze", json!({}))));
+        let forged = [("x-tollgate-status", "forged"), ("x-customer-id", "c2")];
+        assert_eq!(site.ask("POST", &forged).status, 423, "{kind:?}");
+
+        site.way.close();
+        site.tollgate.kill9();
+        let (name, value) = kind.credentials("c1");
+        let headers = [&[(name, value.as_str())], &forged[..]].concat();
+        let passed = site.ask_bare("POST", &headers, Duration::from_secs(2));
+        let received = site::received(&passed);
+        assert_eq!(received["x-customer-id"], json!(["c1"]), "{kind:?}");
+        assert_eq!(received["x-tollgate-status"], Value::Null, "{kind:?}");
+    }
+}
+
+#[test]
+fn the_table_of_the_readme_has_every_gateway_and_every_case() {
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&table::head()), "{}", table::head());
+    for kind in Kind::ALL {
+        // The version is that of whoever ran it last.
+        let row = readme.lines().find(|line| line.starts_with(&format!("| {} ", kind.name())));
+        let passed = row.unwrap_or_default().matches(" pass |").count();
+        assert_eq!(passed, cases::CASES.len(), "{kind:?} in the README");
+    }
+}
+
+/// What `tests/run --gateways` runs.
+#[test]
+#[ignore = "the same again, to be printed: `tests/run --gateways`"]
+fn every_case_passes_at_every_gateway() {
+    println!("{}", table::head());
+    let rows = Kind::ALL.map(|kind| {
+        let row = table::Row::of(kind, Variant::AsItStands);
+        println!("{row}");
+        row
+    });
+    rows.iter().for_each(table::Row::assert_passes);
+}
