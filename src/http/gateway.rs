@@ -8,10 +8,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{DataPlane, identify};
+use super::DataPlane;
 use crate::{
     domain::{Check, Enforcement},
     gate::Answer,
+    identify,
     telemetry::Dialect,
     wire,
 };
@@ -29,7 +30,7 @@ pub(super) async fn forward_auth(
         Enforcement::Pass => status.into_response(),
         Enforcement::Fail | Enforcement::Refuse => {
             let json = HeaderValue::from_static("application/json");
-            (status, [(header::CONTENT_TYPE, json)], body(&answer)).into_response()
+            (status, [(header::CONTENT_TYPE, json)], wire::refusal_body(&answer)).into_response()
         }
     };
     finish(&mut response, &answer);
@@ -52,7 +53,7 @@ pub(super) async fn nginx(State(plane): State<DataPlane>, request: Request<Body>
     let headers = response.headers_mut();
     headers.insert(CODE.clone(), HeaderValue::from(status.as_u16()));
     if answer.enforcement != Enforcement::Pass
-        && let Ok(body) = HeaderValue::try_from(body(&answer))
+        && let Ok(body) = HeaderValue::try_from(wire::refusal_body(&answer))
     {
         headers.insert(BODY.clone(), body);
     }
@@ -66,15 +67,10 @@ fn check(
     method: &HeaderName,
     target: &HeaderName,
 ) -> Check {
-    let operation = identify::operation(headers, method, target);
+    let operation = identify::operation_told(headers, method, target);
     let asked = plane.min_revision_header.as_ref();
     let min_revision = asked.and_then(|name| identify::min_revision(headers, name));
     Check { min_revision, ..Check::of(plane.identity.identity(headers), operation) }
-}
-
-fn body(answer: &Answer) -> String {
-    let spelling = wire::spelling(&answer.decision);
-    wire::error_body(spelling.code, spelling.sentence)
 }
 
 /// What every answer of a gateway dialect carries. A pass has nothing else: what it carried would

@@ -62,6 +62,8 @@ label! {
         Check = "check",
         /// One of a `POST /v1/checks`.
         Checks = "checks",
+        /// Envoy's external authorization over gRPC.
+        EnvoyGrpc = "envoy_grpc",
         /// Forward auth, as Traefik, Caddy and others ask it.
         ForwardAuth = "forward_auth",
         /// The limits endpoint.
