@@ -47,8 +47,8 @@ pub fn router(authorizer: Authorizer, readiness: Readiness) -> Router {
         // It describes; whoever asks for a decision can do without.
         Err(error) => tracing::error!(%error, "There is no gRPC reflection: {error}"),
     }
-    let router = routes.into_axum_router().reset_fallback();
-    router
+    let services = routes.into_axum_router().reset_fallback();
+    services
         .layer(from_fn(say_what_is_exhausted))
         .layer(from_fn_with_state(clock, note_deadline))
         .layer(from_fn(refuse_others))

@@ -148,6 +148,7 @@ fn only<'a>(
 }
 
 /// What a gateway passes on, if it is text: visible ASCII, spaces and tabs.
+#[must_use]
 pub fn text(raw: &[u8]) -> Option<&str> {
     let is_text = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
     str::from_utf8(raw).ok().filter(|_| raw.iter().all(is_text))

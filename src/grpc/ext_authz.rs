@@ -59,7 +59,7 @@ impl Authorizer {
     async fn answer(&self, asked: &Question, deadline: Deadline) -> Option<Answer> {
         let left = deadline.left(&self.clock)?;
         // The answer has to travel, too.
-        let patience = left - left / 4;
+        let patience = left.saturating_sub(left / 4);
         let decided = match &asked.check {
             Some(check) => Some(self.gate.check_within(check, patience).await),
             None => None,

@@ -26,7 +26,7 @@ impl FromStr for CustomerFrom {
             return Ok(Self::Header);
         }
         match raw.split_once(':') {
-            Some((CONTEXT, key)) if key.is_empty() => Err(InvalidCustomerFrom::Context),
+            Some((CONTEXT, "")) => Err(InvalidCustomerFrom::Context),
             Some((CONTEXT, key)) if RESERVED_KEYS.contains(&key) => {
                 Err(InvalidCustomerFrom::Reserved)
             }
