@@ -11,7 +11,7 @@ mod verdict;
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, Version, header},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
@@ -25,7 +25,7 @@ use self::{
     health::Health,
     message::{DESCRIPTORS, envoy::service::auth::v3::authorization_server::AuthorizationServer},
 };
-use crate::{clock::Clock, lifecycle::Readiness};
+use crate::{clock::Clock, lifecycle::Readiness, wire};
 
 /// The services of the check listener. They are told apart from its other URLs by their paths, and
 /// answer nothing but gRPC.
@@ -58,11 +58,15 @@ pub fn router(authorizer: Authorizer, readiness: Readiness) -> Router {
 /// take for a pass: so whoever does not speak gRPC is refused.
 async fn refuse_others(request: Request, next: Next) -> Response {
     let kind = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if kind.is_some_and(|kind| kind.starts_with(b"application/grpc")) {
-        next.run(request).await
-    } else {
-        StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response()
+    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    let is_grpc = rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]));
+    if is_grpc && request.version() == Version::HTTP_2 {
+        return next.run(request).await;
     }
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    let message = "this URL takes gRPC over HTTP/2 and nothing else";
+    let body = wire::error_body("UNSUPPORTED_MEDIA_TYPE", message);
+    (StatusCode::UNSUPPORTED_MEDIA_TYPE, json, body).into_response()
 }
 
 /// The time runs from a request's head, and not from its message's last byte.

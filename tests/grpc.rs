@@ -365,9 +365,12 @@ async fn one_port_answers_http_1_and_grpc_and_takes_neither_for_the_other() {
     }
     // A gateway of another dialect would take any 200 for a pass.
     for path in [CHECK, "/grpc.health.v1.Health/Check", "/envoy.service.auth.v3.Authorization/x"] {
-        for method in ["GET", "POST", "HEAD"] {
-            let status = http(tollgate.check, method, path, &[C1], None).status;
-            assert_eq!(status, 415, "{method} {path}");
+        for kind in ["application/json", "application/grpc", "application/grpc-web"] {
+            for method in ["GET", "POST", "HEAD"] {
+                let headers = [C1, ("content-type", kind)];
+                let refused = http(tollgate.check, method, path, &headers, None);
+                assert_eq!(refused.status, 415, "{method} {path} {kind}");
+            }
         }
     }
     let absent =

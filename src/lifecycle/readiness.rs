@@ -39,7 +39,7 @@ impl Readiness {
         *self.0.borrow()
     }
 
-    /// Tells of every change from now on. It never outlives the process's last one: a withdrawal.
+    /// Tells of every phase from now on; the last one is the withdrawal.
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<Phase> {
         self.0.subscribe()
