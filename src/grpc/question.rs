@@ -10,7 +10,7 @@ use super::message::envoy::{
     service::auth::v3::{AttributeContext, CheckRequest, attribute_context::HttpRequest},
 };
 use crate::{
-    domain::{Check, Code, IdentityFault, LimitCheck, Operation, TenantId},
+    domain::{Check, Code, Identity, IdentityFault, LimitCheck, Operation, TenantId},
     identify::{self, CustomerFrom, Headers, IdentitySource, Told, text},
 };
 
@@ -54,24 +54,35 @@ pub(super) fn read(
     let malformed = malformed.chain([action.as_ref().err(), tenant.as_ref().err()]);
     let malformed = malformed.flatten().next().cloned();
 
+    let route = Route {
+        feature: feature.unwrap_or_default(),
+        limit: limit.unwrap_or_default(),
+        // Whether it is a read cannot be told then. What refuses a read refuses everything.
+        action: action.unwrap_or(Some(Operation::Read)),
+    };
     // Without its tenant nobody is named, and anybody might be meant.
     let check = tenant.ok().map(|tenant| {
         let customer = customer(attributes, &source.customer_from);
-        let limit = limit.unwrap_or_default();
-        Check {
-            identity: source.identity_told(http, Told { customer, tenant }),
-            operation: match action {
-                Ok(Some(action)) => action,
-                Ok(None) => operation(http),
-                // It cannot be told. What refuses a read refuses everything.
-                Err(_) => Operation::Read,
-            },
-            feature: feature.unwrap_or_default(),
-            limit: limit.map(|code| LimitCheck { code, value: None }),
-            min_revision: min_revision.and_then(|name| identify::min_revision(http, name)),
-        }
+        let identity = source.identity_told(http, Told { customer, tenant });
+        let min_revision = min_revision.and_then(|name| identify::min_revision(http, name));
+        Check { min_revision, ..check(http, identity, route) }
     });
     Question { check, malformed }
+}
+
+/// What Envoy's configuration asks of a route.
+struct Route {
+    feature: Option<Code>,
+    limit: Option<Code>,
+    action: Option<Operation>,
+}
+
+/// The check that a request comes to on its route.
+fn check(http: &HttpRequest, identity: Identity, route: Route) -> Check {
+    let Route { feature, limit, action } = route;
+    let limit = limit.map(|code| LimitCheck { code, value: None });
+    let operation = action.unwrap_or_else(|| operation(http));
+    Check { feature, limit, ..Check::of(identity, operation) }
 }
 
 /// One setting of the route; nothing when it is not given.

@@ -51,14 +51,14 @@ fn request(http: HttpRequest, extensions: &[(&str, &str)]) -> CheckRequest {
     CheckRequest { attributes: Some(attributes) }
 }
 
-fn check(http: HttpRequest, extensions: &[(&str, &str)]) -> Check {
+fn asked(http: HttpRequest, extensions: &[(&str, &str)]) -> Check {
     let asked = read(&request(http, extensions), &source(), None);
     assert_eq!(asked.malformed, None);
     asked.check.unwrap()
 }
 
 fn identity(http: HttpRequest, extensions: &[(&str, &str)]) -> Result<String, IdentityFault> {
-    check(http, extensions).identity.map(|key| key.to_string())
+    asked(http, extensions).identity.map(|key| key.to_string())
 }
 
 #[test]
@@ -94,12 +94,12 @@ fn bytes_that_are_no_text_are_malformed_or_a_write_and_nothing_worse() {
     assert_eq!(identity(strange, &[]), Err(IdentityFault::Malformed));
     let mut http = about("GET", "/", &[]);
     http.path = b"/\xff".to_vec();
-    assert_eq!(check(http, &[]).operation, Operation::Write);
+    assert_eq!(asked(http, &[]).operation, Operation::Write);
 }
 
 #[test]
 fn only_a_plain_read_is_a_read_unless_the_route_says_so() {
-    let judged = |http, extensions: &[_]| check(http, extensions).operation;
+    let judged = |http, extensions: &[_]| asked(http, extensions).operation;
     let override_line = [("x-http-method-override", "DELETE")];
     let writes = [
         about("POST", "/", &[]),
@@ -123,8 +123,8 @@ fn only_a_plain_read_is_a_read_unless_the_route_says_so() {
 
 #[test]
 fn a_route_asks_for_a_feature_and_a_limit_and_other_keys_are_somebody_elses() {
-    let asked = [("feature", "export"), ("limit", "seats"), ("team", "a b")];
-    let check = check(about("GET", "/", &[]), &asked);
+    let settings = [("feature", "export"), ("limit", "seats"), ("team", "a b")];
+    let check = asked(about("GET", "/", &[]), &settings);
     assert_eq!(check.feature.unwrap().as_str(), "export");
     assert_eq!(check.limit.unwrap().code.as_str(), "seats");
 }
