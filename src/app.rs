@@ -34,11 +34,12 @@ use crate::{
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
     gate::{self, Gate},
+    grpc::{self, Authorizer},
     http::{
-        self, Admin, DataPlane, DisabledBilling, IdentitySource, IngestView, OperatorPlane,
-        Operators, PolicyShown,
+        self, Admin, DataPlane, DisabledBilling, IngestView, OperatorPlane, Operators, PolicyShown,
         serve::{Socket, serve as serve_http},
     },
+    identify::IdentitySource,
     lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
     policy::{InForce, InvalidPolicy, Rules},
     store::{Store, StoreError},
@@ -83,14 +84,15 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
         let _ = watched.run_until_cancelled(admin_end).await;
     });
     tasks.spawn("upkeep", upkeep(app.prometheus, draining.clone()));
+    let grpc = grpc::router(authorizer(&app.plane), readiness.clone());
     if let Some(socket) = ports.check {
         let guarded = app.plane.guard.is_some() && !ports.check_is_local;
         let guard = app.plane.guard.clone().filter(|_| guarded);
-        let router = http::check(DataPlane { guard, ..app.plane.clone() });
+        let router = http::check(DataPlane { guard, ..app.plane.clone() }).merge(grpc.clone());
         tasks.spawn("check", serve_http(socket, router, draining.clone()));
     }
     if let Some(socket) = ports.check_socket {
-        let router = http::check(DataPlane { guard: None, ..app.plane.clone() });
+        let router = http::check(DataPlane { guard: None, ..app.plane.clone() }).merge(grpc);
         tasks.spawn("check socket", serve_http(socket, router, draining.clone()));
     }
     if let Some(socket) = ports.operator {
@@ -307,10 +309,22 @@ fn keep_snapshot(
 
 fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
     Ok(IdentitySource {
+        customer_from: config.customer_from.clone(),
         customer_header: header_name(&config.customer_header)?,
         tenant_header: config.tenant_header.on().map(header_name).transpose()?,
         default_tenant: config.default_tenant.on().cloned(),
     })
+}
+
+/// What gRPC answers with is what HTTP does.
+fn authorizer(plane: &DataPlane) -> Authorizer {
+    Authorizer {
+        gate: plane.gate.clone(),
+        clock: plane.clock.clone(),
+        metrics: plane.metrics.clone(),
+        identity: plane.identity.clone(),
+        min_revision_header: plane.min_revision_header.clone(),
+    }
 }
 
 fn header_name(name: &config::HeaderName) -> Result<axum::http::HeaderName, ServeError> {

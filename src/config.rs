@@ -39,6 +39,7 @@ use crate::{
         Epoch, Partitions, Policy, Source, TenantId, Unknown, Unlisted, WhenUndecided,
         guard::GuardRule,
     },
+    identify::CustomerFrom,
     telemetry::{self, LogFormat},
 };
 
@@ -259,6 +260,14 @@ pub struct Config {
     #[arg(long, env = "TOLLGATE_DISABLED_BILLING", value_name = "STATE", default_value = "active")]
     #[arg(value_parser = choice::DISABLED_BILLING.parser(), help_heading = "Decisions")]
     pub disabled_billing: DisabledBilling,
+
+    /// Where the customer's id is: in a `header`, `metadata:NAMESPACE:PATH` for a claim that an
+    /// Envoy filter verified (`metadata:envoy.filters.http.jwt_authn:jwt_payload.sub`; `\.` is a
+    /// dot in a name), or `context:KEY` for one of its `context_extensions`. The last two are known
+    /// to gRPC alone: whoever asks otherwise then names nobody.
+    #[arg(long, env = "TOLLGATE_CUSTOMER_FROM", value_name = "PLACE", default_value = "header")]
+    #[arg(help_heading = "Customers")]
+    pub customer_from: CustomerFrom,
 
     /// Request header with the customer's id. The gateway must overwrite what clients send.
     #[arg(long, env = "TOLLGATE_CUSTOMER_HEADER", value_name = "NAME")]

@@ -16,7 +16,7 @@ use crate::{
     },
     policy::{InForce, Rules},
     store::StoredRecord,
-    telemetry::Metrics,
+    telemetry::{Dialect, Metrics},
 };
 
 /// Decides checks from memory. Cheap to clone.
@@ -119,6 +119,11 @@ impl Gate {
     /// than the one asked for. Its age is that of the picture, and so may be higher than that of a
     /// record that was read for it.
     pub async fn check(&self, check: &Check) -> Answer {
+        self.check_within(check, self.settings.fill_timeout).await
+    }
+
+    /// The same, for a caller that has no more `patience` than this.
+    pub async fn check_within(&self, check: &Check, patience: Duration) -> Answer {
         let named = check.identity.as_ref().ok().filter(|_| !check.route.decides_alone());
         let Some(customer) = named else {
             let nobody = Restrictions::default();
@@ -129,10 +134,11 @@ impl Gate {
             return self.answer(check, &evidence, None, false);
         };
         let begun = self.clock.moment();
+        let budget = patience.min(self.settings.fill_timeout);
         let asked = match &check.min_revision {
             None => Asked::default(),
             // Boxed, so that other checks do not carry the room that it takes.
-            Some(min) => Box::pin(self.bring_to(customer, min)).await,
+            Some(min) => Box::pin(self.bring_to(customer, min, budget)).await,
         };
         // Read before the evidence: that may become fresher meanwhile, and not the other way.
         let staleness = self.staleness(customer);
@@ -142,7 +148,7 @@ impl Gate {
             self.refresh_if_old(customer, &found);
             return self.judge(check, customer, &asked, found, staleness, Missing::Unreachable);
         }
-        let filled = self.cache.fill(customer, self.left_since(begun)).await;
+        let filled = self.cache.fill(customer, self.left_of(budget, begun)).await;
         let staleness = self.staleness(customer);
         let mut found = asked.complete(self.cache.find(customer));
         let missing = match filled {
@@ -171,13 +177,13 @@ impl Gate {
         let begun = self.clock.moment();
         let asked = match min_revision {
             None => Asked::default(),
-            Some(min) => self.bring_to(customer, min).await,
+            Some(min) => self.bring_to(customer, min, self.settings.fill_timeout).await,
         };
         let found = asked.complete(self.cache.find(customer));
         if !asked.is_reached_by(&found) {
             return Err(Unseen::RevisionNotReached);
         }
-        let timeout = self.left_since(begun);
+        let timeout = self.left_of(self.settings.fill_timeout, begun);
         let is_old = is_old(&found);
         let record = match found.held {
             Some(held) if !held.outdated && !is_old => held,
@@ -215,9 +221,17 @@ impl Gate {
     }
 
     /// What is left of the time that a check which began then may take.
-    fn left_since(&self, begun: Moment) -> Duration {
-        let waited = self.clock.moment().saturating_since(begun);
-        self.settings.fill_timeout.saturating_sub(waited)
+    fn left_of(&self, budget: Duration, begun: Moment) -> Duration {
+        budget.saturating_sub(self.clock.moment().saturating_since(begun))
+    }
+
+    /// Counts one answer to a check that arrived at `begun`.
+    pub fn count(&self, dialect: Dialect, answer: &Answer, begun: Moment) {
+        let took = self.clock.moment().saturating_since(begun);
+        self.metrics.check(dialect, answer.decision.reason, took);
+        if answer.stale {
+            self.metrics.stale_answers[dialect].increment(1);
+        }
     }
 
     /// A record of an older picture answers, and is read anew behind its back.

@@ -7,7 +7,6 @@ mod check;
 mod customers;
 mod fields;
 mod gateway;
-mod identify;
 mod ingest;
 mod keys;
 mod limits;
@@ -29,7 +28,6 @@ use axum::{
 
 pub use self::{
     admin::{Admin, PolicyShown, router as admin},
-    identify::IdentitySource,
     ingest::IngestView,
     limits::DisabledBilling,
 };
@@ -43,6 +41,7 @@ use crate::{
     control::{Control, keys::AdminToken},
     domain::{Check, CustomerId, CustomerKey, IdentityFault, Role, key::InvalidKey},
     gate::{Answer, Gate},
+    identify::IdentitySource,
     telemetry::{Dialect, Metrics},
 };
 
@@ -69,11 +68,7 @@ impl DataPlane {
     async fn check(&self, dialect: Dialect, check: &Check) -> Answer {
         let begun = self.clock.moment();
         let answer = self.gate.check(check).await;
-        let took = self.clock.moment().saturating_since(begun);
-        self.metrics.check(dialect, answer.decision.reason, took);
-        if answer.stale {
-            self.metrics.stale_answers[dialect].increment(1);
-        }
+        self.gate.count(dialect, &answer, begun);
         answer
     }
 }

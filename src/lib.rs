@@ -3,8 +3,8 @@
 //! Read the modules in this order. Each knows only the ones below it.
 //!
 //! 1. [`cli`], [`config`], [`app`]: how a process is asked for, described and assembled.
-//! 2. [`http`]: how enforcement points and operators ask; [`wire`]: how an answer is spelled;
-//!    [`ingest`]: how billing systems publish; [`sweep`]: how what has lapsed goes.
+//! 2. [`http`], [`grpc`]: how enforcement points and operators ask; [`identify`]: whom a gateway
+//!    asks about; [`wire`]: how an answer is spelled; [`ingest`]: how billing systems publish; [`sweep`]: how what has lapsed goes.
 //! 3. [`gate`] (over [`policy`]), [`control`]: how a check is answered, and a status changed.
 //! 4. [`feed`], [`cache`], [`store`]: where records live, and how they stay fresh.
 //! 5. [`domain`]: what an answer *is*. No clock, no I/O, no async.
@@ -13,7 +13,7 @@
 //!
 //! # The way a check takes
 //!
-//! A gateway asks in its dialect ([`http`]); [`gate::Gate::check`] looks the customer up in
+//! A gateway asks in its dialect ([`http`], [`grpc`]); [`gate::Gate::check`] looks the customer up in
 //! [`cache`] (the complete restricted set, then recent records, filled from the store on a miss)
 //! and calls the pure [`domain::decide`]. Nothing on this path waits for anything but a fill.
 //!
@@ -28,7 +28,9 @@ pub mod config;
 
 pub mod app;
 
+pub mod grpc;
 pub mod http;
+pub mod identify;
 pub mod ingest;
 pub mod recovery;
 pub mod sweep;

@@ -8,7 +8,7 @@ use std::future::{Future, pending};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-pub use readiness::{Latch, Readiness};
+pub use readiness::{Latch, Phase, Readiness};
 pub use tasks::{Ended, EndedEarly, StillRunning, Tasks};
 
 /// Ends when the process is asked to stop: by SIGTERM, as Kubernetes and systemd do, or by

@@ -157,6 +157,13 @@ pub fn complete_refusal(status: StatusCode, headers: &mut HeaderMap) {
     }
 }
 
+/// The body of an answer that does not let a request pass.
+#[must_use]
+pub fn refusal_body(answer: &Answer) -> String {
+    let spelling = spelling(&answer.decision);
+    error_body(spelling.code, spelling.sentence)
+}
+
 /// A customer's status, or that it is not known.
 #[must_use]
 pub const fn status_word(status: Option<Status>) -> &'static str {

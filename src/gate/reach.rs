@@ -68,28 +68,33 @@ impl Asked<'_> {
 }
 
 impl Gate {
-    /// Brings what is held of `customer` to `min`, within the fill timeout.
+    /// Brings what is held of `customer` to `min`, within `budget`.
     pub(super) async fn bring_to<'a>(
         &self,
         customer: &CustomerKey,
         min: &'a MinRevision,
+        budget: Duration,
     ) -> Asked<'a> {
         let own = min.as_ref().ok().filter(|it| it.partition == self.cache.partition_of(customer));
         let Some(token) = own else {
             self.metrics.min_revisions[ReachedBy::Nothing].increment(1);
             return Asked { wanted: Wanted::Unreachable, feed: None, read: None };
         };
-        let (by, read) = self.reach(customer, token).await;
+        let (by, read) = self.reach(customer, token, budget).await;
         self.metrics.min_revisions[by].increment(1);
         Asked { wanted: Wanted::AtLeast(token), feed: self.cache.watermark_at(token), read }
     }
 
-    async fn reach(&self, customer: &CustomerKey, token: &Token) -> (ReachedBy, Option<Arc<Held>>) {
+    async fn reach(
+        &self,
+        customer: &CustomerKey,
+        token: &Token,
+        budget: Duration,
+    ) -> (ReachedBy, Option<Arc<Held>>) {
         if self.cache.watermark_at(token).is_some() || is_held(token, &self.cache.find(customer)) {
             return (ReachedBy::Memory, None);
         }
         let begun = self.clock.moment();
-        let budget = self.settings.fill_timeout;
         if self.cache.reaches(token, FEED_AWAITED.min(budget / 4)).await {
             return (ReachedBy::Feed, None);
         }

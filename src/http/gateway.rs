@@ -9,11 +9,11 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{DataPlane, identify};
+use super::DataPlane;
 use crate::{
     domain::{Check, Enforcement},
     gate::Answer,
-    policy,
+    identify, policy,
     telemetry::Dialect,
     wire,
 };
@@ -54,7 +54,7 @@ async fn respond(plane: &DataPlane, dialect: Dialect, check: &Check) -> Response
         Enforcement::Pass => status.into_response(),
         Enforcement::Fail | Enforcement::Refuse => {
             let json = HeaderValue::from_static("application/json");
-            (status, [(header::CONTENT_TYPE, json)], body(&answer)).into_response()
+            (status, [(header::CONTENT_TYPE, json)], wire::refusal_body(&answer)).into_response()
         }
     };
     finish(&mut response, &answer);
@@ -78,7 +78,7 @@ pub(super) async fn nginx(State(plane): State<DataPlane>, request: Request<Body>
     let headers = response.headers_mut();
     headers.insert(CODE.clone(), HeaderValue::from(status.as_u16()));
     if answer.enforcement != Enforcement::Pass
-        && let Ok(body) = HeaderValue::try_from(body(&answer))
+        && let Ok(body) = HeaderValue::try_from(wire::refusal_body(&answer))
     {
         headers.insert(BODY.clone(), body);
     }
@@ -91,11 +91,6 @@ fn check(plane: &DataPlane, headers: &HeaderMap, original: &policy::Request<'_>)
     let min_revision = named.and_then(|name| identify::min_revision(headers, name));
     let asked = plane.gate.rules().ask(original);
     asked.of(plane.identity.identity(headers), min_revision)
-}
-
-fn body(answer: &Answer) -> String {
-    let spelling = wire::spelling(&answer.decision);
-    wire::error_body(spelling.code, spelling.sentence)
 }
 
 /// What every answer of a gateway dialect carries. A pass has nothing else: what it carried would

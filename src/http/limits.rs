@@ -11,13 +11,14 @@ use axum::{
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{DataPlane, fields, identify, problem::Problem};
+use super::{DataPlane, fields, problem::Problem};
 use crate::{
     domain::{
         Access, AccessLeft, Code, CustomerKey, Kind, Limit, Maximum, MinRevision, Operation,
         Reason, Record, Restriction, RestrictionReason, Source, Status, Timestamp, Token,
     },
     gate::{Unseen, View},
+    identify,
     store::format::hex,
 };
 

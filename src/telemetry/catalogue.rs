@@ -196,6 +196,12 @@ catalogue! {
     /// A count.
     SOURCES_PAUSED = Metric::gauge("tollgate_sources_paused", &[],
         "Sources that the guard has paused because they restricted too many customers. Alert on this one.");
+    /// Without labels.
+    ROUTE_SETTINGS_MALFORMED = Metric::counter("tollgate_route_settings_malformed_total", &[],
+        "Checks for which the gateway's configuration asked something that cannot be understood. Anything but zero needs a look at that configuration.");
+    /// Without labels.
+    DEADLINES_MISSED = Metric::counter("tollgate_deadlines_missed_total", &[],
+        "Checks over gRPC whose caller stopped waiting before there was an answer.");
     /// By code.
     AUTH_FAILURES = Metric::counter("tollgate_auth_failures_total", &["code"],
         "Callers turned away because of their credentials.");

@@ -869,6 +869,34 @@ impl AuthFailed {
     }
 }
 
+/// A gateway's configuration asks something of a route that cannot be understood.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteSettingMalformed<'a> {
+    /// The setting.
+    pub key: &'a str,
+    /// What it is set to.
+    pub value: &'a str,
+    /// The rule that this breaks.
+    pub rule: &'a str,
+}
+
+impl RouteSettingMalformed<'_> {
+    /// Writes the metric, and a log line by the minute.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.route_settings_malformed.increment(1);
+        let now = metrics.clock.moment();
+        let Some(held_back) = metrics.route_setting_lines.admit(now) else { return };
+        let Self { key, value, rule } = self;
+        error!(
+            route.setting = key,
+            route.value = value,
+            log.held_back = held_back,
+            "The gateway's configuration sets {key} to {value:?} and {rule}; such checks are \
+             undecided ({held_back} more since the last such line)",
+        );
+    }
+}
+
 /// Counts it; then, if a line may be written, how many were held back.
 fn unreadable(metrics: &Metrics, what: Unreadable) -> Option<u64> {
     metrics.unreadable[what].increment(1);

@@ -137,6 +137,9 @@ pub struct Handles {
     pub ingest_listening: Flag,
     /// [`catalogue::SOURCES_PAUSED`].
     pub sources_paused: Level,
+    pub(super) route_settings_malformed: Counter,
+    /// [`catalogue::DEADLINES_MISSED`].
+    pub deadlines_missed: Counter,
     /// [`catalogue::AUTH_FAILURES`].
     pub auth_failures: By<AuthFailure, Counter>,
     /// [`catalogue::SNAPSHOT_AGE`].
@@ -154,6 +157,7 @@ pub struct Handles {
     pub(super) ingest_lines: By<IngestResult, Pace>,
     pub(super) ingest_trouble: By<Via, Pace>,
     pub(super) succession_lines: Pace,
+    pub(super) route_setting_lines: Pace,
 }
 
 impl Handles {
@@ -217,6 +221,8 @@ impl Handles {
             ingest_holder: Flag(gauge(catalogue::INGEST_HOLDER)),
             ingest_listening: Flag(gauge(catalogue::INGEST_LISTENING)),
             sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
+            route_settings_malformed: counter(catalogue::ROUTE_SETTINGS_MALFORMED),
+            deadlines_missed: counter(catalogue::DEADLINES_MISSED),
             auth_failures: counters(catalogue::AUTH_FAILURES),
             snapshot_age: Span(gauge(catalogue::SNAPSHOT_AGE)),
             snapshot_writes: counters(catalogue::SNAPSHOT_WRITES),
@@ -233,6 +239,7 @@ impl Handles {
             ingest_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
             ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
             succession_lines: Pace::every(Duration::from_mins(1)),
+            route_setting_lines: Pace::every(Duration::from_mins(1)),
         }
     }
 

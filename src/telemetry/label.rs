@@ -64,6 +64,8 @@ label! {
         Checks = "checks",
         /// Envoy's `ext_authz` over HTTP.
         Envoy = "envoy",
+        /// Envoy's external authorization over gRPC.
+        EnvoyGrpc = "envoy_grpc",
         /// Forward auth, as Traefik, Caddy and others ask it.
         ForwardAuth = "forward_auth",
         /// The limits endpoint.

@@ -1,6 +1,11 @@
-//! Who and what a gateway's request is about, read from its headers.
+//! Who and what a gateway's request is about, read from its headers and from what the gateway says
+//! beside them.
 
-use axum::http::{HeaderMap, HeaderName};
+mod source;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+pub use self::source::{CustomerFrom, InvalidCustomerFrom};
 
 use crate::{
     domain::{
@@ -14,6 +19,8 @@ use crate::{
 /// other gateways' headers through from the client.
 #[derive(Clone, Debug)]
 pub struct IdentitySource {
+    /// Whether it is in a header at all.
+    pub customer_from: CustomerFrom,
     /// The header with the customer's id.
     pub customer_header: HeaderName,
     /// The header with the tenant, if there is one.
@@ -23,18 +30,30 @@ pub struct IdentitySource {
 }
 
 impl IdentitySource {
-    /// The customer that the headers name.
-    pub fn identity(&self, headers: &HeaderMap) -> Identity {
-        let id = match single(headers, &self.customer_header)? {
+    /// The customer that the headers name; nobody when the id is not in a header.
+    pub fn identity(&self, headers: &impl Headers) -> Identity {
+        self.identity_told(headers, Told::default())
+    }
+
+    /// The customer that is named by the headers and by what the gateway says beside them.
+    pub fn identity_told(&self, headers: &impl Headers, told: Told<'_>) -> Identity {
+        let named = match self.customer_from {
+            CustomerFrom::Header => single(headers, &self.customer_header)?,
+            CustomerFrom::Context(_) | CustomerFrom::Metadata { .. } => told.customer?,
+        };
+        let id = match named {
             None | Some("") => return Err(IdentityFault::Missing),
             Some(raw) => CustomerId::parse(raw).map_err(|_| IdentityFault::Malformed)?,
         };
-        let tenant = self.named_tenant(headers)?.or_else(|| self.default_tenant.clone());
+        let tenant = match (self.named_tenant(headers)?, told.tenant) {
+            (Some(named), Some(told)) if named != told => return Err(IdentityFault::Ambiguous),
+            (named, told) => named.or(told).or_else(|| self.default_tenant.clone()),
+        };
         Ok(CustomerKey::new(&tenant.ok_or(IdentityFault::Malformed)?, &id))
     }
 
     /// The tenant that the headers name, if they name one.
-    pub fn named_tenant(&self, headers: &HeaderMap) -> Result<Option<TenantId>, IdentityFault> {
+    pub fn named_tenant(&self, headers: &impl Headers) -> Result<Option<TenantId>, IdentityFault> {
         let named = match &self.tenant_header {
             Some(header) => single(headers, header)?.filter(|raw| !raw.is_empty()),
             None => None,
@@ -43,26 +62,54 @@ impl IdentitySource {
     }
 }
 
+/// What a gateway says of a request beside its headers.
+#[derive(Clone, Debug)]
+pub struct Told<'a> {
+    /// The customer's id, from where [`CustomerFrom`] says.
+    pub customer: Result<Option<&'a str>, IdentityFault>,
+    /// The tenant.
+    pub tenant: Option<TenantId>,
+}
+
+impl Default for Told<'_> {
+    fn default() -> Self {
+        Self { customer: Ok(None), tenant: None }
+    }
+}
+
+/// The headers of a request, in whatever shape a gateway passes them on.
+pub trait Headers {
+    /// Every line of one header, as sent.
+    fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]>;
+}
+
+impl Headers for HeaderMap {
+    fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+}
+
 /// The original request, told by the headers in which this gateway says its method and target. What
 /// is not told exactly once is not told.
-pub(super) fn request<'a>(
-    headers: &'a HeaderMap,
-    method: &HeaderName,
-    target: &HeaderName,
+pub fn request<'a>(
+    headers: &'a impl Headers,
+    method: &'a HeaderName,
+    target: &'a HeaderName,
 ) -> Request<'a> {
-    let told = |name| only(headers, name).ok().flatten();
-    Request { method: told(method), target: told(target), may_change: may_change(headers) }
+    let (method, target) = (only(headers, method), only(headers, target));
+    let (method, target) = (method.ok().flatten(), target.ok().flatten());
+    Request { method, target, may_change: may_change(headers) }
 }
 
 /// Whether the request may become another one behind the gateway.
-pub(super) fn may_change(headers: &HeaderMap) -> bool {
-    MORE_THAN_IT_SEEMS.iter().any(|name| headers.contains_key(*name))
+pub fn may_change(headers: &impl Headers) -> bool {
+    MORE_THAN_IT_SEEMS.iter().any(|name| headers.lines(name).next().is_some())
 }
 
 /// The revision that the headers ask for, told by the header in which this gateway says it. An
 /// empty one asks for none. What is no token, and more than one of them, asks for what nothing
 /// reaches.
-pub(super) fn min_revision(headers: &HeaderMap, name: &HeaderName) -> Option<MinRevision> {
+pub fn min_revision(headers: &impl Headers, name: &HeaderName) -> Option<MinRevision> {
     match only(headers, name).map(|raw| raw.map(str::trim)) {
         Ok(None | Some("")) => None,
         Ok(Some(raw)) => Some(raw.parse()),
@@ -71,7 +118,10 @@ pub(super) fn min_revision(headers: &HeaderMap, name: &HeaderName) -> Option<Min
 }
 
 /// The one value of a header; a comma counts as two, since some gateways join lines.
-fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, IdentityFault> {
+fn single<'a>(
+    headers: &'a impl Headers,
+    name: &'a HeaderName,
+) -> Result<Option<&'a str>, IdentityFault> {
     match only(headers, name)? {
         Some(value) if value.contains(',') => Err(IdentityFault::Ambiguous),
         value => Ok(value.map(str::trim)),
@@ -79,22 +129,35 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
 }
 
 /// The one line of a header.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, IdentityFault> {
-    let mut lines = headers.get_all(name).iter();
+fn only<'a>(
+    headers: &'a impl Headers,
+    name: &'a HeaderName,
+) -> Result<Option<&'a str>, IdentityFault> {
+    let mut lines = headers.lines(name);
     match (lines.next(), lines.next()) {
         (None, _) => Ok(None),
         (Some(_), Some(_)) => Err(IdentityFault::Ambiguous),
-        (Some(line), None) => line.to_str().map(Some).map_err(|_| IdentityFault::Malformed),
+        (Some(line), None) => text(line).map(Some).ok_or(IdentityFault::Malformed),
     }
 }
 
+/// What a gateway passes on, if it is text: visible ASCII, spaces and tabs.
+#[must_use]
+pub fn text(raw: &[u8]) -> Option<&str> {
+    let is_text = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    str::from_utf8(raw).ok().filter(|_| raw.iter().all(is_text))
+}
+
 /// A request that carries one of these may become another one behind the gateway.
-const MORE_THAN_IT_SEEMS: [&str; 4] =
-    ["upgrade", "x-http-method", "x-http-method-override", "x-method-override"];
+static MORE_THAN_IT_SEEMS: [HeaderName; 4] = [
+    header::UPGRADE,
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+];
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -105,6 +168,7 @@ mod tests {
 
     fn source() -> IdentitySource {
         IdentitySource {
+            customer_from: CustomerFrom::Header,
             customer_header: HeaderName::from_static("x-customer-id"),
             tenant_header: Some(HeaderName::from_static("x-tenant")),
             default_tenant: TenantId::parse("default").ok(),
@@ -148,6 +212,32 @@ mod tests {
     }
 
     #[test]
+    fn an_id_that_the_gateway_tells_elsewhere_is_in_no_header() {
+        let elsewhere = CustomerFrom::Context("customer".to_owned());
+        let source = IdentitySource { customer_from: elsewhere, ..source() };
+        let forged = headers(&[("x-customer-id", b"c1")]);
+        assert_eq!(source.identity(&forged), Err(IdentityFault::Missing));
+        let told = |customer| source.identity_told(&forged, Told { customer, tenant: None });
+        assert_eq!(told(Ok(Some("c2"))).map(|key| key.to_string()), Ok("default:c2".to_owned()));
+        assert_eq!(told(Ok(Some("c2,c3"))), Err(IdentityFault::Malformed));
+        assert_eq!(told(Ok(None)), Err(IdentityFault::Missing));
+        assert_eq!(told(Err(IdentityFault::Malformed)), Err(IdentityFault::Malformed));
+    }
+
+    #[test]
+    fn a_tenant_that_is_told_and_another_one_in_the_header_are_two() {
+        let told = |lines: &[_], tenant| {
+            let told = Told { tenant: TenantId::parse(tenant).ok(), ..Told::default() };
+            source().identity_told(&headers(lines), told).map(|key| key.to_string())
+        };
+        let id = ("x-customer-id", &b"c1"[..]);
+        assert_eq!(told(&[id], "acme"), Ok("acme:c1".to_owned()));
+        assert_eq!(told(&[id, ("x-tenant", b"acme")], "acme"), Ok("acme:c1".to_owned()));
+        let two = told(&[id, ("x-tenant", b"other")], "acme");
+        assert_eq!(two, Err(IdentityFault::Ambiguous));
+    }
+
+    #[test]
     fn a_revision_is_asked_for_by_one_token_and_anything_else_asks_for_what_nothing_reaches() {
         let name = HeaderName::from_static("x-min-revision");
         let asked = |lines: &[_]| min_revision(&headers(lines), &name);
@@ -171,7 +261,7 @@ mod tests {
         assert_eq!(judged(&read), Operation::Read);
         assert_eq!(judged(&read[..1]), Operation::Write);
         assert_eq!(judged(&read[1..]), Operation::Write);
-        for more in MORE_THAN_IT_SEEMS {
+        for more in ["upgrade", "x-http-method", "x-http-method-override", "x-method-override"] {
             assert_eq!(judged(&[read[0], read[1], (more, b"x")]), Operation::Write, "{more}");
         }
         assert_eq!(judged(&[read[0], read[0], read[1]]), Operation::Write);

@@ -1,0 +1,97 @@
+//! `envoy.service.auth.v3.Authorization`: Envoy's question in, its answer out.
+
+use std::sync::Arc;
+
+use axum::http::HeaderName;
+use tonic::{Request, Response, Status, async_trait};
+
+use super::{
+    deadline::Deadline,
+    message::envoy::service::auth::v3::{
+        CheckRequest, CheckResponse, authorization_server::Authorization,
+    },
+    question::{self, Malformed, Question},
+    verdict::{missed, verdict},
+};
+use crate::{
+    clock::Clock,
+    domain::{Decision, Enforced, Outcome, Reason, Route},
+    gate::{Answer, Gate},
+    identify::IdentitySource,
+    telemetry::{Dialect, Metrics, event::RouteSettingMalformed},
+};
+
+/// What external authorization works with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authorizer {
+    /// Decides.
+    pub gate: Gate,
+    /// Tells how long that took.
+    pub clock: Clock,
+    /// Counts it.
+    pub metrics: Metrics,
+    /// Tells who a request is about.
+    pub identity: IdentitySource,
+    /// The header in which Envoy asks for a minimum revision; nothing when none is read.
+    pub min_revision_header: Option<HeaderName>,
+}
+
+#[async_trait]
+impl Authorization for Authorizer {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        let deadline = request.extensions().get::<Deadline>().copied();
+        let deadline = deadline.unwrap_or_else(|| Deadline::none(self.clock.moment()));
+        let min_revision_header = self.min_revision_header.as_ref();
+        let rules = Arc::clone(&self.gate.rules());
+        let asked = question::read(request.get_ref(), &self.identity, min_revision_header, &rules);
+        let answer = self.answer(&asked, deadline).await.filter(|_| self.is_awaited(deadline));
+        let Some(answer) = answer else {
+            self.metrics.deadlines_missed.increment(1);
+            return Err(missed());
+        };
+        self.gate.count(Dialect::EnvoyGrpc, &answer, deadline.begun);
+        verdict(&answer, &asked).map(Response::new)
+    }
+}
+
+impl Authorizer {
+    /// The answer; nothing when its caller waits for none any more.
+    async fn answer(&self, asked: &Question, deadline: Deadline) -> Option<Answer> {
+        let left = deadline.left(&self.clock)?;
+        // The answer has to travel, too.
+        let patience = left.saturating_sub(left / 4);
+        let decided = match &asked.check {
+            Some(check) => Some(self.gate.check_within(check, patience).await),
+            None => None,
+        };
+        match &asked.malformed {
+            None => decided,
+            Some(malformed) => Some(self.not_understood(malformed, decided)),
+        }
+    }
+
+    fn is_awaited(&self, deadline: Deadline) -> bool {
+        deadline.left(&self.clock).is_some()
+    }
+
+    /// What is asked of the route cannot be told, so it is not known whether it is given. Only what
+    /// is refused without it stays refused.
+    fn not_understood(&self, malformed: &Malformed, decided: Option<Answer>) -> Answer {
+        let Malformed { key, value, rule } = malformed;
+        RouteSettingMalformed { key, value, rule }.emit(&self.metrics);
+        let reason = Reason::EntitlementUnknown;
+        let (decision, revision, age, stale) = match decided {
+            Some(answer) if answer.decision.outcome() == Outcome::Deny => return answer,
+            Some(Answer { decision, revision, age, stale, .. }) => {
+                (Decision { reason, ..decision }, revision, age, stale)
+            }
+            None => (Decision::about_nobody(reason), None, None, false),
+        };
+        let enforced = self.gate.rules().policy.enforce(&decision, &Route::Unrouted);
+        let Enforced { mode, enforcement, .. } = enforced;
+        Answer { decision, enforcement, mode, revision, age, stale, http_status: None }
+    }
+}

@@ -1,0 +1,181 @@
+//! Reads what Envoy says of a request.
+
+use std::collections::HashMap;
+
+use axum::http::HeaderName;
+use prost_types::value::Kind;
+
+use super::message::envoy::{
+    config::core::v3::Metadata,
+    service::auth::v3::{AttributeContext, CheckRequest, attribute_context::HttpRequest},
+};
+use crate::{
+    domain::{Check, Code, IdentityFault, LimitCheck, Operation, TenantId},
+    identify::{self, CustomerFrom, Headers, IdentitySource, Told, text},
+    policy::{self, Asked, Rules},
+};
+
+/// What Envoy asks.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// The check, without what could not be understood; nothing when that leaves none.
+    pub check: Option<Check>,
+    /// What Envoy's configuration says of the route and cannot be understood.
+    pub malformed: Option<Malformed>,
+}
+
+/// A setting of a route in Envoy's configuration that breaks its rule.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Malformed {
+    /// Its key in `context_extensions`.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+    /// The rule.
+    pub rule: String,
+}
+
+/// Reads a question. Total: whatever Envoy sends, it asks something.
+pub(super) fn read(
+    request: &CheckRequest,
+    source: &IdentitySource,
+    min_revision: Option<&HeaderName>,
+    rules: &Rules,
+) -> Question {
+    let (nothing, no_request) = (AttributeContext::default(), HttpRequest::default());
+    let attributes = request.attributes.as_ref().unwrap_or(&nothing);
+    let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
+    let http = http.unwrap_or(&no_request);
+
+    let given = &attributes.context_extensions;
+    let feature = setting(given, "feature", Code::parse);
+    let limit = setting(given, "limit", Code::parse);
+    let action = setting(given, "action", action);
+    let tenant = setting(given, "tenant", TenantId::parse);
+    let malformed = [feature.as_ref().err(), limit.as_ref().err()].into_iter();
+    let malformed = malformed.chain([action.as_ref().err(), tenant.as_ref().err()]);
+    let malformed = malformed.flatten().next().cloned();
+
+    let route = Route {
+        feature: feature.unwrap_or_default(),
+        limit: limit.unwrap_or_default(),
+        // Whether it is a read cannot be told then. What refuses a read refuses everything.
+        action: action.unwrap_or(Some(Operation::Read)),
+    };
+    // Without its tenant nobody is named, and anybody might be meant.
+    let check = tenant.ok().map(|tenant| {
+        let customer = customer(attributes, &source.customer_from);
+        let identity = source.identity_told(http, Told { customer, tenant });
+        let min_revision = min_revision.and_then(|name| identify::min_revision(http, name));
+        route.asked_of(http, rules).of(identity, min_revision)
+    });
+    Question { check, malformed }
+}
+
+/// What Envoy's configuration asks of a route.
+struct Route {
+    feature: Option<Code>,
+    limit: Option<Code>,
+    action: Option<Operation>,
+}
+
+impl Route {
+    /// What is asked of a request there. What Envoy's configuration says goes before what the
+    /// policy does.
+    fn asked_of(self, http: &HttpRequest, rules: &Rules) -> Asked {
+        let Self { feature, limit, action } = self;
+        let asked = rules.ask(&policy::Request {
+            method: text(&http.method),
+            target: text(&http.path).filter(|path| !path.is_empty()),
+            may_change: identify::may_change(http),
+        });
+        let limit = limit.map(|code| LimitCheck { code, value: None });
+        Asked {
+            operation: action.unwrap_or(asked.operation),
+            feature: feature.or(asked.feature),
+            limit: limit.or(asked.limit),
+            ..asked
+        }
+    }
+}
+
+/// One setting of the route; nothing when it is not given.
+fn setting<T, E: ToString>(
+    given: &HashMap<String, String>,
+    key: &'static str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Malformed> {
+    let Some(value) = given.get(key) else { return Ok(None) };
+    parse(value).map(Some).map_err(|error| {
+        let value = value.chars().take(VALUE_SHOWN).collect();
+        Malformed { key, value, rule: error.to_string() }
+    })
+}
+
+fn action(raw: &str) -> Result<Operation, &'static str> {
+    match raw {
+        "read" => Ok(Operation::Read),
+        "write" => Ok(Operation::Write),
+        _ => Err("an action must be read or write"),
+    }
+}
+
+/// The customer's id, where it is not in a header.
+fn customer<'a>(
+    attributes: &'a AttributeContext,
+    from: &CustomerFrom,
+) -> Result<Option<&'a str>, IdentityFault> {
+    match from {
+        CustomerFrom::Context(key) => {
+            Ok(attributes.context_extensions.get(key).map(String::as_str))
+        }
+        CustomerFrom::Header => Ok(None),
+        CustomerFrom::Metadata { namespace, path } => {
+            claim(attributes.metadata_context.as_ref(), namespace, path)
+        }
+    }
+}
+
+/// The text at the end of `path`. Anything else there than a text names nobody.
+fn claim<'a>(
+    metadata: Option<&'a Metadata>,
+    namespace: &str,
+    path: &[String],
+) -> Result<Option<&'a str>, IdentityFault> {
+    let found = metadata.and_then(|metadata| metadata.filter_metadata.get(namespace));
+    let (Some(found), Some((last, outer))) = (found, path.split_last()) else { return Ok(None) };
+    let mut fields = &found.fields;
+    for name in outer {
+        match fields.get(name).and_then(|value| value.kind.as_ref()) {
+            Some(Kind::StructValue(inner)) => fields = &inner.fields,
+            None | Some(Kind::NullValue(_)) => return Ok(None),
+            Some(_) => return Err(IdentityFault::Malformed),
+        }
+    }
+    match fields.get(last).and_then(|value| value.kind.as_ref()) {
+        Some(Kind::StringValue(id)) => Ok(Some(id)),
+        None | Some(Kind::NullValue(_)) => Ok(None),
+        Some(_) => Err(IdentityFault::Malformed),
+    }
+}
+
+impl Headers for HttpRequest {
+    fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
+        let is_named = |key: &[u8]| key.eq_ignore_ascii_case(name.as_str().as_bytes());
+        let joined = self.headers.iter().filter(move |(key, _)| is_named(key.as_bytes()));
+        // Envoy fills one of the two.
+        let raw = self.header_map.iter().filter(|_| self.headers.is_empty());
+        let raw = raw.flat_map(|raw| &raw.headers).filter(move |line| is_named(&line.key));
+        let joined = joined.map(|(_, value)| value.as_slice());
+        joined.chain(raw.map(|line| match line.raw_value.as_slice() {
+            [] => line.value.as_slice(),
+            raw => raw,
+        }))
+    }
+}
+
+/// Enough to find it in a configuration.
+const VALUE_SHOWN: usize = 64;
+
+#[cfg(test)]
+mod tests;
