@@ -9,7 +9,10 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Guard};
 
 pub use self::file::{Fault, InvalidPolicy};
-use self::{path::canonical, routes::Routes};
+use self::{
+    path::{canonical, is_suspicious},
+    routes::Routes,
+};
 use crate::domain::{
     Check, Code, Decision, Identity, LimitCheck, MinRevision, Operation, Outcome, Policy, Reason,
     Route, RouteTerms,
@@ -125,20 +128,21 @@ impl Rules {
     /// write, and on no known route.
     #[must_use]
     pub fn ask(&self, request: &Request<'_>) -> Asked {
+        let nothing = |route, operation| Asked { route, operation, feature: None, limit: None };
+        let seems = match (request.method, request.target) {
+            (Some(method), Some(target)) if !request.may_change && !is_suspicious(target) => {
+                Operation::of_method(method)
+            }
+            _ => Operation::Write,
+        };
+        let Some(routes) = &self.routes else { return nothing(Route::Unrouted, seems) };
         let path = request.target.and_then(canonical);
         let (Some(method), Some(path)) = (request.method, path) else {
-            let route = if self.routes.is_some() { Route::Suspicious } else { Route::Unrouted };
-            return Asked { route, operation: Operation::Write, feature: None, limit: None };
-        };
-        let seems =
-            if request.may_change { Operation::Write } else { Operation::of_method(method) };
-        let Some(routes) = &self.routes else {
-            let (route, feature, limit) = (Route::Unrouted, None, None);
-            return Asked { route, operation: seems, feature, limit };
+            return nothing(Route::Suspicious, Operation::Write);
         };
         let Some(rule) = routes.find(method, &path) else {
             let route = if self.refuses_unmatched { Route::Unmatched } else { Route::Unrouted };
-            return Asked { route, operation: seems, feature: None, limit: None };
+            return nothing(route, seems);
         };
         Asked {
             route: Route::Matched(Arc::clone(&rule.terms)),

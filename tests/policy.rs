@@ -58,8 +58,20 @@ impl Governed {
         self.tollgate.ask("GET", "/v1/forward-auth", &headers)
     }
 
+    /// The reason that is given in every dialect.
     fn reason(&self, customer: &str, method: &str, target: &str) -> String {
-        self.asks(customer, method, target).header("x-tollgate-reason").unwrap().to_owned()
+        let who = ("x-customer-id", customer);
+        let of = |answer: Answer| answer.header("x-tollgate-reason").unwrap().to_owned();
+        let reason = of(self.asks(customer, method, target));
+        let original = [who, ("x-original-method", method), ("x-original-uri", target)];
+        assert_eq!(of(self.tollgate.ask("GET", "/v1/nginx", &original)), reason, "{target}");
+        let question = json!({"customerId": customer, "method": method, "path": target});
+        assert_eq!(self.tollgate.check(&question).json()["reason"], *reason, "{target}");
+        if target.starts_with('/') && !target.contains('\\') {
+            let asked = self.tollgate.ask(method, &format!("/v1/envoy{target}"), &[who]);
+            assert_eq!(of(asked), reason, "{target}");
+        }
+        reason
     }
 
     fn cli(&self, arguments: &[&str]) -> Output {
@@ -101,6 +113,8 @@ fn whoever_owes_something_can_pay_and_go_nowhere_else() {
     ] {
         let answer = governed.asks("unpaid", "GET", target);
         assert!((400..500).contains(&answer.status), "{target}: {answer:?}");
+        let reason = governed.reason("unpaid", "GET", target);
+        assert!(["path_suspicious", "customer_disabled"].contains(&&*reason), "{target}: {reason}");
     }
     // Nor does the method that it names behind the gateway.
     let headers = [
@@ -147,7 +161,10 @@ fn an_exempt_route_asks_nobody_who_they_are_and_a_search_is_a_read() {
 fn a_changed_file_decides_the_next_request_and_a_broken_one_changes_nothing() {
     let governed = Governed::by("");
     governed.customer("frozen", &json!({}), "freeze", Some("dispute"));
-    let reason = || governed.reason("frozen", "POST", "/search");
+    let reason = || {
+        let answer = governed.asks("frozen", "POST", "/search");
+        answer.header("x-tollgate-reason").unwrap().to_owned()
+    };
     assert_eq!(reason(), "customer_frozen");
 
     let readable = "[[routes]]\npath = \"/search\"\naction = \"read\"\n";

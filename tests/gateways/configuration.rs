@@ -47,7 +47,7 @@ impl Places<'_> {
                 let site = format!("http://:{} {{\n\tbind 127.0.0.1\n", listen.port());
                 vec![("Caddyfile", vec![("http://:8000 {\n", site), to_tollgate, to_app])]
             }
-            Kind::Envoy => vec![(
+            Kind::Envoy | Kind::EnvoyGrpc => vec![(
                 "envoy.yaml",
                 vec![
                     ("0.0.0.0", "127.0.0.1".to_owned()),
@@ -106,7 +106,7 @@ impl Variant {
                 ("\t\t\theader Retry-After 1\n", "\t\t\treverse_proxy 127.0.0.1:8080\n"),
                 ("\t\t\trespond ", "\t\t\t#"),
             ],
-            (Self::Open, Kind::Envoy) => {
+            (Self::Open, Kind::Envoy | Kind::EnvoyGrpc) => {
                 &[("failure_mode_allow: false", "failure_mode_allow: true")]
             }
             (Self::Open, Kind::Haproxy) => &[("lua.tollgate closed", "lua.tollgate open")],

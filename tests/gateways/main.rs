@@ -46,8 +46,27 @@ fn envoy_is_not_fooled_and_lets_nobody_pass_unasked() {
 }
 
 #[test]
+fn envoy_over_grpc_is_not_fooled_and_lets_nobody_pass_unasked() {
+    table::Row::of(Kind::EnvoyGrpc, Variant::AsItStands).assert_passes();
+}
+
+#[test]
 fn haproxy_is_not_fooled_and_lets_nobody_pass_unasked() {
     table::Row::of(Kind::Haproxy, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn envoys_access_log_tells_who_was_refused_and_why() {
+    let site = Site::start(Kind::EnvoyGrpc, Variant::AsItStands);
+    site.c1_is(Some(("freeze", json!({}))));
+    assert_eq!(site.ask("GET", &[]).status, 200);
+    assert_eq!(site.ask("POST", &[]).status, 423);
+    for told in [
+        "GET /things?page=1 200 via_upstream customer=c1 status=frozen reason=frozen_read",
+        "POST /things?page=1 423 ext_authz_denied customer=c1 status=frozen reason=customer_frozen",
+    ] {
+        site.tollgate.wait_until(told, || site.gateway.log().contains(told));
+    }
 }
 
 #[test]
@@ -67,7 +86,7 @@ fn envoy_asks_over_http_2_as_well_and_then_lets_no_websocket_pass() {
 
 #[test]
 fn where_everybody_is_to_pass_without_a_decision_they_do_and_forge_nothing() {
-    for kind in [Kind::Nginx, Kind::Caddy, Kind::Envoy, Kind::Haproxy] {
+    for kind in [Kind::Nginx, Kind::Caddy, Kind::Envoy, Kind::EnvoyGrpc, Kind::Haproxy] {
         let mut site = Site::start(kind, Variant::Open);
         site.c1_is(Some(("freeze", json!({}))));
         let forged = [("x-tollgate-status", "forged"), ("x-customer-id", "c2")];

@@ -22,7 +22,8 @@ use crate::{
 pub(crate) struct Site {
     /// Which gateway it has.
     pub(crate) kind: Kind,
-    gateway: Gateway,
+    /// The gateway itself.
+    pub(crate) gateway: Gateway,
     /// Its Tollgate.
     pub(crate) tollgate: Tollgate,
     /// The gateway's way to Tollgate.
