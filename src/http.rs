@@ -3,6 +3,7 @@
 mod admin;
 mod audit;
 mod authenticate;
+mod authzen;
 mod check;
 mod customers;
 mod fields;
@@ -98,6 +99,9 @@ pub fn check(plane: DataPlane) -> Router {
     let guarded = Router::new()
         .route("/v1/check", post(check::one))
         .route("/v1/checks", post(check::many))
+        .route("/access/v1/evaluation", post(authzen::evaluation))
+        .route("/access/v1/evaluations", post(authzen::evaluations))
+        .route("/.well-known/authzen-configuration", get(authzen::configuration))
         .route("/v1/customers/{id}/limits", get(data_limits))
         .route_layer(from_fn_with_state(plane.clone(), guard));
     Router::new()

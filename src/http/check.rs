@@ -126,7 +126,7 @@ fn read_limit(path: &str, limit: Value) -> Result<LimitCheck, Problem> {
 
 /// The customer that a question names. That it may not ask about its tenant is an error; that it
 /// names none is part of the question.
-fn identity(
+pub(super) fn identity(
     plane: &DataPlane,
     own: &OwnTenant,
     customer: Option<&str>,
@@ -181,4 +181,4 @@ impl Shown {
 }
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-const MOST_CHECKS: usize = 100;
+pub(super) const MOST_CHECKS: usize = 100;

@@ -58,6 +58,16 @@ impl Problem {
         Self { details, ..problem }
     }
 
+    /// The HTTP status.
+    pub(super) const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The sentence.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// One field that breaks its rule.
     #[must_use]
     pub(super) fn invalid_field(path: &str, message: impl ToString) -> Self {

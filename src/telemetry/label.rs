@@ -58,6 +58,8 @@ macro_rules! label {
 label! {
     /// In which shape a check was asked.
     pub enum Dialect as "dialect" {
+        /// An evaluation of AuthZEN.
+        Authzen = "authzen",
         /// `POST /v1/check`.
         Check = "check",
         /// One of a `POST /v1/checks`.
