@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use support::{Flavor, Persistence, RedisServer, tollgate::Tollgate};
@@ -32,6 +33,45 @@ fn while_redis_hangs_everybody_is_answered_as_before() {
     fleet.bears_the_outage(Duration::from_secs(3));
     fleet.redis.resume();
     fleet.follows_again();
+}
+
+#[test]
+fn an_instance_that_does_not_keep_up_is_cut_off_and_catches_up() {
+    let redis = RedisServer::start(Flavor::Redis, Persistence::None);
+    let limit = ["SET", "client-output-buffer-limit", "pubsub 4mb 32kb 1"];
+    redis::cmd("CONFIG").arg(&limit).exec(&mut connect(&redis)).unwrap();
+    let flags = ["--store", &redis.url(), "--ingest-channel", "off", "--ingest-guard", "off"];
+    let [writer, slow] = [(); 2].map(|()| Tollgate::start(&flags));
+    let listeners = || {
+        let list = ["LIST", "TYPE", "pubsub"];
+        let listed: String = redis::cmd("CLIENT").arg(&list).query(&mut connect(&redis)).unwrap();
+        listed.lines().count()
+    };
+    assert_eq!(listeners(), 2);
+
+    slow.hang();
+    let begun = Instant::now();
+    let mut told = 0;
+    while listeners() > 1 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "Redis bore it {told} times");
+        for _ in 0..50 {
+            let path = format!("/v1/customers/c{told}/disable");
+            let disabled = writer.operate("POST", &path, Some(&json!({"create": true})));
+            assert_eq!(disabled.status, 200, "{disabled:?}");
+            told += 1;
+        }
+    }
+    slow.signal(Signal::CONT);
+    slow.wait_until("told of the last", || {
+        slow.reason_to_write(&format!("c{}", told - 1)) == "customer_disabled"
+    });
+    for customer in 0..told {
+        let reason = slow.reason_to_write(&format!("c{customer}"));
+        assert_eq!(reason, "customer_disabled", "c{customer}");
+    }
+    // What it missed was read from the log, and nothing else.
+    assert!(slow.metric("tollgate_feed_catch_ups_total") >= 1);
+    assert_eq!(slow.metric("tollgate_feed_resnapshots_total"), 1);
 }
 
 #[test]
