@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{FromRequest as _, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
     response::{IntoResponse as _, Response},
 };
 use futures_util::future::join_all;
@@ -75,7 +75,7 @@ async fn batch(plane: &DataPlane, own: &OwnTenant, batch: Batch) -> Result<Respo
 /// `GET /.well-known/authzen-configuration`: where everything is, as whoever asks reached it.
 pub(super) async fn configuration(request: Request) -> Result<Json<Value>, Problem> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let host = host.ok_or_else(|| Problem::invalid_field("Host", "is required"))?;
     let base = format!("http://{host}");
     Ok(Json(json!({
