@@ -53,7 +53,7 @@ fn an_instance_that_does_not_keep_up_is_cut_off_and_catches_up() {
     let begun = Instant::now();
     let mut told = 0;
     while listeners() > 1 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "Redis bore it {told} times");
+        assert!(begun.elapsed() < Duration::from_mins(1), "Redis bore it {told} times");
         for _ in 0..50 {
             let path = format!("/v1/customers/c{told}/disable");
             let disabled = writer.operate("POST", &path, Some(&json!({"create": true})));
