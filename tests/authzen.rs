@@ -1,7 +1,5 @@
 //! Tollgate as a policy decision point of OpenID's Authorization API 1.0.
 
-#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
-
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
