@@ -61,6 +61,7 @@ fn whom_only_the_file_names_stays_refused_in_the_history_that_another_one_began(
     runs_on.signal(Signal::CONT);
     runs_on.wait_until("ended", || {
         counted(&runs_on, "tollgate_store_successions_total") == "1"
+            && counted(&runs_on, "tollgate_changes_recovered_total") == "1"
             && counted(&runs_on, "tollgate_changes_withheld") == "0"
             && runs_on.reason_to_write("heard") == "customer_frozen"
     });
