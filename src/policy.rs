@@ -14,8 +14,8 @@ use self::{
     routes::Routes,
 };
 use crate::domain::{
-    Check, Code, Decision, Identity, LimitCheck, MinRevision, Operation, Outcome, Policy, Reason,
-    Route, RouteTerms,
+    Check, Code, Decision, Exemption, Identity, LimitCheck, MinRevision, Operation, Outcome,
+    Policy, Reason, Route, RouteTerms,
 };
 
 /// The rules that are in force now. Cheap to clone; all clones see the same.
@@ -59,6 +59,8 @@ pub struct Rules {
 #[derive(Clone, Debug)]
 struct RouteRule {
     terms: Arc<RouteTerms>,
+    /// Whether it is for some methods only.
+    names_methods: bool,
     action: Option<Operation>,
     feature: Option<Code>,
     limit: Option<Code>,
@@ -144,8 +146,14 @@ impl Rules {
             let route = if self.refuses_unmatched { Route::Unmatched } else { Route::Unrouted };
             return nothing(route, seems);
         };
+        let terms = if request.may_change && rule.names_methods {
+            // Behind the gateway it may have a method that nobody exempted.
+            Arc::new(RouteTerms { exemption: Exemption::Nobody, ..RouteTerms::clone(&rule.terms) })
+        } else {
+            Arc::clone(&rule.terms)
+        };
         Asked {
-            route: Route::Matched(Arc::clone(&rule.terms)),
+            route: Route::Matched(terms),
             operation: rule.action.unwrap_or(seems),
             feature: rule.feature.clone(),
             limit: rule.limit.clone().map(|code| LimitCheck { code, value: None }),

@@ -231,7 +231,13 @@ fn read_route(line: &Line, faults: &mut Faults<'_>) -> Placed<Arc<RouteRule>> {
     }
     let overrides = Overrides { mode: line.mode, when_undecided: line.when_undecided };
     let terms = Arc::new(RouteTerms { pattern: pattern.clone(), exemption, overrides });
-    let value = Arc::new(RouteRule { terms, action: line.action, feature, limit });
+    let value = Arc::new(RouteRule {
+        terms,
+        names_methods: line.methods.is_some(),
+        action: line.action,
+        feature,
+        limit,
+    });
     Placed { pattern, methods: methods.unwrap_or_default(), value }
 }
 

@@ -72,6 +72,19 @@ fn what_may_become_another_request_is_a_write_unless_the_route_says_that_it_is_n
 }
 
 #[test]
+fn a_route_that_is_exempt_for_some_methods_is_not_for_what_may_become_another() {
+    let exempt = |methods: &str| {
+        let rules = rules(&format!("[[routes]]\npath = \"/a\"\nexempt = true\n{methods}"));
+        let asked = |may_change| {
+            rules.ask(&Request { method: Some("GET"), target: Some("/a"), may_change })
+        };
+        [false, true].map(|may_change| asked(may_change).route.decides_alone())
+    };
+    assert_eq!(exempt("methods = [\"GET\"]"), [true, false]);
+    assert_eq!(exempt(""), [true, true]);
+}
+
+#[test]
 fn routes_that_are_not_named_are_refused_where_the_policy_says_so() {
     let text = "unmatched_routes = \"deny\"\n[[routes]]\npath = \"/a\"\nmethods = [\"GET\"]";
     let rules = rules(text);
