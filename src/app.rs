@@ -23,7 +23,7 @@ use self::{
     ports::Ports,
 };
 use crate::{
-    cache::{Cache, Comparing, guard::Guard, keyring::Keyring},
+    cache::{Cache, Comparing, fleet::Fleet, guard::Guard, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
@@ -154,12 +154,14 @@ impl App {
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let (alarm, acknowledged) = (Alarm::default(), Acknowledged::default());
         let may_write = is_own || config.operator_listen.on().is_some();
+        let fleet = Fleet::new(clock.clone(), metrics.clone());
         let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
             store: store.clone(),
             cache: cache.clone(),
             keyring: keyring.clone(),
             guard: may_write.then(|| guard.clone()),
+            fleet: fleet.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             heartbeat: config.heartbeat,
@@ -173,13 +175,14 @@ impl App {
             journal,
             status,
         };
-        let (gate, policy_file, policy_shown) = govern(config, &cache, &clock, &metrics)?;
+        let (gate, policy_file, policy_shown) = govern(config, &cache, &fleet, &clock, &metrics)?;
         let admin_token = config.admin_token()?;
         let control = Control {
             store,
             cache: cache.clone(),
             keyring,
             guard,
+            fleet,
             feed: feed_status.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
@@ -271,13 +274,14 @@ fn plane(
 fn govern(
     config: &Config,
     cache: &Cache,
+    fleet: &Fleet,
     clock: &Clock,
     metrics: &Metrics,
 ) -> Result<(Gate, Option<PolicyFile>, watch::Receiver<PolicyShown>), ServeError> {
     let rules = InForce::new(Rules::built_in(config.decisions()));
     let shown = PolicyShown { file: config.policy_shown(), refused: None };
     let (policy, policy_shown) = watch::channel(shown);
-    let settings = settings(config, rules.clone());
+    let settings = settings(config, rules.clone(), fleet.clone());
     let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
     let file = config
         .policy
@@ -286,9 +290,10 @@ fn govern(
     Ok((gate, file.transpose()?, policy_shown))
 }
 
-fn settings(config: &Config, rules: InForce) -> gate::Settings {
+fn settings(config: &Config, rules: InForce, fleet: Fleet) -> gate::Settings {
     gate::Settings {
         rules,
+        fleet,
         max_staleness: config.max_staleness,
         stale_limit: config.stale_limit,
         fill_timeout: config.fill_timeout,

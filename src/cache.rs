@@ -4,6 +4,7 @@
 mod ahead;
 mod booted;
 mod fill;
+pub mod fleet;
 mod floor;
 pub mod guard;
 pub mod keyring;
@@ -440,6 +441,7 @@ impl Cache {
             }
             Subject::Conflict { .. }
             | Subject::Created
+            | Subject::Fleet { .. }
             | Subject::Key { .. }
             | Subject::Source { .. }
             | Subject::Succeeded => floor(None),

@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod customers;
 mod failure;
+mod fleet;
 mod ingest;
 mod keys;
 mod operator;
@@ -79,6 +80,9 @@ enum Verb {
     /// Shows what shadow mode let through and would have been refused
     ShadowReport(shadow::Report),
 
+    /// Shows the mode of every instance, and puts them all into shadow for a while
+    #[command(subcommand)]
+    Fleet(fleet::Fleet),
     /// Shows what billing systems say without the API, and lets a paused source go on
     #[command(subcommand)]
     Ingest(ingest::Ingest),
@@ -133,6 +137,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Keys(keys) => keys.run(out),
         Verb::Policy(policy) => policy.run(out),
         Verb::ShadowReport(report) => report.run(out),
+        Verb::Fleet(fleet) => fleet.run(out),
         Verb::Ingest(ingest) => ingest.run(out),
         Verb::Store(store) => store.run(out),
         Verb::Config(settings) => {

@@ -2,6 +2,7 @@
 //! audit entry. Nothing else writes.
 
 pub mod conflicts;
+pub mod fleet;
 pub mod guard;
 pub mod keys;
 pub mod succession;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::{
-    cache::{Cache, guard::Guard, keyring::Keyring},
+    cache::{Cache, fleet::Fleet, guard::Guard, keyring::Keyring},
     clock::Clock,
     domain::{
         Action, Actor, AuditEntry, Change, Customer, CustomerKey, Partition, Record, Refusal,
@@ -39,6 +40,8 @@ pub struct Control {
     pub keyring: Keyring,
     /// What sources may restrict.
     pub guard: Guard,
+    /// The mode of the whole fleet.
+    pub fleet: Fleet,
     /// Tells whether the store is believed.
     pub feed: watch::Receiver<FeedStatus>,
     /// Rung when the store refuses a change because its restricted set is not whole.
@@ -294,13 +297,23 @@ impl Control {
         audit: AuditEntry,
         idempotency: Option<Idempotency>,
     ) -> Result<(), ActError> {
+        self.committed_apart(write, audit, idempotency).await.map(drop)
+    }
+
+    /// The same, and tells what came of it.
+    async fn committed_apart(
+        &self,
+        write: Write,
+        audit: AuditEntry,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Committed, ActError> {
         let partition = write.partition(self.store.partitions());
         let writer = self.writer(partition)?;
         let epoch = writer.epoch.clone();
         let committed = self.commit(Commit { write, writer, audit, idempotency }).await?;
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
-        Ok(())
+        Ok(committed)
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {

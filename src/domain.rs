@@ -11,6 +11,7 @@ pub mod check;
 pub mod customer;
 pub mod decision;
 pub mod entitlement;
+pub mod fleet;
 pub mod freshness;
 pub mod guard;
 pub mod key;

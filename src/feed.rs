@@ -31,7 +31,7 @@ use self::{
     snapshot_file::Journal,
 };
 use crate::{
-    cache::{Cache, guard::Guard, keyring::Keyring},
+    cache::{Cache, fleet::Fleet, guard::Guard, keyring::Keyring},
     clock::Clock,
     domain::{Epoch, Partition, Partitions},
     lifecycle::Latch,
@@ -56,6 +56,8 @@ pub struct Feed {
     pub keyring: Keyring,
     /// What sources restrict, kept true likewise where somebody may act.
     pub guard: Option<Guard>,
+    /// The mode of the whole fleet, kept true likewise.
+    pub fleet: Fleet,
     /// Tells when a confirmation was asked for.
     pub clock: Clock,
     /// Where it is counted.

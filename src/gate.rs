@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use self::reach::Asked;
 pub use self::shadow::{ShadowReport, Spared};
 use crate::{
-    cache::{Cache, Found, Held},
+    cache::{Cache, Found, Held, fleet::Fleet},
     clock::{Clock, Moment},
     domain::{
         Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, MinRevision, Missing, Mode,
@@ -34,6 +34,8 @@ pub struct Gate {
 pub struct Settings {
     /// The policy.
     pub rules: InForce,
+    /// The mode of the whole fleet, which goes before the policy's.
+    pub fleet: Fleet,
     /// Past this, answers are marked stale.
     pub max_staleness: Duration,
     /// Past this, no known active customer is let in.
@@ -281,8 +283,10 @@ impl Gate {
         stale: bool,
     ) -> Answer {
         let rules = self.rules();
-        let decision = decide(evidence, check, &rules.policy, self.clock.now());
-        let enforced = rules.policy.enforce(&decision, &check.route);
+        let now = self.clock.now();
+        let decision = decide(evidence, check, &rules.policy, now);
+        let fleet = self.settings.fleet.mode(now);
+        let enforced = rules.policy.enforce(&decision, &check.route, fleet);
         if enforced.spared {
             self.shadow.spare(&check.route, decision.reason, &self.metrics);
         }

@@ -7,6 +7,7 @@ mod authzen;
 mod check;
 mod customers;
 mod fields;
+mod fleet;
 mod gateway;
 mod ingest;
 mod keys;
@@ -133,6 +134,9 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/snapshot", get(snapshot::read))
         .route("/v1/ingest", get(ingest::status))
         .route("/v1/ingest/resume", post(ingest::resume))
+        .route("/v1/fleet", get(fleet::status))
+        .route("/v1/fleet/shadow", post(fleet::shadow))
+        .route("/v1/fleet/enforce", post(fleet::enforce))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
         .route("/v1/store", get(store::stat))

@@ -21,6 +21,7 @@ use crate::domain::{
     audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
+    fleet::FleetShadow,
 };
 
 /// Where records live.
@@ -507,6 +508,11 @@ pub enum Write {
         /// The key as stored, in JSON; nothing revokes it.
         stored: Option<String>,
     },
+    /// The mode of every instance.
+    Fleet {
+        /// The shadow that they are put into; nothing to take them out of it.
+        shadow: Option<FleetShadow>,
+    },
     /// What the guard says of a source.
     Source {
         /// Which one.
@@ -529,9 +535,10 @@ impl Write {
             Write::Customer(write) => partitions.of(&write.key),
             Write::Conflict { forgotten, .. } => forgotten.partition,
             Write::Nothing { customer: Some(key) } => partitions.of(key),
-            Write::Key { .. } | Write::Source { .. } | Write::Nothing { customer: None } => {
-                Partition(0)
-            }
+            Write::Fleet { .. }
+            | Write::Key { .. }
+            | Write::Source { .. }
+            | Write::Nothing { customer: None } => Partition(0),
         }
     }
 
@@ -551,6 +558,7 @@ impl Write {
             Self::Key { id, stored } => {
                 Some(Subject::Key { id: id.clone(), stored: stored.clone() })
             }
+            Self::Fleet { shadow } => Some(Subject::Fleet { shadow: *shadow }),
             Self::Source { source, stored } => {
                 Some(Subject::Source { source: source.clone(), stored: stored.clone() })
             }
@@ -772,6 +780,8 @@ pub struct Head {
     pub lineage: Lineage,
     /// Whether records are missing that there were: an absence then says nothing.
     pub partial: bool,
+    /// The shadow that every instance is put into, as partition 0 says it.
+    pub fleet: Option<FleetShadow>,
 }
 
 /// The end of one history of a partition and the beginning of the next.
@@ -884,6 +894,7 @@ impl RestrictedEntry {
             Subject::Unreadable(Some(key)) => (key, None),
             Subject::Conflict { .. }
             | Subject::Created
+            | Subject::Fleet { .. }
             | Subject::Key { .. }
             | Subject::Source { .. }
             | Subject::Succeeded

@@ -98,6 +98,7 @@ promises! {
     two_concurrent_writers_never_lose_an_update
     keys_are_stored_and_revoked_and_heard_by_sessions
     what_the_guard_says_of_a_source_is_stored_and_heard_by_sessions
+    the_mode_of_the_fleet_is_stored_and_heard_by_sessions
     customers_are_counted
     a_lease_has_one_holder_who_renews_it_and_gives_it_back
     a_lease_that_is_not_renewed_goes_to_who_asks_next
@@ -604,6 +605,16 @@ async fn what_the_guard_says_of_a_source_is_stored_and_heard_by_sessions(adapter
     assert_eq!(world.keys().await, []);
 }
 
+async fn the_mode_of_the_fleet_is_stored_and_heard_by_sessions(adapter: Adapter) {
+    let mut world = World::of(adapter).await;
+    assert_eq!(world.head().await.fleet, None);
+    for shadow in ["shadow@1795255203000".parse().ok(), None] {
+        world.commit(Write::Fleet { shadow }).await.unwrap();
+        assert_eq!(world.hear().await.subject, Subject::Fleet { shadow });
+        assert_eq!(world.head().await.fleet, shadow);
+    }
+}
+
 async fn customers_are_counted(adapter: Adapter) {
     let world = World::of(adapter).await;
     assert_eq!(world.store.count_customers().await.unwrap(), 0);
@@ -1013,6 +1024,7 @@ fn audit_of(write: &Write) -> AuditEntry {
     let subject = match write {
         Write::Customer(write) => write.key.to_string(),
         Write::Conflict { forgotten, .. } => forgotten.to_string(),
+        Write::Fleet { .. } => "fleet".to_owned(),
         Write::Key { id, .. } => id.clone(),
         Write::Source { source, .. } => source.to_string(),
         Write::Nothing { customer } => {

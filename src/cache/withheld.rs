@@ -96,6 +96,7 @@ impl Withheld {
                 }
             }
             Subject::Created
+            | Subject::Fleet { .. }
             | Subject::Key { .. }
             | Subject::Source { .. }
             | Subject::Succeeded
@@ -110,6 +111,7 @@ impl Withheld {
             Subject::Customer(changed) => changed.act.recovers.is_some(),
             Subject::Conflict { .. } => true,
             Subject::Created
+            | Subject::Fleet { .. }
             | Subject::Key { .. }
             | Subject::Source { .. }
             | Subject::Succeeded

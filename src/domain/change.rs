@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     action::Verb,
+    fleet::FleetShadow,
     key::CustomerKey,
     restriction::{Kind, RestrictionReason, Restrictions, Source},
     revision::{Revision, Token},
@@ -48,6 +49,11 @@ pub enum Subject {
         source: Source,
         /// Its new state, in JSON.
         stored: String,
+    },
+    /// Every instance is put into shadow, or out of it.
+    Fleet {
+        /// Until when; nothing to let the policy count.
+        shadow: Option<FleetShadow>,
     },
     /// What became of a change that the store forgot and that could not be written back.
     Conflict {
@@ -181,6 +187,11 @@ impl Subject {
                 stored: Some(stored.clone()),
                 ..LogLine::default()
             },
+            Self::Fleet { shadow } => LogLine {
+                what: Some(FLEET.to_owned()),
+                stored: shadow.map(|shadow| shadow.to_string()),
+                ..LogLine::default()
+            },
             Self::Conflict { forgotten, stored } => LogLine {
                 what: Some(CONFLICT.to_owned()),
                 key: Some(forgotten.to_string()),
@@ -225,6 +236,10 @@ impl Subject {
                 Ok(forgotten) => Self::Conflict { forgotten, stored: line.stored },
                 Err(_) => Self::Unreadable(None),
             },
+            (Some(FLEET), None) => match line.stored.as_deref().map(str::parse).transpose() {
+                Ok(shadow) => Self::Fleet { shadow },
+                Err(_) => Self::Unreadable(None),
+            },
             (Some(CREATED), None) => Self::Created,
             (Some(SUCCEEDED), None) => Self::Succeeded,
             _ => Self::Unreadable(None),
@@ -244,6 +259,7 @@ fn customer_named_in(raw: &str) -> Option<CustomerKey> {
 const KEY: &str = "key";
 const GUARD: &str = "guard";
 const CONFLICT: &str = "conflict";
+const FLEET: &str = "fleet";
 const CREATED: &str = "created";
 const SUCCEEDED: &str = "succeeded";
 
@@ -307,7 +323,10 @@ mod tests {
         let key = Subject::Key { id: "k1".to_owned(), stored: Some("{}".to_owned()) };
         let paused = Subject::Source { source: Source::operator(), stored: "{}".to_owned() };
         let conflict = Subject::Conflict { forgotten: "e1:0.7".parse().unwrap(), stored: None };
-        for subject in [change(), key, paused, conflict, Subject::Created, Subject::Succeeded] {
+        let shadow = "shadow@1795255203000".parse().ok();
+        let fleet = [Subject::Fleet { shadow }, Subject::Fleet { shadow: None }];
+        let others = [change(), key, paused, conflict, Subject::Created, Subject::Succeeded];
+        for subject in others.into_iter().chain(fleet) {
             assert_eq!(Subject::from_log(&subject.to_log()), subject);
         }
     }
@@ -319,6 +338,8 @@ mod tests {
         assert_eq!(Subject::from_log(newer), Subject::Unreadable(named));
         assert_eq!(Subject::from_log("no json"), Subject::Unreadable(None));
         assert_eq!(Subject::from_log(r#"{"what":"guard"}"#), Subject::Unreadable(None));
+        let newer = r#"{"what":"fleet","stored":"dimmed@1"}"#;
+        assert_eq!(Subject::from_log(newer), Subject::Unreadable(None));
     }
 
     #[test]

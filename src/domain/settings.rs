@@ -33,12 +33,13 @@ pub struct Policy {
 
 impl Policy {
     /// What is made of `decision` about a request on `route`. What the policy says of the route
-    /// goes before what it says of the status.
+    /// goes before what it says of the status, and the mode that the whole `fleet` is put into
+    /// before both.
     #[must_use]
-    pub fn enforce(&self, decision: &Decision, route: &Route) -> Enforced {
+    pub fn enforce(&self, decision: &Decision, route: &Route, fleet: Option<Mode>) -> Enforced {
         let of_route = route.terms().map(|terms| terms.overrides).unwrap_or_default();
         let of_status = decision.status.map(|status| self.statuses.of(status)).unwrap_or_default();
-        let mode = of_route.mode.or(of_status.mode).unwrap_or(self.mode);
+        let mode = fleet.or(of_route.mode).or(of_status.mode).unwrap_or(self.mode);
         let when_undecided = of_route.when_undecided.or(of_status.when_undecided);
         let when_undecided = when_undecided.unwrap_or(self.when_undecided);
         let outcome = decision.outcome();
@@ -222,7 +223,7 @@ mod tests {
     fn enforced(policy: &Policy, reason: Reason, route: &Route) -> Enforced {
         let status = matches!(reason, Reason::CustomerFrozen).then_some(Status::Frozen);
         let decision = Decision { status, ..Decision::about_nobody(reason) };
-        policy.enforce(&decision, route)
+        policy.enforce(&decision, route, None)
     }
 
     #[test]

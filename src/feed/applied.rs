@@ -49,6 +49,7 @@ impl Missing {
             Subject::Customer(change) if change.act.verb == Verb::Lapse => {}
             Subject::Conflict { .. }
             | Subject::Customer(_)
+            | Subject::Fleet { .. }
             | Subject::Key { .. }
             | Subject::Source { .. } => self.others += 1,
         }

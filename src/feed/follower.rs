@@ -27,7 +27,9 @@ use super::{
 use crate::{
     cache::Picture,
     clock::{Moment, jittered},
-    domain::{Change, Epoch, Inherited, Partition, Revision, Subject, Watermark},
+    domain::{
+        Change, Epoch, Inherited, Partition, Revision, Subject, Watermark, fleet::FleetShadow,
+    },
     lifecycle::Latch,
     store::{Head, Push, RestrictedEntry, Session, SessionReader, StoreError, Tally},
     telemetry::{
@@ -329,7 +331,9 @@ impl<'a> Follower<'a> {
         let staged = staged.map(|picture| picture.census());
         let ours = staged.or_else(|| self.feed.cache.census(partition));
         let disagrees = staged.is_some() && head.as_ref().map(|head| head.restricted) != staged;
+        let said = head.as_ref().map(|head| (head.epoch.clone(), head.revision, head.fleet));
         let stepped = self.step(asked, partition, Event::Head { head, ours, asked: moment, floor });
+        self.hear_fleet(partition, said);
         // Read more than once, and never what the store itself counts.
         if disagrees && stepped.is_err() {
             self.feed.tell_restricted(partition, true);
@@ -338,6 +342,20 @@ impl<'a> Follower<'a> {
             }
         }
         stepped
+    }
+
+    /// What a head says of the whole fleet counts once its history is the one followed here.
+    fn hear_fleet(
+        &mut self,
+        partition: Partition,
+        said: Option<(Epoch, Revision, Option<FleetShadow>)>,
+    ) {
+        let follows = self.part(partition).is_some_and(|part| part.machine.is_following());
+        let Some((epoch, revision, shadow)) = said.filter(|_| follows) else { return };
+        let watermark = self.feed.cache.watermark(partition);
+        if partition == Partition(0) && watermark.is_some_and(|it| it.epoch == epoch) {
+            self.feed.fleet.hear(&epoch, revision, shadow);
+        }
     }
 
     /// Gives the machine an event, and does what it says.
@@ -461,6 +479,9 @@ impl<'a> Follower<'a> {
         // First, since the watermark tells that the change has taken effect.
         self.hear_key(asked, change);
         self.remember(partition, &watermark.epoch, change);
+        if let Subject::Fleet { shadow } = change.subject {
+            self.feed.fleet.hear(&watermark.epoch, change.revision, shadow);
+        }
         let withholds = self.withholds(partition);
         self.feed.cache.apply(partition, change, watermark);
         self.feed.journal.applied(partition, change, withholds);

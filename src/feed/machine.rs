@@ -595,6 +595,7 @@ fn ahead(change: Change) -> Option<Act> {
         Subject::Unreadable(_) => true,
         Subject::Conflict { .. }
         | Subject::Created
+        | Subject::Fleet { .. }
         | Subject::Source { .. }
         | Subject::Succeeded => false,
     };

@@ -90,7 +90,8 @@ impl Authorizer {
             }
             None => (Decision::about_nobody(reason), None, None, false),
         };
-        let enforced = self.gate.rules().policy.enforce(&decision, &Route::Unrouted);
+        let fleet = self.gate.settings().fleet.mode(self.clock.now());
+        let enforced = self.gate.rules().policy.enforce(&decision, &Route::Unrouted, fleet);
         let Enforced { mode, enforcement, .. } = enforced;
         Answer { decision, enforcement, mode, revision, age, stale, http_status: None }
     }

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::{
     cache::Cache,
     clock::{Clock, Moment},
-    domain::Freshness,
+    domain::{Freshness, Timestamp},
     feed::{FeedStatus, snapshot_file::Kept},
     gate::{Gate, Spared},
     lifecycle::Readiness,
@@ -120,6 +120,7 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
         },
         cache: CacheStatus { restricted, recent, unknown },
         policy: admin.policy(),
+        fleet: FleetShown { shadow_until: settings.fleet.shadow().map(|shadow| shadow.until) },
         shadow: admin.gate.shadow().lines().into_iter().map(SparedShown::from).collect(),
         snapshot: SnapshotShown {
             file: admin.snapshot.as_ref().map(|kept| kept.path().display().to_string()),
@@ -153,6 +154,7 @@ impl Admin {
         let pictures = self.cache.partitions().all().filter_map(|it| self.cache.picture(it));
         let withheld: usize = pictures.map(|picture| picture.withheld.list().len()).sum();
         self.metrics.changes_withheld.set(u64::try_from(withheld).unwrap_or(u64::MAX));
+        self.metrics.fleet_shadow.set(settings.fleet.shadow().is_some());
         self.metrics.observe_process();
     }
 
@@ -219,6 +221,7 @@ struct Status {
     staleness: StalenessShown,
     cache: CacheStatus,
     policy: PolicyStatus,
+    fleet: FleetShown,
     /// What shadow mode let through and would have been refused, since the process began.
     shadow: Vec<SparedShown>,
     snapshot: SnapshotShown,
@@ -264,6 +267,13 @@ struct SnapshotShown {
     age_seconds: Option<f64>,
     booted_from: &'static str,
     only_refuses: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FleetShown {
+    /// Until when the whole fleet is in shadow, while it is.
+    shadow_until: Option<Timestamp>,
 }
 
 #[derive(Serialize)]

@@ -51,6 +51,11 @@ impl Caller {
         Ok(self.actor.require(needed)?)
     }
 
+    /// Whether the caller's key sees every tenant, as whoever acts on `what` has to.
+    pub(super) fn require_every_tenant(&self, what: &str) -> Result<(), Problem> {
+        every_tenant(&self.actor, what)
+    }
+
     /// The customer that an id in the URL names.
     pub(super) fn customer(&self, id: &str) -> Result<CustomerKey, Problem> {
         let id = CustomerId::parse(id).map_err(|error| Problem::invalid_field("id", error))?;
@@ -96,6 +101,15 @@ impl Caller {
             idempotency,
         })
     }
+}
+
+/// Whether `actor` sees every tenant, as whoever acts on `what` has to.
+pub(super) fn every_tenant(actor: &Actor, what: &str) -> Result<(), Problem> {
+    if actor.tenant.is_none() {
+        return Ok(());
+    }
+    let message = format!("this key sees one tenant only, and {what} is of all");
+    Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message))
 }
 
 /// The tenant that a caller means: the one named, else the one its key is bound to, else the

@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::{Request, State},
-    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -71,10 +70,7 @@ pub(super) async fn resume(
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
     caller.require(Role::Manager)?;
-    if caller.actor.tenant.is_some() {
-        let message = "a source is of every tenant, and this key sees one";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
-    }
+    caller.require_every_tenant("a source")?;
     let headers = request.headers().clone();
     let (mut fields, body) = Fields::of_request(request).await?;
     let source = fields.parse("source", str::parse::<Source>);

@@ -22,10 +22,7 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let actor = authenticate::actor(&plane.operators, &request)?;
     actor.require(READS)?;
-    if actor.tenant.is_some() {
-        let message = "this key sees one tenant only, and a snapshot is of all";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
-    }
+    authenticate::every_tenant(&actor, "a snapshot")?;
     let turn = TURNS.try_acquire().map_err(|_| {
         let message = "other snapshots are being read; ask again later";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "OVERLOADED", message)

@@ -3,7 +3,6 @@
 use axum::{
     Json,
     extract::{Request, State},
-    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
@@ -106,9 +105,6 @@ fn of_all_tenants(
 ) -> Result<Caller, Problem> {
     let caller = Caller::of(plane, request)?;
     caller.require(needed)?;
-    if caller.actor.tenant.is_some() {
-        let message = "this key sees one tenant only, and the store is of all";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
-    }
+    caller.require_every_tenant("the store")?;
     Ok(caller)
 }

@@ -196,6 +196,9 @@ catalogue! {
     /// A count.
     SOURCES_PAUSED = Metric::gauge("tollgate_sources_paused", &[],
         "Sources that the guard has paused because they restricted too many customers. Alert on this one.");
+    /// 0 or 1.
+    FLEET_SHADOW = Metric::gauge("tollgate_fleet_shadow", &[],
+        "1 while operators have put the whole fleet into shadow, so that denies are told and let through, else 0.");
     /// Without labels.
     ROUTE_SETTINGS_MALFORMED = Metric::counter("tollgate_route_settings_malformed_total", &[],
         "Checks for which the gateway's configuration asked something that cannot be understood. Anything but zero needs a look at that configuration.");

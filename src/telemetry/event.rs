@@ -10,7 +10,7 @@ use super::{
         AuthFailure, BootSource, IngestResult, RewrittenFrom, SnapshotResult, Unreadable, Via,
     },
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Token};
+use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Timestamp, Token};
 
 /// This instance hears the store's changes.
 #[derive(Clone, Copy, Debug)]
@@ -845,6 +845,37 @@ impl SourceResumed {
     pub fn emit(self, _: &Metrics) {
         let source = self.source;
         info!(source = %source, "The source {source} may restrict customers again");
+    }
+}
+
+/// Every instance is put into shadow for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct FleetShadowBegun {
+    /// Until when.
+    pub until: Timestamp,
+}
+
+impl FleetShadowBegun {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.fleet_shadow.raise();
+        let until = self.until;
+        warn!(
+            fleet.until = %until,
+            "The fleet is in shadow until {until}: denies are told and let through",
+        );
+    }
+}
+
+/// Every instance enforces what its policy says again.
+#[derive(Clone, Copy, Debug)]
+pub struct FleetShadowEnded;
+
+impl FleetShadowEnded {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        metrics.fleet_shadow.lower();
+        info!("The fleet is no longer in shadow: every policy counts again");
     }
 }
 

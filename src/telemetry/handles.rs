@@ -137,6 +137,8 @@ pub struct Handles {
     pub ingest_listening: Flag,
     /// [`catalogue::SOURCES_PAUSED`].
     pub sources_paused: Level,
+    /// [`catalogue::FLEET_SHADOW`].
+    pub fleet_shadow: Flag,
     pub(super) route_settings_malformed: Counter,
     /// [`catalogue::DEADLINES_MISSED`].
     pub deadlines_missed: Counter,
@@ -221,6 +223,7 @@ impl Handles {
             ingest_holder: Flag(gauge(catalogue::INGEST_HOLDER)),
             ingest_listening: Flag(gauge(catalogue::INGEST_LISTENING)),
             sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
+            fleet_shadow: Flag(gauge(catalogue::FLEET_SHADOW)),
             route_settings_malformed: counter(catalogue::ROUTE_SETTINGS_MALFORMED),
             deadlines_missed: counter(catalogue::DEADLINES_MISSED),
             auth_failures: counters(catalogue::AUTH_FAILURES),

@@ -65,6 +65,7 @@ impl World {
             partitions: Partitions::ONE,
             lineage: Lineage::parse(epoch(1), &self.previous).unwrap(),
             partial: false,
+            fleet: None,
             epoch: self.epoch.clone(),
             revision: newest.revision,
             log_id: newest.log_id.clone(),

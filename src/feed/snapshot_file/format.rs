@@ -334,6 +334,7 @@ fn read_forgotten(raw: &str) -> Option<Forgotten> {
         Subject::Customer(change) => Some(Forgotten { token, change, common, since, in_conflict }),
         Subject::Conflict { .. }
         | Subject::Created
+        | Subject::Fleet { .. }
         | Subject::Key { .. }
         | Subject::Source { .. }
         | Subject::Succeeded

@@ -56,6 +56,7 @@ impl Left {
         match &change.subject {
             Subject::Conflict { .. } | Subject::Customer(_) => Self::Told(change.subject.to_log()),
             Subject::Created
+            | Subject::Fleet { .. }
             | Subject::Key { .. }
             | Subject::Source { .. }
             | Subject::Succeeded
@@ -73,6 +74,7 @@ impl Left {
             Subject::Conflict { .. }
             | Subject::Created
             | Subject::Customer(_)
+            | Subject::Fleet { .. }
             | Subject::Source { .. }
             | Subject::Succeeded
             | Subject::Unreadable(_) => Self::Nothing,

@@ -97,6 +97,10 @@ impl<'txn> Batch<'txn> {
         }
         let rows = match &commit.write {
             Write::Customer(write) => Some(self.customer_rows(write, &mut meta)?),
+            Write::Fleet { shadow } => {
+                meta.set_fleet(*shadow);
+                None
+            }
             Write::Conflict { .. }
             | Write::Key { .. }
             | Write::Source { .. }
@@ -183,8 +187,9 @@ impl<'txn> Batch<'txn> {
                 guard.insert(source.as_str(), stored.as_str())?;
                 None
             }
-            // A store of one process forgets nothing that it has to be told of.
-            Write::Conflict { .. } => None,
+            // A store of one process forgets nothing that it has to be told of; and the fleet's mode
+            // is part of the row that every commit writes.
+            Write::Conflict { .. } | Write::Fleet { .. } => None,
             Write::Nothing { customer } => customer.as_ref(),
         };
         self.append_audit(customer, revision, &audit)?;

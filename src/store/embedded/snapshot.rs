@@ -120,7 +120,7 @@ impl Snapshot {
         let log = self.0.open_table(LOG)?;
         let Some((log_id, _)) = log.last()? else { return Err(unexpected("an empty log")) };
         let log_id = EntryId::from(log_id.value()).to_string();
-        let restricted = meta.restricted();
+        let (restricted, fleet) = (meta.restricted(), meta.fleet());
         let Meta { epoch, revision, created, .. } = meta;
         Ok(Some(Head {
             partitions: Partitions::ONE,
@@ -130,6 +130,7 @@ impl Snapshot {
             restricted,
             lineage: Lineage::of(created),
             partial: false,
+            fleet,
         }))
     }
 

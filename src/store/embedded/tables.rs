@@ -6,7 +6,7 @@ use redb::{Database, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::{Epoch, Partitions, Revision, Timestamp},
+    domain::{Epoch, Partitions, Revision, Timestamp, fleet::FleetShadow},
     store::{
         Census, StoreError,
         format::{FORMAT, unexpected},
@@ -69,6 +69,8 @@ pub(super) struct Meta {
     pub(super) revision: Revision,
     restricted_count: u64,
     restricted_digest: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fleet_mode: Option<String>,
 }
 
 impl Meta {
@@ -82,6 +84,7 @@ impl Meta {
             revision: Revision(1),
             restricted_count: 0,
             restricted_digest: 0,
+            fleet_mode: None,
         }
     }
 
@@ -104,6 +107,16 @@ impl Meta {
     /// The row.
     pub(super) fn to_json(&self) -> Result<String, StoreError> {
         serde_json::to_string(self).map_err(unexpected)
+    }
+
+    /// The shadow that every instance is put into.
+    pub(super) fn fleet(&self) -> Option<FleetShadow> {
+        self.fleet_mode.as_deref()?.parse().ok()
+    }
+
+    /// Puts every instance into shadow, or out of it.
+    pub(super) fn set_fleet(&mut self, shadow: Option<FleetShadow>) {
+        self.fleet_mode = shadow.map(|shadow| shadow.to_string());
     }
 
     /// Count and digest of the restricted table.

@@ -128,6 +128,7 @@ fn heard(pushes: &mut mpsc::Receiver<Push>) -> Vec<(u64, Option<String>)> {
             Subject::Customer(change) => Some(change.key.id().to_owned()),
             Subject::Conflict { .. }
             | Subject::Created
+            | Subject::Fleet { .. }
             | Subject::Key { .. }
             | Subject::Source { .. }
             | Subject::Succeeded

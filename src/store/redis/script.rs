@@ -12,6 +12,7 @@ use super::{
         format::{self, FORMAT, hex, unexpected},
     },
     keys::Keys,
+    session::FLEET_MODE,
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Partitions, Revision, Subject};
 
@@ -55,6 +56,13 @@ pub(super) fn commit(
             arguments.stored.clone_from(stored);
             None
         }
+        // A field of meta.
+        Write::Fleet { shadow } => {
+            arguments.what = "field";
+            FLEET_MODE.clone_into(&mut arguments.field);
+            arguments.stored = shadow.map(|shadow| shadow.to_string()).unwrap_or_default();
+            None
+        }
         Write::Nothing { customer } => {
             arguments.what = "nothing";
             customer.as_ref()
@@ -90,7 +98,7 @@ pub(super) fn commit(
             Write::Conflict { .. } => keys.conflicts(partition),
             Write::Key { .. } => keys.operators(),
             Write::Source { .. } => keys.guard(),
-            Write::Customer(_) | Write::Nothing { .. } => meta.clone(),
+            Write::Customer(_) | Write::Fleet { .. } | Write::Nothing { .. } => meta.clone(),
         })
         .key(keys.lost(partition))
         .arg(arguments.what)

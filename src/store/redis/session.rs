@@ -307,8 +307,19 @@ impl Ear {
 
 fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
     let fields: Result<[Option<String>; HEAD_FIELDS.len()], _> = fields.try_into();
-    let [epoch, revision, log_id, count, digest, format, partitions, created, previous, partial] =
-        fields.map_err(|_| unexpected("an incomplete meta"))?;
+    let [
+        epoch,
+        revision,
+        log_id,
+        count,
+        digest,
+        format,
+        partitions,
+        created,
+        previous,
+        partial,
+        fleet,
+    ] = fields.map_err(|_| unexpected("an incomplete meta"))?;
     let Some(epoch) = epoch else { return Ok(None) };
     let number = |field: Option<String>| -> Result<u64, StoreError> {
         field.unwrap_or_default().parse().map_err(unexpected)
@@ -324,10 +335,12 @@ fn read_head(fields: Vec<Option<String>>) -> Result<Option<Head>, StoreError> {
         restricted: Census { count: number(count)?, digest },
         lineage: Lineage::parse(created, &previous.unwrap_or_default()).map_err(unexpected)?,
         partial: partial.as_deref() == Some("1"),
+        // What this version does not know is no reason to let anybody in.
+        fleet: fleet.and_then(|mode| mode.parse().ok()),
     }))
 }
 
-const HEAD_FIELDS: &[&str; 10] = &[
+const HEAD_FIELDS: &[&str; 11] = &[
     "epoch",
     "rev",
     "sid",
@@ -338,7 +351,10 @@ const HEAD_FIELDS: &[&str; 10] = &[
     "created",
     "previous",
     "partial",
+    FLEET_MODE,
 ];
+/// The mode of every instance, in the meta of partition 0.
+pub(super) const FLEET_MODE: &str = "fleet_mode";
 /// Never one big reply: it would hold up everybody else's.
 const PAGE: usize = 1000;
 /// More than this waiting means that this instance does not keep up; it catches up from the log.
