@@ -6,6 +6,7 @@ mod authenticate;
 mod authzen;
 mod check;
 mod customers;
+mod dialect;
 mod fields;
 mod fleet;
 mod gateway;
@@ -35,6 +36,7 @@ pub use self::{
 };
 use self::{
     authenticate::{Caller, OwnTenant, tenant_meant},
+    dialect::{billabear, wingback},
     fields::InPath,
     problem::Problem,
 };
@@ -134,6 +136,12 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/snapshot", get(snapshot::read))
         .route("/v1/ingest", get(ingest::status))
         .route("/v1/ingest/resume", post(ingest::resume))
+        .route("/v1/c/customer/{id}/inactivate", post(wingback::inactivate))
+        .route("/v1/c/customer/{id}/activate", post(wingback::activate))
+        .route("/api/v1/customer", get(billabear::list))
+        .route("/api/v1/customer/{id}/disable", post(billabear::disable))
+        .route("/api/v1/customer/{id}/enable", post(billabear::enable))
+        .route("/api/v1/customer/{id}/limits", get(billabear::limits))
         .route("/v1/fleet", get(fleet::status))
         .route("/v1/fleet/shadow", post(fleet::shadow))
         .route("/v1/fleet/enforce", post(fleet::enforce))

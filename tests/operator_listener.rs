@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use raw::raw;
 use support::{
     Flavor, Persistence, RedisServer,
+    operators::{act, assert_refused, audit, key, kinds, named, put, read, role, with_token},
     tollgate::{ADMIN_TOKEN, Answer, Tollgate, http},
 };
 
@@ -27,72 +28,6 @@ fn with_c1() -> Tollgate {
     let tollgate = start(&[]);
     put(&tollgate, "c1", &json!({}));
     tollgate
-}
-
-fn put(tollgate: &Tollgate, id: &str, body: &Value) -> Value {
-    let answer = tollgate.operate("PUT", &format!("/v1/customers/{id}"), Some(body));
-    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
-    answer.json()
-}
-
-fn act(tollgate: &Tollgate, id: &str, verb: &str, body: &Value) -> Value {
-    let answer = tollgate.operate("POST", &format!("/v1/customers/{id}/{verb}"), Some(body));
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()
-}
-
-fn read(tollgate: &Tollgate, id: &str) -> Value {
-    let answer = tollgate.operate("GET", &format!("/v1/customers/{id}"), None);
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()
-}
-
-/// The audit entries of a customer, the newest first.
-fn audit(tollgate: &Tollgate, id: &str) -> Vec<Value> {
-    let answer = tollgate.operate("GET", &format!("/v1/customers/{id}/audit"), None);
-    assert_eq!(answer.status, 200, "{answer:?}");
-    answer.json()["entries"].as_array().unwrap().clone()
-}
-
-/// Makes a key and returns its token.
-fn key(tollgate: &Tollgate, key: &Value) -> String {
-    let made = tollgate.operate("POST", "/v1/keys", Some(key));
-    assert_eq!(made.status, 201, "{made:?}");
-    made.json()["token"].as_str().unwrap().to_owned()
-}
-
-fn role(tollgate: &Tollgate, role: &str) -> String {
-    key(tollgate, &json!({"name": role, "role": role}))
-}
-
-fn with_token(
-    tollgate: &Tollgate,
-    token: &str,
-    method: &str,
-    path: &str,
-    body: Option<&Value>,
-) -> Answer {
-    tollgate.operate_as(&[("x-api-key", token)], method, path, body)
-}
-
-fn assert_refused(answer: &Answer, status: u16, code: &str) {
-    assert_eq!((answer.status, answer.code().as_str()), (status, code), "{answer:?}");
-    let message = answer.json()["error"]["message"].clone();
-    assert!(message.as_str().is_some_and(|it| !it.is_empty()), "{answer:?}");
-    assert!(answer.header("x-request-id").is_some(), "{answer:?}");
-}
-
-/// The fields that a refusal names.
-fn named(answer: &Answer) -> Vec<String> {
-    let details = answer.json()["error"]["details"].clone();
-    let details = details.as_array().cloned().unwrap_or_default();
-    details.iter().map(|it| it["path"].as_str().unwrap().to_owned()).collect()
-}
-
-fn kinds(customer: &Value) -> Vec<(String, String)> {
-    let word = |held: &Value, name: &str| held[name].as_str().unwrap().to_owned();
-    let restrictions = customer["restrictions"].as_array().unwrap();
-    restrictions.iter().map(|held| (word(held, "kind"), word(held, "source"))).collect()
 }
 
 const PAIRS: [(&str, &str, &str); 3] = [

@@ -42,7 +42,8 @@ pub(super) async fn of_all(
     let caller = Caller::of(&plane, &request)?;
     caller.require(READS)?;
     let is_bound = caller.names_tenant || caller.actor.tenant.is_some();
-    let scope = is_bound.then(|| format!("{}:", caller.tenant));
+    let bound_to = caller.tenant.as_ref().filter(|_| is_bound);
+    let scope = bound_to.map(|tenant| format!("{tenant}:"));
     page(&plane, None, scope.as_deref(), raw.as_deref()).await
 }
 

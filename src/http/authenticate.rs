@@ -20,8 +20,8 @@ use crate::{
 pub(super) struct Caller {
     /// Who it is.
     pub actor: Actor,
-    /// The tenant that it means.
-    pub tenant: TenantId,
+    /// The tenant that it means, if it means one.
+    pub tenant: Option<TenantId>,
     /// Whether the request itself names the tenant.
     pub names_tenant: bool,
     /// The request's id.
@@ -40,8 +40,7 @@ impl Caller {
         };
         let names_tenant = named.is_some();
         let default = plane.plane.identity.default_tenant.as_ref();
-        let tenant = tenant_meant(named, actor.tenant.as_ref(), default)?
-            .ok_or_else(|| Problem::invalid_field("Tenant-ID", "this header is required"))?;
+        let tenant = tenant_meant(named, actor.tenant.as_ref(), default)?;
         let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
         Ok(Self { actor, tenant, names_tenant, request_id: request_id.unwrap_or_default() })
     }
@@ -56,10 +55,16 @@ impl Caller {
         every_tenant(&self.actor, what)
     }
 
+    /// The tenant that it means. What is of no tenant does not ask.
+    pub(super) fn tenant(&self) -> Result<&TenantId, Problem> {
+        let required = || Problem::invalid_field("Tenant-ID", "this header is required");
+        self.tenant.as_ref().ok_or_else(required)
+    }
+
     /// The customer that an id in the URL names.
     pub(super) fn customer(&self, id: &str) -> Result<CustomerKey, Problem> {
         let id = CustomerId::parse(id).map_err(|error| Problem::invalid_field("id", error))?;
-        Ok(CustomerKey::new(&self.tenant, &id))
+        Ok(CustomerKey::new(self.tenant()?, &id))
     }
 
     /// The caller's request as [`control::Control`] takes it. `what` is what an idempotency key

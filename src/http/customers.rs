@@ -19,12 +19,12 @@ use super::{
     resource::Resource,
 };
 use crate::{
-    control::Acted,
+    control::{Acted, Control},
     domain::{
-        Action, Code, Customer, Kind, RestrictionReason, Source, Status, Timestamp, Token, Verb,
-        action::Fields,
+        Action, Code, Customer, Kind, RestrictionReason, Source, Status, TenantId, Timestamp,
+        Token, Verb, action::Fields,
     },
-    store::{Among, CustomerPage, Direction},
+    store::{Among, CustomerPage, Direction, StoreError},
 };
 
 /// `GET /v1/customers/{id}`.
@@ -103,40 +103,10 @@ pub(super) async fn list(
     caller.require(READS)?;
     let wanted = Wanted::of_query(raw.as_deref())?;
     let control = &plane.operators.control;
-    let scope = format!("{}:", caller.tenant);
-    let mut page = CustomerPage {
-        among: wanted.among(),
-        prefix: format!("{scope}{}", wanted.prefix),
-        after: wanted.start_after.as_ref().map(|id| format!("{scope}{id}")),
-        limit: wanted.limit + 1,
-        direction: wanted.direction,
-    };
-    let now = control.clock.now();
-    let mut customers = Vec::new();
-    let mut has_more = true;
-    // A page may come short: no list is worth reading every customer for.
-    for _ in 0..PAGES_READ {
-        let mut found = control.customers(&page).await?;
-        has_more = found.len() > wanted.limit;
-        found.truncate(wanted.limit);
-        page.after = found.last().map(|last| last.record.key.to_string()).or(page.after);
-        for customer in found {
-            if customers.len() == wanted.limit {
-                has_more = true;
-                break;
-            }
-            page.after = Some(customer.record.key.to_string());
-            if wanted.includes(&customer, now) {
-                customers.push(Resource::of(customer, control, &plane.plane.gate));
-            }
-        }
-        if !has_more || customers.len() == wanted.limit {
-            break;
-        }
-    }
-    let next_cursor = page.after.filter(|_| has_more);
-    let next_cursor = next_cursor.and_then(|key| key.strip_prefix(&scope).map(str::to_owned));
-    let count = customers.len();
+    let (found, next_cursor) = wanted.read(control, caller.tenant()?).await?;
+    let resource = |customer| Resource::of(customer, control, &plane.plane.gate);
+    let customers: Vec<_> = found.into_iter().map(resource).collect();
+    let (count, has_more) = (customers.len(), next_cursor.is_some());
     Ok(Json(List { customers, count, limit: wanted.limit, has_more, next_cursor }).into_response())
 }
 
@@ -224,7 +194,7 @@ struct List {
 }
 
 /// Which customers a list is to hold.
-struct Wanted {
+pub(super) struct Wanted {
     limit: usize,
     start_after: Option<String>,
     prefix: String,
@@ -235,6 +205,60 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Every customer who is not hidden, from the one after `start_after` on.
+    pub(super) const fn all(limit: usize, start_after: Option<String>) -> Self {
+        Self {
+            limit,
+            start_after,
+            prefix: String::new(),
+            status: None,
+            source: None,
+            reason: None,
+            direction: Direction::Ascending,
+        }
+    }
+
+    /// Reads them, and the id after which the next page begins, if there is one.
+    pub(super) async fn read(
+        &self,
+        control: &Control,
+        tenant: &TenantId,
+    ) -> Result<(Vec<Customer>, Option<String>), StoreError> {
+        let scope = format!("{tenant}:");
+        let mut page = CustomerPage {
+            among: self.among(),
+            prefix: format!("{scope}{}", self.prefix),
+            after: self.start_after.as_ref().map(|id| format!("{scope}{id}")),
+            limit: self.limit + 1,
+            direction: self.direction,
+        };
+        let now = control.clock.now();
+        let mut customers = Vec::new();
+        let mut has_more = true;
+        // A page may come short: no list is worth reading every customer for.
+        for _ in 0..PAGES_READ {
+            let mut found = control.customers(&page).await?;
+            has_more = found.len() > self.limit;
+            found.truncate(self.limit);
+            page.after = found.last().map(|last| last.record.key.to_string()).or(page.after);
+            for customer in found {
+                if customers.len() == self.limit {
+                    has_more = true;
+                    break;
+                }
+                page.after = Some(customer.record.key.to_string());
+                if self.includes(&customer, now) {
+                    customers.push(customer);
+                }
+            }
+            if !has_more || customers.len() == self.limit {
+                break;
+            }
+        }
+        let next = page.after.filter(|_| has_more);
+        Ok((customers, next.and_then(|key| key.strip_prefix(&scope).map(str::to_owned))))
+    }
+
     fn of_query(raw: Option<&str>) -> Result<Self, Problem> {
         let known = ["limit", "startAfter", "prefix", "status", "source", "reason", "sortDir"];
         let mut given = query(raw, &known)?;

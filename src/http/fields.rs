@@ -128,13 +128,19 @@ impl Fields {
         !self.wrong.is_empty()
     }
 
+    /// Ends reading where another system's callers may say more than is read: an error if anything
+    /// was wrong.
+    pub(super) fn finish_ignoring_others(self) -> Result<(), Problem> {
+        if self.wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(self.wrong)) }
+    }
+
     /// Ends reading: an error if anything was wrong, or if a field is left.
     pub(super) fn finish(mut self) -> Result<(), Problem> {
         let unknown: Vec<_> = self.rest.keys().cloned().collect();
         for name in unknown {
             self.reject(&name, "is not a field of this request");
         }
-        if self.wrong.is_empty() { Ok(()) } else { Err(Problem::invalid(self.wrong)) }
+        self.finish_ignoring_others()
     }
 }
 
@@ -179,7 +185,8 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
 }
 
-const MAX_NOTES: usize = 2000;
+/// How many characters notes may have.
+pub(super) const MAX_NOTES: usize = 2000;
 
 #[cfg(test)]
 mod tests {

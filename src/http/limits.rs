@@ -44,19 +44,8 @@ pub(super) async fn limits(
     let (request, _) = request.into_parts();
     let min_revision = min_revision(plane, &request)?;
     let (gate, headers) = (&plane.gate, &request.headers);
-    let view = gate.view(customer, min_revision.as_ref()).await.map_err(|unseen| match unseen {
-        Unseen::Missing(missing) => Problem::store_unreachable(format!(
-            "the record of {customer} cannot be had: {missing:?}"
-        )),
-        Unseen::RevisionNotReached => Problem::undecided(Reason::RevisionNotReached),
-    })?;
-    if view.is_absent() {
-        let message = "there is no such customer";
-        return Err(Problem::new(StatusCode::NOT_FOUND, "CUSTOMER_UNKNOWN", message));
-    }
-    let unreadable =
-        || Problem::store_unreachable(format!("the record of {customer} is unreadable"));
-    let record = view.known().ok_or_else(unreadable)?;
+    let view = seen(plane, customer, min_revision.as_ref()).await?;
+    let record = record_of(&view, customer)?;
     let left = gate.rules().policy.access;
     let lasting = Lasting::of(&view, record, left, plane.disabled_billing);
     let json = serde_json::to_vec(&lasting).map_err(Problem::store_unreachable)?;
@@ -81,6 +70,32 @@ pub(super) async fn limits(
         stale: view.stale,
     };
     Ok(((answer, Json(shown)).into_response(), view.stale))
+}
+
+/// What is known of a customer, if there is one.
+pub(super) async fn seen(
+    plane: &DataPlane,
+    customer: &CustomerKey,
+    min_revision: Option<&MinRevision>,
+) -> Result<View, Problem> {
+    let view = plane.gate.view(customer, min_revision).await.map_err(|unseen| match unseen {
+        Unseen::Missing(missing) => Problem::store_unreachable(format!(
+            "the record of {customer} cannot be had: {missing:?}"
+        )),
+        Unseen::RevisionNotReached => Problem::undecided(Reason::RevisionNotReached),
+    })?;
+    if view.is_absent() {
+        let message = "there is no such customer";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "CUSTOMER_UNKNOWN", message));
+    }
+    Ok(view)
+}
+
+/// The record of a customer who was seen.
+pub(super) fn record_of<'a>(view: &'a View, customer: &CustomerKey) -> Result<&'a Record, Problem> {
+    let unreadable =
+        || Problem::store_unreachable(format!("the record of {customer} is unreadable"));
+    view.known().ok_or_else(unreadable)
 }
 
 /// The revision that a request asks for: by its query, else by its header. Unlike a gateway, whoever

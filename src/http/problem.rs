@@ -8,6 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::{
     control::ActError,
@@ -120,22 +121,15 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body {
-            error: Error,
-        }
-        #[derive(Serialize)]
-        struct Error {
-            code: &'static str,
-            message: String,
-            #[serde(skip_serializing_if = "Vec::is_empty")]
-            details: Vec<Detail>,
-        }
+impl Problem {
+    /// The answer, with a body that `shape` makes of what is told: code, message and details.
+    pub(super) fn into_response_as(self, shape: impl FnOnce(Value) -> Value) -> Response {
         let Self { status, code, message, details, cause } = self;
-        let mut response =
-            (status, Json(Body { error: Error { code, message, details } })).into_response();
+        let mut told = json!({ "code": code, "message": message });
+        if !details.is_empty() {
+            told["details"] = json!(details);
+        }
+        let mut response = (status, Json(shape(told))).into_response();
         complete_refusal(status, response.headers_mut());
         if let Some(cause) = cause {
             response.extensions_mut().insert(cause);
@@ -177,6 +171,12 @@ impl From<ActError> for Problem {
                 ),
             ),
         }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.into_response_as(|error| json!({ "error": error }))
     }
 }
 

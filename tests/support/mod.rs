@@ -5,6 +5,7 @@ pub(crate) mod authority;
 pub(crate) mod crowd;
 pub(crate) mod network;
 pub(crate) mod nginx;
+pub(crate) mod operators;
 pub(crate) mod redis_cluster;
 mod redis_server;
 pub(crate) mod sentinels;

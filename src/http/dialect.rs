@@ -1,0 +1,71 @@
+//! Other systems' own APIs for their status actions, at the very same paths. What they ask for is
+//! done by the same [`Control`] as everything else, for the source that the dialect stands for.
+
+pub(super) mod billabear;
+pub(super) mod wingback;
+
+use axum::{body::Bytes, extract::Request, http::HeaderMap};
+
+use super::{
+    OperatorPlane, authenticate::Caller, fields::Fields, problem::Problem, resource::Resource,
+    resource::ShownRestriction,
+};
+use crate::domain::{Action, Source};
+
+#[cfg(doc)]
+use crate::control::Control;
+
+/// One system's API.
+#[derive(Clone, Copy, Debug)]
+struct Dialect {
+    /// Its name, which is that of the source it stands for too.
+    name: &'static str,
+}
+
+/// An act as it was asked for in a dialect.
+struct Asked<'a> {
+    caller: &'a Caller,
+    id: &'a str,
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+}
+
+impl Dialect {
+    /// Who calls. Whose key has no source of its own acts for the dialect's.
+    fn caller(self, plane: &OperatorPlane, request: &Request) -> Result<Caller, Problem> {
+        let mut caller = Caller::of(plane, request)?;
+        if caller.actor.source.is_none() {
+            caller.actor.source = Some(self.source()?);
+        }
+        Ok(caller)
+    }
+
+    /// Performs `action` for the dialect's source. Says what still restricts the customer.
+    async fn act(
+        self,
+        plane: &OperatorPlane,
+        asked: Asked<'_>,
+        action: Action,
+    ) -> Result<Vec<ShownRestriction>, Problem> {
+        let Asked { caller, id, headers, body } = asked;
+        let key = caller.customer(id)?;
+        let action = Action { source: Some(self.source()?), ..action };
+        let what = format!("{key}\0{}\0{}", self.name, action.verb.as_str());
+        let mut request = caller.request(headers, &what, body)?;
+        request.dialect = self.name;
+        let control = &plane.operators.control;
+        let acted = control.act(&request, &key, &action).await?;
+        Ok(Resource::of(acted.customer, control, &plane.plane.gate).remaining())
+    }
+
+    fn source(self) -> Result<Source, Problem> {
+        Source::parse(self.name).map_err(|error| Problem::invalid_field("source", error))
+    }
+}
+
+/// Splits a request into its headers, the fields of its body and that body.
+async fn read(request: Request) -> Result<(HeaderMap, Fields, Bytes), Problem> {
+    let headers = request.headers().clone();
+    let (fields, body) = Fields::of_request(request).await?;
+    Ok((headers, fields, body))
+}
