@@ -1,6 +1,7 @@
 //! Performs one action: authorise, work out what it makes of the customer, commit that with its
 //! audit entry. Nothing else writes.
 
+mod aliases;
 pub mod conflicts;
 pub mod fleet;
 pub mod guard;
@@ -16,8 +17,8 @@ use crate::{
     cache::{Cache, fleet::Fleet, guard::Guard, keyring::Keyring},
     clock::Clock,
     domain::{
-        Action, Actor, AuditEntry, Change, Customer, CustomerKey, Partition, Record, Refusal,
-        Restrictions, Revision, Source, Timestamp, Token,
+        Action, Actor, AuditEntry, Change, Customer, CustomerId, CustomerKey, Partition, Record,
+        Refusal, Restrictions, Revision, Source, Timestamp, Token,
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
@@ -83,6 +84,16 @@ pub struct Acted {
 /// Why an act was not performed.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
+    /// Another customer has the alias.
+    #[error("{has_it} has the alias {id} of {of}")]
+    AliasTaken {
+        /// Whose id it is.
+        of: Source,
+        /// The id.
+        id: CustomerId,
+        /// Who has it.
+        has_it: CustomerKey,
+    },
     /// It may not be done.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -135,13 +146,26 @@ impl Control {
                 Err(refusal) if refusal.is_moot() => return Err(refusal.into()),
                 Err(refusal) => return self.refuse(&attempt, refusal).await,
             };
+            let aliases = current.as_ref().map(|it| it.record.body.aliases.clone());
+            let aliases = aliases.unwrap_or_default();
+            let leaving = match self.claim_aliases(key, &aliases, &plan.body.aliases).await {
+                Err(taken @ ActError::AliasTaken { .. }) => {
+                    let refused = self.refuse(&attempt, Refusal::AliasTaken).await;
+                    let is_refused = matches!(refused, Err(ActError::Refused(_)));
+                    return if is_refused { Err(taken) } else { refused };
+                }
+                claimed => claimed?,
+            };
             // Held until the act is heard here, so that acts side by side count each other.
             let _counted = self.admit(request, key, &plan).await?;
             match self.commit(self.commit_of(&attempt, Ok(&plan))).await {
                 Ok(committed) if committed.replayed => {
                     return self.replayed(&attempt, committed).await;
                 }
-                Ok(committed) => return Ok(self.acted(&attempt, plan, committed).await),
+                Ok(committed) => {
+                    self.release_aliases(leaving).await;
+                    return Ok(self.acted(&attempt, plan, committed).await);
+                }
                 Err(CommitError::Conflict | CommitError::Store(StoreError::Forgotten)) => {}
                 Err(CommitError::IdempotencyKeyReused) => {
                     return self.refuse(&attempt, Refusal::KeyReused).await;

@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod actor;
+pub mod alias;
 pub mod audit;
 pub mod change;
 pub mod check;

@@ -13,10 +13,10 @@ use self::message::{Message, Unusable};
 use crate::{
     control::{ActError, Control, Request, tenure::Tenure},
     domain::{
-        Action, Actor, CustomerKey, Dated, MessageId, Placement, Postmark, Refusal, Role, Source,
-        TenantId, Timestamp, Verb,
+        Action, Actor, CustomerId, CustomerKey, Dated, MessageId, Placement, Postmark, Refusal,
+        Role, Source, TenantId, Timestamp, Verb,
     },
-    store::{ForeignWriters, format},
+    store::{ForeignWriters, StoreError, format},
     telemetry::{
         IngestResult, Via,
         event::{IngestGivenUp, IngestTaken, MessageUnusable},
@@ -72,6 +72,12 @@ impl Arrival<'_> {
     }
 }
 
+/// It cannot be done now.
+fn waits(customer: &CustomerId, error: &ActError) -> Outcome {
+    tracing::debug!(customer.id = %customer, %error, "A message waits: {error}");
+    Outcome::Waits(IngestResult::Failed)
+}
+
 /// When the inbox took an entry, as its id tells.
 fn queued_at(entry: &str) -> Timestamp {
     let (millis, _) = format::id_order(entry);
@@ -112,7 +118,7 @@ impl Ingest {
     /// Reads and applies one message, and counts what came of it.
     async fn settle(&self, text: &[u8], arrival: Arrival<'_>) -> Outcome {
         let outcome = match self.read(text) {
-            Ok((message, customer)) => self.apply(message, &customer, arrival).await,
+            Ok((message, tenant)) => self.apply(message, &tenant, arrival).await,
             Err(unusable) => Outcome::Unusable(IngestResult::Malformed, unusable.to_string()),
         };
         let (metrics, via) = (&self.control.metrics, arrival.via());
@@ -127,26 +133,28 @@ impl Ingest {
         outcome
     }
 
-    fn read(&self, text: &[u8]) -> Result<(Message, CustomerKey), Unusable> {
+    /// A message, and the tenant whose customer it is about.
+    fn read(&self, text: &[u8]) -> Result<(Message, TenantId), Unusable> {
         let message = Message::read(text)?;
-        let customer = self.customer_of(&message)?;
-        Ok((message, customer))
-    }
-
-    /// Whom a message is about. The one place where the id of a billing system becomes one of
-    /// ours.
-    fn customer_of(&self, message: &Message) -> Result<CustomerKey, Unusable> {
-        let tenant = message.tenant.as_ref().or(self.default_tenant.as_ref());
+        let tenant = message.tenant.as_ref().or(self.default_tenant.as_ref()).cloned();
         let tenant = tenant.ok_or(Unusable { field: "tenantId", rule: "is required" })?;
-        Ok(CustomerKey::new(tenant, &message.customer))
+        Ok((message, tenant))
     }
 
-    async fn apply(
+    /// Whom a message is about.
+    async fn customer_meant(
         &self,
-        message: Message,
-        customer: &CustomerKey,
-        arrival: Arrival<'_>,
-    ) -> Outcome {
+        tenant: &TenantId,
+        message: &Message,
+    ) -> Result<CustomerKey, StoreError> {
+        self.control.customer_meant(tenant, &self.source, &message.customer).await
+    }
+
+    async fn apply(&self, message: Message, tenant: &TenantId, arrival: Arrival<'_>) -> Outcome {
+        let customer = match self.customer_meant(tenant, &message).await {
+            Ok(customer) => customer,
+            Err(error) => return waits(&message.customer, &error.into()),
+        };
         let request = self.request(arrival.via(), &message);
         let action = Action {
             postmark: Some(arrival.postmark(&message)),
@@ -159,7 +167,7 @@ impl Ingest {
             status: Some(message.status),
             ..Action::of(Verb::Put)
         };
-        match self.control.act(&request, customer, &action).await {
+        match self.control.act(&request, &customer, &action).await {
             Ok(acted) if acted.changed => Outcome::Settled(IngestResult::Applied),
             Ok(_) => Outcome::Settled(IngestResult::Unchanged),
             Err(ActError::Refused(Refusal::MessageOutdated)) => {
@@ -175,14 +183,12 @@ impl Ingest {
             }
             Err(ActError::SourcePaused { .. }) => Outcome::Waits(IngestResult::Paused),
             Err(
-                error @ (ActError::NotNow(_)
+                error @ (ActError::AliasTaken { .. }
+                | ActError::NotNow(_)
                 | ActError::NotThere(_)
                 | ActError::Store(_)
                 | ActError::StoreLost(_)),
-            ) => {
-                tracing::debug!(customer.id = %customer, %error, "A message waits: {error}");
-                Outcome::Waits(IngestResult::Failed)
-            }
+            ) => waits(&message.customer, &error),
         }
     }
 

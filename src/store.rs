@@ -18,6 +18,7 @@ pub use self::redis::repair::{Rewrite, Step};
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
     Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
+    alias::{Alias, Claim},
     audit::{AuditOutcome, StoredAudit},
     change::{Act, CustomerChange},
     customer::RecordBody,
@@ -70,6 +71,22 @@ impl Store {
     /// Reads a page of customers in the order of their keys.
     pub async fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
         each!(self, store => store.customers(page).await)
+    }
+
+    /// Who is said to have an alias.
+    pub async fn alias(&self, alias: &Alias) -> Result<Option<Claim>, StoreError> {
+        each!(self, store => store.alias(alias).await)
+    }
+
+    /// Puts `claim` in the place of what is `held` on an alias, or nothing: whether that was so.
+    /// Nothing is written where there is no history.
+    pub async fn set_alias(
+        &self,
+        alias: &Alias,
+        held: Option<&Claim>,
+        claim: Option<&Claim>,
+    ) -> Result<bool, StoreError> {
+        each!(self, store => store.set_alias(alias, held, claim).await)
     }
 
     /// How many customers there are.

@@ -31,8 +31,10 @@ use support::{
 use tollgate::{
     clock::Clock,
     domain::{
-        AuditEntry, Change, Code, CustomerKey, Epoch, Kind, Partition, Partitions, Private, Record,
-        RestrictionNote, Restrictions, Revision, Role, Source, Subject, Timestamp, Verb,
+        AuditEntry, Change, Code, CustomerId, CustomerKey, Epoch, Kind, Partition, Partitions,
+        Private, Record, RestrictionNote, Restrictions, Revision, Role, Source, Subject, TenantId,
+        Timestamp, Verb,
+        alias::{Alias, Claim},
         audit::{AuditActor, AuditOutcome, StoredAudit},
         change::Act,
         customer::RecordBody,
@@ -99,6 +101,7 @@ promises! {
     keys_are_stored_and_revoked_and_heard_by_sessions
     what_the_guard_says_of_a_source_is_stored_and_heard_by_sessions
     the_mode_of_the_fleet_is_stored_and_heard_by_sessions
+    an_alias_changes_hands_by_compare_and_set
     customers_are_counted
     a_lease_has_one_holder_who_renews_it_and_gives_it_back
     a_lease_that_is_not_renewed_goes_to_who_asks_next
@@ -613,6 +616,34 @@ async fn the_mode_of_the_fleet_is_stored_and_heard_by_sessions(adapter: Adapter)
         assert_eq!(world.hear().await.subject, Subject::Fleet { shadow });
         assert_eq!(world.head().await.fleet, shadow);
     }
+}
+
+async fn an_alias_changes_hands_by_compare_and_set(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let tenant = TenantId::parse("acme").unwrap();
+    let (source, id) = (Source::parse("stripe").unwrap(), CustomerId::parse("cus_1").unwrap());
+    let alias = Alias { tenant, source: source.clone(), id: id.clone() };
+    let claim = |id: &str, millis| {
+        let since = Timestamp::from_millis(millis);
+        Claim { customer: CustomerKey::parse(id).unwrap(), since }
+    };
+    let (one, other) = (claim("acme:c1", 1), claim("acme:c2", 2));
+    let later = claim("acme:c1", 2);
+    let set = |held, claim| world.store.set_alias(&alias, held, claim);
+    assert_eq!(world.store.alias(&alias).await.unwrap(), None);
+    assert!(set(None, Some(&one)).await.unwrap());
+    assert_eq!(world.store.alias(&alias).await.unwrap(), Some(one.clone()));
+    for wrong in [None, Some(&other), Some(&later)] {
+        assert!(!set(wrong, Some(&other)).await.unwrap(), "{wrong:?}");
+        assert!(!set(wrong, None).await.unwrap(), "{wrong:?}");
+    }
+    assert!(set(Some(&one), Some(&other)).await.unwrap());
+    assert!(set(Some(&other), None).await.unwrap());
+    assert_eq!(world.store.alias(&alias).await.unwrap(), None);
+    // It is in no other tenant's way.
+    let theirs = Alias { tenant: TenantId::parse("other").unwrap(), source, id };
+    assert!(world.store.set_alias(&theirs, None, Some(&other)).await.unwrap());
+    assert_eq!(world.store.alias(&alias).await.unwrap(), None);
 }
 
 async fn customers_are_counted(adapter: Adapter) {

@@ -1,6 +1,6 @@
 //! Customers: one, many, written, deleted, and what their applications are told.
 
-use std::{fs, io, path::PathBuf};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
 
 use clap::{Args, builder::PossibleValuesParser};
 use serde_json::{Map, Value, json};
@@ -162,12 +162,22 @@ pub(super) struct Put {
     #[arg(long = "feature", value_name = "CODE", value_parser = Code::parse)]
     features: Vec<Code>,
 
+    /// Its id in another system, like `stripe=cus_1`; give it once for each. Replaces those it had
+    #[arg(long = "alias", value_name = "SOURCE=ID", value_parser = alias)]
+    aliases: Vec<(Source, CustomerId)>,
+
     /// Only if the customer is still at this revision
     #[arg(long, value_name = "REVISION")]
     if_match: Option<String>,
 
     #[command(flatten)]
     operator: Operator,
+}
+
+fn alias(raw: &str) -> Result<(Source, CustomerId), String> {
+    let (source, id) = raw.split_once('=').ok_or("must be a source, `=` and an id")?;
+    let source = Source::parse(source).map_err(|error| error.to_string())?;
+    Ok((source, CustomerId::parse(id).map_err(|error| error.to_string())?))
 }
 
 impl Put {
@@ -192,6 +202,10 @@ impl Put {
         }
         if !self.features.is_empty() {
             body.insert("features".to_owned(), json!(self.features));
+        }
+        if !self.aliases.is_empty() {
+            let aliases: BTreeMap<_, _> = self.aliases.iter().cloned().collect();
+            body.insert("aliases".to_owned(), json!(aliases));
         }
         Ok(Value::Object(body))
     }
@@ -255,7 +269,7 @@ fn restrictions(customer: &Value, field: &str) -> String {
     if words.is_empty() { "-".to_owned() } else { words.join("; ") }
 }
 
-const CUSTOMER_FIELDS: [&str; 10] = [
+const CUSTOMER_FIELDS: [&str; 11] = [
     "customerId",
     "tenantId",
     "name",
@@ -263,6 +277,7 @@ const CUSTOMER_FIELDS: [&str; 10] = [
     "access",
     "plan",
     "features",
+    "aliases",
     "revision",
     "createdAt",
     "updatedAt",

@@ -274,6 +274,9 @@ impl Control {
         let records: Vec<Record> = records.into_values().collect();
         for page in records.chunks(PAGE) {
             self.store.supply(affected.partition, page).await?;
+            for record in page {
+                self.supply_aliases(record).await?;
+            }
         }
         Ok(())
     }

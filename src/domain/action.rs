@@ -12,6 +12,7 @@ use super::{
     change::Act,
     customer::{Customer, Obligations, Private, RecordBody, RestrictionNote},
     entitlement::{Code, Limit},
+    key::CustomerId,
     message::Postmark,
     restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source},
     revision::Token,
@@ -183,6 +184,8 @@ pub struct Fields {
     pub limits: Option<Option<BTreeMap<Code, Limit>>>,
     /// What stands against closing it.
     pub obligations: Option<Option<Obligations>>,
+    /// Its ids in other systems.
+    pub aliases: Option<Option<BTreeMap<Source, CustomerId>>>,
 }
 
 impl Fields {
@@ -215,6 +218,9 @@ impl Fields {
         }
         if let Some(obligations) = self.obligations {
             body.obligations = obligations.unwrap_or_default();
+        }
+        if let Some(aliases) = &self.aliases {
+            body.aliases = aliases.clone().unwrap_or_default();
         }
     }
 }
@@ -306,6 +312,9 @@ pub fn plan(
 /// Why an action may not be done.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
+    /// Another customer has the alias.
+    #[error("another customer has the alias")]
+    AliasTaken,
     /// There is no such customer.
     #[error("there is no such customer")]
     CustomerUnknown,
@@ -362,7 +371,7 @@ impl Refusal {
             Self::HasActiveSubscriptions => "CUSTOMER_HAS_ACTIVE_SUBSCRIPTIONS",
             Self::HasPendingOrders => "CUSTOMER_HAS_PENDING_ORDERS",
             Self::HasUnreturnedDevices => "CUSTOMER_HAS_UNRETURNED_DEVICES",
-            Self::KeptChanging | Self::NothingLapsed => "CONFLICT",
+            Self::AliasTaken | Self::KeptChanging | Self::NothingLapsed => "CONFLICT",
             Self::KeyReused => "IDEMPOTENCY_KEY_REUSED",
             Self::MessageOutdated => "MESSAGE_OUTDATED",
             Self::MessageRepeated => "MESSAGE_REPEATED",

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entitlement::{Code, Limit},
-    key::CustomerKey,
+    key::{CustomerId, CustomerKey},
     message::LastMessage,
     restriction::{Kind, Restriction, Restrictions, Source},
     revision::Revision,
@@ -54,7 +54,7 @@ pub struct RecordBody {
     pub obligations: Obligations,
     /// The same customer's ids in other systems.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub aliases: BTreeMap<Source, String>,
+    pub aliases: BTreeMap<Source, CustomerId>,
     /// The last message of each source that speaks by message, kept after a lift.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub last_messages: BTreeMap<Source, LastMessage>,

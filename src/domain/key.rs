@@ -5,6 +5,8 @@ use std::{borrow::Borrow, fmt, num::NonZeroU16, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
+use super::alias::Alias;
+
 /// A tenant's name: 1 to 128 bytes of `[A-Za-z0-9._@-]`.
 ///
 /// Holding one is proof that it was checked, so it is safe in a store key or a log line.
@@ -40,7 +42,8 @@ impl fmt::Display for TenantId {
 }
 
 /// A customer's id within its tenant: 1 to 128 bytes of `[A-Za-z0-9._:@-]`, not `.` or `..`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String")]
 pub struct CustomerId(Arc<str>);
 
 impl CustomerId {
@@ -53,6 +56,14 @@ impl CustomerId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for CustomerId {
+    type Error = InvalidKey;
+
+    fn try_from(raw: String) -> Result<Self, InvalidKey> {
+        Self::parse(&raw)
     }
 }
 
@@ -159,10 +170,20 @@ impl Partitions {
     /// The one that holds `customer`: XXH64 with seed 0, modulo.
     #[must_use]
     pub fn of(self, customer: &CustomerKey) -> Partition {
+        self.of_text(&customer.0)
+    }
+
+    /// The one that tells whose `alias` is, in the same way.
+    #[must_use]
+    pub fn of_alias(self, alias: &Alias) -> Partition {
+        if self == Self::ONE { Partition(0) } else { self.of_text(&alias.to_string()) }
+    }
+
+    fn of_text(self, text: &str) -> Partition {
         if self == Self::ONE {
             return Partition(0);
         }
-        let slot = xxh64(customer.0.as_bytes(), 0) % u64::from(self.count());
+        let slot = xxh64(text.as_bytes(), 0) % u64::from(self.count());
         Partition(u16::try_from(slot).unwrap_or(0))
     }
 }

@@ -120,6 +120,7 @@ fn read_put(mut body: BodyFields) -> Result<(Action, Option<Token>), Problem> {
         features: body.settable::<BTreeSet<Code>>("features"),
         limits: body.settable("limits"),
         obligations: body.settable("obligations"),
+        aliases: body.settable("aliases"),
     };
     let names_status = body.has("status");
     let status: Option<Status> = body.take("status");

@@ -10,7 +10,7 @@ use super::{
     OperatorPlane, authenticate::Caller, fields::Fields, problem::Problem, resource::Resource,
     resource::ShownRestriction,
 };
-use crate::domain::{Action, Source};
+use crate::domain::{Action, CustomerId, CustomerKey, Source};
 
 #[cfg(doc)]
 use crate::control::Control;
@@ -48,7 +48,7 @@ impl Dialect {
         action: Action,
     ) -> Result<Vec<ShownRestriction>, Problem> {
         let Asked { caller, id, headers, body } = asked;
-        let key = caller.customer(id)?;
+        let key = self.customer(plane, caller, id).await?;
         let action = Action { source: Some(self.source()?), ..action };
         let what = format!("{key}\0{}\0{}", self.name, action.verb.as_str());
         let mut request = caller.request(headers, &what, body)?;
@@ -56,6 +56,18 @@ impl Dialect {
         let control = &plane.operators.control;
         let acted = control.act(&request, &key, &action).await?;
         Ok(Resource::of(acted.customer, control, &plane.plane.gate).remaining())
+    }
+
+    /// The customer whom the dialect's system means by `id`.
+    async fn customer(
+        self,
+        plane: &OperatorPlane,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<CustomerKey, Problem> {
+        let id = CustomerId::parse(id).map_err(|error| Problem::invalid_field("id", error))?;
+        let (control, source) = (&plane.operators.control, self.source()?);
+        Ok(control.customer_meant(caller.tenant()?, &source, &id).await?)
     }
 
     fn source(self) -> Result<Source, Problem> {

@@ -104,7 +104,8 @@ impl Problem {
         let status = match refusal {
             Refusal::CustomerUnknown => StatusCode::NOT_FOUND,
             Refusal::EndsBeforeStart => return Self::invalid_field("until", refusal),
-            Refusal::HasActiveSubscriptions
+            Refusal::AliasTaken
+            | Refusal::HasActiveSubscriptions
             | Refusal::HasPendingOrders
             | Refusal::HasUnreturnedDevices
             | Refusal::KeptChanging
@@ -155,6 +156,12 @@ impl From<ActError> for Problem {
         let message = error.to_string();
         match error {
             ActError::Refused(refusal) => Self::refused(refusal),
+            ActError::AliasTaken { of, .. } => {
+                let path = format!("aliases.{of}");
+                let detail = Detail { path, message: message.clone(), code: "taken" };
+                let conflict = Self::new(StatusCode::CONFLICT, "CONFLICT", message);
+                Self { details: vec![detail], ..conflict }
+            }
             ActError::NotNow(_) => Self::new(StatusCode::CONFLICT, "CONFLICT", message),
             ActError::NotThere(what) => Self::not_found(what),
             ActError::SourcePaused { .. } => {

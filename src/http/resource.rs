@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::{
     control::Control,
     domain::{
-        Access, Code, Customer, Kind, Limit, Obligations, Private, Restriction, RestrictionReason,
-        Source, Status, Timestamp, Token,
+        Access, Code, Customer, CustomerId, Kind, Limit, Obligations, Private, Restriction,
+        RestrictionReason, Source, Status, Timestamp, Token,
     },
     gate::Gate,
 };
@@ -27,7 +27,7 @@ pub(super) struct Resource {
     features: Option<BTreeSet<Code>>,
     limits: Option<BTreeMap<Code, Limit>>,
     obligations: Obligations,
-    aliases: BTreeMap<Source, String>,
+    aliases: BTreeMap<Source, CustomerId>,
     name: Option<String>,
     metadata: BTreeMap<String, String>,
     /// The revision of the customer's last change; what `If-Match` takes.

@@ -11,7 +11,7 @@ use std::{
 use super::{Arrival, Ingest, Outcome, message};
 use crate::{
     clock::Moment,
-    domain::{Partition, Timestamp},
+    domain::{CustomerKey, Partition, Timestamp},
     store::{Listening, StoreError},
     telemetry::{
         Via,
@@ -153,9 +153,17 @@ impl Kept {
     /// last message of the source. What came before that one was judged before it.
     async fn leave_out_applied(&mut self, ingest: &Ingest) {
         let mut of_customer = HashMap::<_, Vec<_>>::new();
+        let mut meant = HashMap::new();
         for (place, heard) in self.messages.iter().enumerate() {
-            if let Ok((message, customer)) = ingest.read(&heard.text) {
-                let id = Arrival::Published(heard.at).postmark(&message).id;
+            let Ok((message, tenant)) = ingest.read(&heard.text) else { continue };
+            let id = Arrival::Published(heard.at).postmark(&message).id;
+            let named = CustomerKey::new(&tenant, &message.customer);
+            let customer = match meant.get(&named).cloned() {
+                Some(customer) => customer,
+                None => ingest.customer_meant(&tenant, &message).await.ok(),
+            };
+            meant.insert(named, customer.clone());
+            if let Some(customer) = customer {
                 of_customer.entry(customer).or_default().push((place, id));
             }
         }

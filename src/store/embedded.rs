@@ -25,7 +25,7 @@ use redb::{
 
 use self::{
     snapshot::Snapshot,
-    writer::{Request, Writer},
+    writer::{Request, SetAlias, Writer},
 };
 use super::{
     AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read, ReadMany,
@@ -33,7 +33,11 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    domain::{Change, Customer, CustomerKey, Epoch, Partition, audit::StoredAudit},
+    domain::{
+        Change, Customer, CustomerKey, Epoch, Partition,
+        alias::{Alias, Claim},
+        audit::StoredAudit,
+    },
 };
 
 /// A store in this process. Its clones are one store; the last one to go closes it.
@@ -88,6 +92,24 @@ impl Embedded {
     pub async fn customers(&self, page: &CustomerPage) -> Result<Vec<Customer>, StoreError> {
         let (snapshot, page) = (self.snapshot()?, page.clone());
         off_the_runtime(move || snapshot.customers(&page)).await
+    }
+
+    /// See [`super::Store::alias`].
+    #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
+    pub async fn alias(&self, alias: &Alias) -> Result<Option<Claim>, StoreError> {
+        self.snapshot()?.alias(alias)
+    }
+
+    /// See [`super::Store::set_alias`].
+    pub async fn set_alias(
+        &self,
+        alias: &Alias,
+        held: Option<&Claim>,
+        claim: Option<&Claim>,
+    ) -> Result<bool, StoreError> {
+        let (alias, held, claim) = (alias.to_string(), held.cloned(), claim.cloned());
+        let set = SetAlias { alias, held, claim };
+        self.0.writer.ask(|reply| Request::SetAlias(set, reply)).await?
     }
 
     /// See [`super::Store::count_customers`].

@@ -1,5 +1,6 @@
 //! Records in Redis or Valkey. Only the script writes.
 
+mod alias;
 mod cluster;
 mod commands;
 mod connection;

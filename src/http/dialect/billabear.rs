@@ -80,7 +80,7 @@ pub(in super::super) async fn limits(
     let InPath(id) = id?;
     let caller = BILLABEAR.caller(&plane, &request)?;
     caller.require(Role::App)?;
-    let key = caller.customer(&id)?;
+    let key = BILLABEAR.customer(&plane, &caller, &id).await?;
     match limits::seen(&plane.plane, &key, None).await {
         Ok(view) => Ok(Json(Twin::of(&plane, &key, &view)?).into_response()),
         // As BillaBear answers here, and nowhere else.

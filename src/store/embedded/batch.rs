@@ -8,12 +8,15 @@ use redb::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::tables::{
-    AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME, KEYS, LOG,
-    META, Meta, PRIVATE, RECORDS, RESTRICTED,
+use super::{
+    tables::{
+        ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME,
+        KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
+    },
+    writer::SetAlias,
 };
 use crate::{
-    domain::{Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp},
+    domain::{Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp, alias::Claim},
     store::{
         Commit, CommitError, Committed, CreateError, CustomerWrite, Idempotency, Push, StoreError,
         StoredRecord, Write,
@@ -67,6 +70,23 @@ impl<'txn> Batch<'txn> {
         self.append_change(&meta, Subject::Created)?;
         self.meta = Some(meta);
         Ok(Ok(()))
+    }
+
+    /// Puts a claim in the place of another, if that is held: whether it was.
+    pub(super) fn set_alias(&mut self, set: &SetAlias) -> Result<bool, StoreError> {
+        let SetAlias { alias, held, claim } = set;
+        let mut aliases = self.transaction.open_table(ALIASES)?;
+        let spell = |claim: &Option<Claim>| claim.as_ref().map(Claim::to_string);
+        let found = aliases.get(alias.as_str())?.map(|found| found.value().to_owned());
+        if self.meta.is_none() || found != spell(held) {
+            return Ok(false);
+        }
+        match spell(claim) {
+            Some(claim) => aliases.insert(alias.as_str(), claim.as_str())?,
+            None => aliases.remove(alias.as_str())?,
+        };
+        self.touched = true;
+        Ok(true)
     }
 
     /// Writes what remains. Returns the changes to push; nothing at all when nothing was
@@ -316,7 +336,8 @@ impl<'txn> Batch<'txn> {
             && at.open_table(IDEMPOTENCY)?.is_empty()?
             && at.open_table(IDEMPOTENCY_BY_TIME)?.is_empty()?
             && at.open_table(KEYS)?.is_empty()?
-            && at.open_table(GUARD)?.is_empty()?))
+            && at.open_table(GUARD)?.is_empty()?
+            && at.open_table(ALIASES)?.is_empty()?))
     }
 }
 

@@ -8,11 +8,13 @@ use redb::{
 };
 
 use super::tables::{
-    AUDIT, CUSTOMER_AUDIT, EntryId, GUARD, KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
+    ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, GUARD, KEYS, LOG, META, Meta, PRIVATE, RECORDS,
+    RESTRICTED,
 };
 use crate::{
     domain::{
         Change, Customer, CustomerKey, Lineage, Partition, Partitions, Private, Revision, Subject,
+        alias::{Alias, Claim},
         audit::StoredAudit,
     },
     store::{
@@ -168,6 +170,12 @@ impl Snapshot {
 
     pub(super) fn count_customers(&self) -> Result<u64, StoreError> {
         Ok(self.0.open_table(RECORDS)?.len()?)
+    }
+
+    pub(super) fn alias(&self, alias: &Alias) -> Result<Option<Claim>, StoreError> {
+        let aliases = self.0.open_table(ALIASES)?;
+        let held = aliases.get(alias.to_string().as_str())?;
+        held.map(|held| held.value().parse().map_err(unexpected)).transpose()
     }
 
     pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {

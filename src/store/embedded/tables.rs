@@ -41,6 +41,9 @@ pub(super) const KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("k
 /// Name of a source to what the guard says of it, in JSON.
 pub(super) const GUARD: TableDefinition<'_, &str, &str> = TableDefinition::new("guard");
 
+/// `tenant:source:id` to who has that alias.
+pub(super) const ALIASES: TableDefinition<'_, &str, &str> = TableDefinition::new("aliases");
+
 /// Makes sure that this version reads what is there, and that every table exists, so that a
 /// read never misses one.
 pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
@@ -56,6 +59,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(IDEMPOTENCY_BY_TIME)?;
     transaction.open_table(KEYS)?;
     transaction.open_table(GUARD)?;
+    transaction.open_table(ALIASES)?;
     Ok(transaction.commit()?)
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{batch::Batch, snapshot::Snapshot};
 use crate::{
     clock::Clock,
-    domain::Epoch,
+    domain::{Epoch, alias::Claim},
     store::{Commit, CommitError, Committed, CreateError, Push, StoreError},
 };
 
@@ -24,10 +24,22 @@ pub(super) enum Request {
     Commit(Box<Commit>, oneshot::Sender<Result<Committed, CommitError>>),
     /// To begin the first history.
     Create(Epoch, oneshot::Sender<Result<(), CreateError>>),
+    /// To put a claim of an alias in the place of another.
+    SetAlias(SetAlias, oneshot::Sender<Result<bool, StoreError>>),
     /// For a snapshot that holds nothing that is not pushed yet.
     Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
     /// To push every change from now on.
     Subscribe(oneshot::Sender<mpsc::Receiver<Push>>),
+}
+
+/// What is to be put in the place of what is held on an alias.
+pub(super) struct SetAlias {
+    /// `tenant:source:id`.
+    pub(super) alias: String,
+    /// What has to be held; nothing where nobody may have it.
+    pub(super) held: Option<Claim>,
+    /// What is held then; nothing to let go of it.
+    pub(super) claim: Option<Claim>,
 }
 
 /// The way to the thread. When it goes, the thread makes what is still waiting, ends, and has
@@ -100,6 +112,9 @@ impl Desk {
                     Request::Create(epoch, reply) => {
                         let created = self.transact(|batch| batch.create(&epoch));
                         let _ = reply.send(created.unwrap_or_else(|error| Err(error.into())));
+                    }
+                    Request::SetAlias(set, reply) => {
+                        let _ = reply.send(self.transact(|batch| batch.set_alias(&set)));
                     }
                     Request::Snapshot(reply) => {
                         let _ = reply.send(Snapshot::of(&self.database));

@@ -3,7 +3,7 @@
 
 use super::topology::Topology;
 use crate::{
-    domain::{CustomerKey, Partition},
+    domain::{CustomerKey, Partition, alias::Alias},
     store::Lease,
 };
 
@@ -103,6 +103,10 @@ impl Keys {
 
     pub(super) fn idempotency(&self, partition: Partition, key_digest: &str) -> String {
         self.name(partition, &format!("idem:{key_digest}"))
+    }
+
+    pub(super) fn alias(&self, partition: Partition, alias: &Alias) -> String {
+        self.name(partition, &format!("alias:{alias}"))
     }
 
     pub(super) fn conflicts(&self, partition: Partition) -> String {
