@@ -1,8 +1,11 @@
 //! What may be done to whom, by whom.
 
+use proptest::{collection::vec, option, prelude::*, sample::select};
+
 use super::{
     super::{
         customer::Record,
+        entitlement::Maximum,
         key::CustomerKey,
         message::{Dated, MessageId},
         restriction::Status,
@@ -311,4 +314,70 @@ fn the_guard_counts_what_sources_place_and_not_what_operators_do() {
     let held = after(&customer(""), placed);
     let lifted = plan(Some(&held), &Action::of(Verb::Enable), &billing(), at(9)).unwrap();
     assert!(!lifted.act.restricts(&lifted.body.restrictions));
+}
+
+/// A verb that restricts, the one that reverses it, for whom, with what, and what the reversals are
+/// ordered by.
+type Reversible = (Verb, Verb, Source, Placement, u8);
+
+fn reversible() -> impl Strategy<Value = Reversible> {
+    let pairs = [
+        (Verb::Disable, Verb::Enable),
+        (Verb::Freeze, Verb::Unfreeze),
+        (Verb::Deactivate, Verb::Reactivate),
+        (Verb::Delete, Verb::Reactivate),
+    ];
+    let reasons = [RestrictionReason::NonPayment, RestrictionReason::Fraud];
+    let sources = ["operator", "billabear", "wingback"];
+    let placement =
+        (option::of(select(reasons.to_vec())), option::of(1000_i64..2000), any::<bool>());
+    let placement = placement.prop_map(|(reason, until, noted)| Placement {
+        reason,
+        until: until.map(at),
+        notes: noted.then(|| "a note".to_owned()),
+        ..Placement::default()
+    });
+    let source = select(sources.to_vec()).prop_map(|name| Source::parse(name).unwrap());
+    (select(pairs.to_vec()), source, placement, any::<u8>()).prop_map(
+        |((does, undoes), source, placement, turn)| (does, undoes, source, placement, turn),
+    )
+}
+
+proptest! {
+    #[test]
+    fn any_acts_and_their_reversals_give_back_the_same_customer(
+        acts in vec(reversible(), 0..12),
+        held_before in prop_oneof![Just(""), Just("frozen,stripe,other,1,")],
+    ) {
+        let code = |raw| Code::parse(raw).unwrap();
+        let mut before = customer(held_before);
+        let body = &mut before.record.body;
+        body.plan = Some(code("pro"));
+        body.features = Some([code("sso")].into());
+        let limit = Limit { max: Maximum::AtMost(25), used: Some(3), used_at: Some(at(1)) };
+        body.limits = Some([(code("seats"), limit)].into());
+        body.aliases = [(Source::operator(), CustomerId::parse("x").unwrap())].into();
+        before.private.name = Some("Ada".to_owned());
+        before.private.metadata = [("k".to_owned(), "v".to_owned())].into();
+        let manager = actor(Role::Manager);
+        let does = |known: &Customer, action: &Action, now| {
+            let done = plan(Some(known), action, &manager, now).unwrap();
+            after(known, done)
+        };
+
+        let mut known = before.clone();
+        for (number, (verb, _, source, placement, _)) in (10..).zip(&acts) {
+            let source = Some(source.clone());
+            let placement = placement.clone();
+            known = does(&known, &Action { source, placement, ..Action::of(*verb) }, at(number));
+        }
+        let mut reversals = acts.clone();
+        reversals.sort_by_key(|(.., turn)| *turn);
+        for (number, (_, verb, source, ..)) in (100..).zip(&reversals) {
+            let source = Some(source.clone());
+            known = does(&known, &Action { source, ..Action::of(*verb) }, at(number));
+        }
+        known.record.body.updated_at = before.record.body.updated_at;
+        prop_assert_eq!(known, before);
+    }
 }
