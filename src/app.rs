@@ -30,6 +30,7 @@ use crate::{
     domain::Epoch,
     feed::{
         Acknowledged, Alarm, Creation, Feed, FeedStatus, Rights,
+        changes::Changes,
         machine::OnLoss,
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
@@ -98,7 +99,8 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     if let Some(socket) = ports.operator {
         let operators = app.operators.clone();
         let (plane, ingest) = (app.plane.clone(), app.ingest_view);
-        let router = http::operator(OperatorPlane { operators, plane, ingest });
+        let router =
+            http::operator(OperatorPlane { operators, plane, ingest, draining: draining.clone() });
         tasks.spawn("operator", serve_http(socket, router, draining.clone()));
         if app.makes_first_key && ports.operator_is_local {
             first_key::make(&app.operators, &config.data_dir).await?;
@@ -153,6 +155,7 @@ impl App {
         let (keeper, journal, snapshot) = keep_snapshot(config, source, &metrics);
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let (alarm, acknowledged) = (Alarm::default(), Acknowledged::default());
+        let changes = Changes::default();
         let may_write = is_own || config.operator_listen.on().is_some();
         let fleet = Fleet::new(clock.clone(), metrics.clone());
         let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
@@ -172,6 +175,7 @@ impl App {
             rights: if may_write { Rights::ReadWrite } else { Rights::ReadOnly },
             alarm: alarm.clone(),
             acknowledged: acknowledged.clone(),
+            changes: changes.clone(),
             journal,
             status,
         };
@@ -188,6 +192,7 @@ impl App {
             metrics: metrics.clone(),
             alarm,
             acknowledged,
+            changes,
         };
         let operators = Operators {
             control,

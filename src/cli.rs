@@ -20,6 +20,7 @@ mod probe;
 mod serve;
 mod shadow;
 mod store;
+mod watch;
 
 use clap::{ArgMatches, Parser, Subcommand};
 use serde_json::json;
@@ -68,6 +69,8 @@ enum Verb {
     Put(customers::Put),
     /// Deletes a customer softly, as deactivate does: nothing is lost
     Delete(customers::One),
+    /// Shows changes of status as they happen
+    Watch(watch::Watch),
     /// Lists who did what, the newest first
     Audit(audit::Audit),
     /// Makes, lists and revokes the keys of operators and applications
@@ -133,6 +136,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Check(check) => check.run(out),
         Verb::Put(put) => put.run(out),
         Verb::Delete(one) => one.delete(out),
+        Verb::Watch(watch) => watch.run(out),
         Verb::Audit(audit) => audit.run(out),
         Verb::Keys(keys) => keys.run(out),
         Verb::Policy(policy) => policy.run(out),

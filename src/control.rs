@@ -22,7 +22,7 @@ use crate::{
         action::{Plan, plan},
         audit::{AuditActor, AuditOutcome, StoredAudit},
     },
-    feed::{Acknowledged, Alarm, FeedStatus, Kept},
+    feed::{Acknowledged, Alarm, FeedStatus, Kept, changes::Changes},
     store::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
         Logged, Push, Store, StoreError, Write, Writer,
@@ -49,6 +49,8 @@ pub struct Control {
     pub alarm: Alarm,
     /// Tells whether the store that is followed has what was committed.
     pub acknowledged: Acknowledged,
+    /// What is told to those who watch.
+    pub changes: Changes,
     /// Tells when an act was asked for.
     pub clock: Clock,
     /// Where acts are counted.

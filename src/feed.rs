@@ -4,6 +4,7 @@
 
 mod acknowledged;
 mod applied;
+pub mod changes;
 mod follower;
 pub mod machine;
 mod remnant;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 pub use self::{
     acknowledged::{Acknowledged, Kept},
+    changes::Changes,
     repair::Alarm,
     status::{FeedStatus, PartitionStatus},
 };
@@ -79,6 +81,8 @@ pub struct Feed {
     pub alarm: Alarm,
     /// What this instance was told is committed: the feed says whether the store has it.
     pub acknowledged: Acknowledged,
+    /// What is told to those who watch.
+    pub changes: Changes,
     /// Where every change is noted for the next start.
     pub journal: Journal,
     /// Told whenever the feed's state changes.

@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod authenticate;
 mod authzen;
+mod changes;
 mod check;
 mod customers;
 mod dialect;
@@ -28,6 +29,7 @@ use axum::{
     response::Response,
     routing::{any, get, post},
 };
+use tokio_util::sync::CancellationToken;
 
 pub use self::{
     admin::{Admin, PolicyShown, router as admin},
@@ -95,6 +97,8 @@ pub struct OperatorPlane {
     pub plane: DataPlane,
     /// Shows what billing systems say without the API; nothing where nobody may write.
     pub ingest: Option<IngestView>,
+    /// Ends the answers that would go on for ever.
+    pub draining: CancellationToken,
 }
 
 /// The check listener's URLs.
@@ -133,6 +137,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/customers/{id}/limits", get(operator_limits))
         .route("/v1/customers/{id}/{verb}", post(operator::act))
         .route("/v1/audit", get(audit::of_all))
+        .route("/v1/changes", get(changes::watch))
         .route("/v1/snapshot", get(snapshot::read))
         .route("/v1/ingest", get(ingest::status))
         .route("/v1/ingest/resume", post(ingest::resume))

@@ -1,6 +1,10 @@
 //! Asks a running Tollgate over HTTP.
 
-use std::{fmt::Write as _, io, time::Duration};
+use std::{
+    fmt::Write as _,
+    io::{self, BufRead, BufReader},
+    time::Duration,
+};
 
 use serde_json::Value;
 use ureq::{
@@ -15,7 +19,7 @@ use crate::{
 };
 
 /// One listener of a running Tollgate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Client {
     agent: Agent,
     base: BaseUrl,
@@ -27,14 +31,7 @@ pub(super) struct Client {
 impl Client {
     /// The listener at `base`, which `settings` tell.
     pub(super) fn new(base: BaseUrl, settings: &'static str) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            // A token is for Tollgate alone: not for a proxy, and not for whoever it points to.
-            .proxy(None)
-            .max_redirects(0)
-            .timeout_global(Some(TIMEOUT))
-            .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
-        Self { agent: config.build().new_agent(), base, settings, token: None, tenant: None }
+        Self { agent: agent(Some(TIMEOUT)), base, settings, token: None, tenant: None }
     }
 
     /// Shows `token` with every request.
@@ -65,6 +62,19 @@ impl Client {
             Ok((response.status().as_u16(), text))
         });
         answer.map_err(|error| self.unreachable(&error))
+    }
+
+    /// Sends `call`, and gives a good answer line by line for as long as it goes on.
+    pub(super) fn stream(&self, call: &Call) -> Result<impl BufRead, Failure> {
+        let endless = Self { agent: agent(None), ..self.clone() };
+        let response = endless.call(call).map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        if status == 200 {
+            return Ok(BufReader::new(response.into_body().into_reader()));
+        }
+        let (status, text) = self.exchange(call)?;
+        let body = serde_json::from_str(&text).ok();
+        Err(refusal(status, body).unwrap_or_else(|| self.stranger(status)))
     }
 
     fn call(&self, call: &Call) -> Result<Response<Body>, ureq::Error> {
@@ -104,6 +114,21 @@ impl Client {
         let why = format!("something answered {status} that is not this listener");
         Failure::Unreachable { url: self.base.to_string(), why, settings: self.settings }
     }
+}
+
+/// Waits for a whole answer for so long, and for the beginning of one in any case no longer than
+/// that.
+fn agent(whole: Option<Duration>) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        // A token is for Tollgate alone: not for a proxy, and not for whoever it points to.
+        .proxy(None)
+        .max_redirects(0)
+        .timeout_connect(Some(TIMEOUT))
+        .timeout_recv_response(Some(TIMEOUT))
+        .timeout_global(whole)
+        .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
+    config.build().new_agent()
 }
 
 /// One request.

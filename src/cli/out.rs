@@ -26,6 +26,7 @@ pub struct Out<'a> {
     data: Box<dyn Write + 'a>,
     messages: Box<dyn Write + 'a>,
     broken: Option<io::Error>,
+    closed: bool,
 }
 
 impl Out<'_> {
@@ -39,7 +40,7 @@ impl Out<'_> {
 impl<'a> Out<'a> {
     /// Any other two writers.
     pub fn to(data: impl Write + 'a, messages: impl Write + 'a) -> Self {
-        Self { data: Box::new(data), messages: Box::new(messages), broken: None }
+        Self { data: Box::new(data), messages: Box::new(messages), broken: None, closed: false }
     }
 
     /// Prints `value` as JSON, or the table made of it.
@@ -91,10 +92,15 @@ impl<'a> Out<'a> {
         self.broken.take()
     }
 
+    /// Whether nobody reads any more.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     fn note_end(&mut self, written: io::Result<()>) {
-        if let Err(error) = written
-            && error.kind() != io::ErrorKind::BrokenPipe
-        {
+        let Err(error) = written else { return };
+        self.closed = true;
+        if error.kind() != io::ErrorKind::BrokenPipe {
             self.broken.get_or_insert(error);
         }
     }

@@ -28,7 +28,8 @@ use crate::{
     cache::Picture,
     clock::{Moment, jittered},
     domain::{
-        Change, Epoch, Inherited, Partition, Revision, Subject, Watermark, fleet::FleetShadow,
+        Change, Epoch, Inherited, Partition, Revision, Subject, Token, Watermark,
+        fleet::FleetShadow,
     },
     lifecycle::Latch,
     store::{Head, Push, RestrictedEntry, Session, SessionReader, StoreError, Tally},
@@ -483,7 +484,9 @@ impl<'a> Follower<'a> {
             self.feed.fleet.hear(&watermark.epoch, change.revision, shadow);
         }
         let withholds = self.withholds(partition);
+        let epoch = watermark.epoch.clone();
         self.feed.cache.apply(partition, change, watermark);
+        self.feed.changes.applied(partition, &epoch, change);
         self.feed.journal.applied(partition, change, withholds);
         self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.feed.metrics.feed_changes.increment(1);
@@ -565,7 +568,9 @@ impl<'a> Follower<'a> {
         }
         let customers = picture.census().count;
         self.feed.metrics.feed_watermark.set(watermark.position.revision.0);
+        let (epoch, revision) = (watermark.epoch.clone(), watermark.position.revision);
         self.feed.cache.install(partition, picture, watermark);
+        self.feed.changes.replaced(Token { epoch, partition, revision });
         self.feed.journal.replaced();
         if partition == Partition(0) {
             self.ask_keys(asked);
