@@ -9,6 +9,7 @@
 mod cases;
 mod configuration;
 mod gateway;
+mod readers;
 mod site;
 mod table;
 
