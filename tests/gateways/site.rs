@@ -47,7 +47,7 @@ impl Site {
         let policy = directory.path().join(POLICY);
         fs::write(&policy, "").unwrap();
         let rules = ["--when-unlisted", "error", "--policy", policy.to_str().unwrap()];
-        let flags = [&listen[..], &rules].concat();
+        let flags = [&listen[..], &rules, &["--customer-from", kind.customer_from()]].concat();
         let tollgate = Tollgate::start(&flags);
         let way = Way::to(tollgate.check);
         let app = Application::start();
