@@ -94,6 +94,12 @@ pub(super) fn a_route_asks_for_its_feature_however_its_path_is_spelled(site: &mu
             assert_eq!(answer.status, 403, "{name}: {method}: {answer:?}");
         }
     }
+    // Whichever of two the application takes.
+    for [first, second] in [["GET", "POST"], ["POST", "GET"]] {
+        let both = [("X-HTTP-Method-Override", first), ("X-HTTP-Method-Override", second)];
+        let answer = site.ask_raw("GET /api/seats HTTP/1.1", &both);
+        assert_eq!(answer.status, 403, "{both:?}: {answer:?}");
+    }
     assert_eq!(site.app.reached(), before);
     site.c1_has(&json!({"features": null, "limits": null}));
 }
