@@ -5,8 +5,6 @@
 //! `envoy_http.rs` (1 to 3, 14, 15 and a websocket over HTTP/2), `grpc.rs` (the same over gRPC, and
 //! rule 20), `policy.rs` (14), `gateways/` (13, and all of them through the real gateways).
 
-#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
-
 #[path = "support/raw.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod raw;

@@ -25,9 +25,9 @@ pub fn is_suspicious(target: &str) -> bool {
 fn hides(path: &[u8]) -> bool {
     let mut path = Cow::Borrowed(path);
     for _ in 0..DECODED_AT_MOST {
-        let escapes = path.iter().enumerate().filter(|(_, byte)| **byte == b'%');
+        let starts = path.iter().enumerate().filter(|(_, byte)| **byte == b'%');
         let mut encodes_an_escape = false;
-        for (at, _) in escapes {
+        for (at, _) in starts {
             let escaped = |at: usize| path.get(at..).and_then(escaped);
             match (escaped(at), escaped(at + 3)) {
                 // What was encoded twice need not be an escape the second time.

@@ -128,14 +128,15 @@ fn any_policy() -> impl Strategy<Value = Rules> {
     let unmatched = select(&["allow", "deny"][..]);
     (unmatched, prop::collection::vec(line, 1..5)).prop_filter_map("it conflicts", |it| {
         let (unmatched, lines) = it;
-        let mut text = format!("unmatched_routes = \"{unmatched}\"\n");
-        for (path, methods, exempt, action, mode, undecided, feature) in lines {
+        let lines = lines.into_iter().map(|line| {
+            let (path, methods, exempt, action, mode, undecided, feature) = line;
             let feature = feature.filter(|_| exempt != "exempt = true");
             let feature = feature.map(|it| format!("feature = \"{it}\"")).unwrap_or_default();
-            text += &format!(
-                "[[routes]]\npath = \"{path}\"\n{methods}\n{exempt}\n{action}\n{mode}\n{undecided}\n{feature}\n"
-            );
-        }
+            let path = format!("[[routes]]\npath = \"{path}\"");
+            [&path, methods, exempt, action, mode, undecided, &feature, ""].join("\n")
+        });
+        let unmatched = format!("unmatched_routes = \"{unmatched}\"\n");
+        let text: String = iter::once(unmatched).chain(lines).collect();
         Rules::read(&text, Policy::default()).ok()
     })
 }
