@@ -29,9 +29,11 @@ pub use action::{Action, Placement, Refusal, Verb};
 pub use actor::{Actor, Role};
 pub use audit::AuditEntry;
 pub use change::{Change, Subject};
-pub use check::{Access, Check, Identity, IdentityFault, LimitCheck, MinRevision, Operation};
+pub use check::{
+    Access, Asked, Check, Identity, IdentityFault, LimitCheck, MinRevision, Operation, Readings,
+};
 pub use customer::{Customer, Obligations, Private, Record, RestrictionNote};
-pub use decision::{Decision, Evidence, Missing, RecordEvidence, decide};
+pub use decision::{Decision, Evidence, Judged, Missing, RecordEvidence, decide};
 pub use entitlement::{Code, Limit, Maximum};
 pub use freshness::{Freshness, Staleness};
 pub use key::{CustomerId, CustomerKey, Partition, Partitions, TenantId};

@@ -11,8 +11,8 @@ use crate::{
     cache::{Cache, Found, Held, fleet::Fleet},
     clock::{Clock, Moment},
     domain::{
-        Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, MinRevision, Missing, Mode,
-        Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
+        Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, Judged, MinRevision,
+        Missing, Mode, Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
     },
     policy::{InForce, Rules},
     store::StoredRecord,
@@ -126,7 +126,7 @@ impl Gate {
 
     /// The same, for a caller that has no more `patience` than this.
     pub async fn check_within(&self, check: &Check, patience: Duration) -> Answer {
-        let named = check.identity.as_ref().ok().filter(|_| !check.route.decides_alone());
+        let named = check.identity.as_ref().ok().filter(|_| !check.is_about_nobody());
         let Some(customer) = named else {
             let nobody = Restrictions::default();
             let record = RecordEvidence::Missing(Missing::Unreachable);
@@ -284,11 +284,11 @@ impl Gate {
     ) -> Answer {
         let rules = self.rules();
         let now = self.clock.now();
-        let decision = decide(evidence, check, &rules.policy, now);
         let fleet = self.settings.fleet.mode(now);
-        let enforced = rules.policy.enforce(&decision, &check.route, fleet);
+        let judged = decide(evidence, check, &rules.policy, fleet, now);
+        let Judged { decision, enforced, route } = judged;
         if enforced.spared {
-            self.shadow.spare(&check.route, decision.reason, &self.metrics);
+            self.shadow.spare(route, decision.reason, &self.metrics);
         }
         Answer {
             enforcement: enforced.enforcement,

@@ -12,7 +12,7 @@ use crate::{
         CustomerId, CustomerKey, Identity, IdentityFault, MinRevision, TenantId,
         revision::InvalidToken,
     },
-    policy::Request,
+    policy::{Becomes, Request},
 };
 
 /// Where the customer's id comes from. Configuration, never detection: each gateway passes the
@@ -98,12 +98,17 @@ pub fn request<'a>(
 ) -> Request<'a> {
     let (method, target) = (only(headers, method), only(headers, target));
     let (method, target) = (method.ok().flatten(), target.ok().flatten());
-    Request { method, target, may_change: may_change(headers) }
+    Request { method, target, becomes: becomes(headers) }
 }
 
-/// Whether the request may become another one behind the gateway.
-pub fn may_change(headers: &impl Headers) -> bool {
-    MORE_THAN_IT_SEEMS.iter().any(|name| headers.lines(name).next().is_some())
+/// What the request may become behind the gateway.
+pub fn becomes(headers: &impl Headers) -> Becomes {
+    let upgrade = headers.lines(&header::UPGRADE).next().is_some();
+    let mut becomes = Becomes { upgrade, ..Becomes::default() };
+    for method in METHOD_OVERRIDES.iter().flat_map(|name| headers.lines(name)) {
+        becomes.name(method);
+    }
+    becomes
 }
 
 /// The revision that the headers ask for, told by the header in which this gateway says it. An
@@ -148,9 +153,8 @@ pub fn text(raw: &[u8]) -> Option<&str> {
     str::from_utf8(raw).ok().filter(|_| raw.iter().all(is_text))
 }
 
-/// A request that carries one of these may become another one behind the gateway.
-static MORE_THAN_IT_SEEMS: [HeaderName; 4] = [
-    header::UPGRADE,
+/// The headers that name a method beside the request's own.
+static METHOD_OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-method-override"),
@@ -256,7 +260,8 @@ mod tests {
         let method = HeaderName::from_static("x-forwarded-method");
         let target = HeaderName::from_static("x-forwarded-uri");
         let rules = Rules::built_in(Policy::default());
-        let judged = |lines: &[_]| rules.ask(&request(&headers(lines), &method, &target)).operation;
+        let judged =
+            |lines: &[_]| rules.ask(&request(&headers(lines), &method, &target)).first.operation;
         let read = [("x-forwarded-method", &b"GET"[..]), ("x-forwarded-uri", &b"/a?b"[..])];
         assert_eq!(judged(&read), Operation::Read);
         assert_eq!(judged(&read[..1]), Operation::Write);

@@ -2,20 +2,25 @@
 
 mod file;
 pub mod path;
+mod request;
 pub mod routes;
 
-use std::sync::Arc;
+use std::{iter, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
 
-pub use self::file::{Fault, InvalidPolicy};
+pub use self::{
+    file::{Fault, InvalidPolicy},
+    request::{Becomes, OtherMethod, Request},
+};
 use self::{
-    path::{canonical, is_suspicious},
+    path::{is_suspicious, spellings},
+    request::CONNECT,
     routes::Routes,
 };
 use crate::domain::{
-    Check, Code, Decision, Exemption, Identity, LimitCheck, MinRevision, Operation, Outcome,
-    Policy, Reason, Route, RouteTerms,
+    Asked, Code, Decision, Exemption, LimitCheck, Operation, Outcome, Policy, Readings, Reason,
+    Route, RouteTerms,
 };
 
 /// The rules that are in force now. Cheap to clone; all clones see the same.
@@ -73,40 +78,6 @@ struct HttpStatuses {
     payment_required: Option<u16>,
 }
 
-/// A request, as far as a policy cares.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// Its method, if that is told exactly once.
-    pub method: Option<&'a str>,
-    /// Its target as the client sent it, if that is told exactly once.
-    pub target: Option<&'a str>,
-    /// Whether it may become another one behind the gateway: it asks for an upgrade, or names
-    /// another method.
-    pub may_change: bool,
-}
-
-/// What the policy makes of a request.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Asked {
-    /// Where it goes.
-    pub route: Route,
-    /// Whether it only looks.
-    pub operation: Operation,
-    /// The feature that the route asks for.
-    pub feature: Option<Code>,
-    /// The limit that the route asks about.
-    pub limit: Option<LimitCheck>,
-}
-
-impl Asked {
-    /// The check that this is, of whoever is named.
-    #[must_use]
-    pub fn of(self, identity: Identity, min_revision: Option<MinRevision>) -> Check {
-        let Self { route, operation, feature, limit } = self;
-        Check { identity, operation, feature, limit, min_revision, route }
-    }
-}
-
 impl Rules {
     /// A policy without a file.
     #[must_use]
@@ -127,27 +98,58 @@ impl Rules {
     }
 
     /// What is asked of `request`. What is not told, and what might be more than it seems, is a
-    /// write, and on no known route.
+    /// write, and on no known route. What may become another request is read as that too.
     #[must_use]
-    pub fn ask(&self, request: &Request<'_>) -> Asked {
-        let nothing = |route, operation| Asked { route, operation, feature: None, limit: None };
-        let seems = match (request.method, request.target) {
-            (Some(method), Some(target)) if !request.may_change && !is_suspicious(target) => {
+    pub fn ask(&self, request: &Request<'_>) -> Readings {
+        let Request { method, target, becomes } = request;
+        let seems = match (*method, *target) {
+            (Some(method), Some(target)) if becomes.is_nothing() && !is_suspicious(target) => {
                 Operation::of_method(method)
             }
             _ => Operation::Write,
         };
-        let Some(routes) = &self.routes else { return nothing(Route::Unrouted, seems) };
-        let path = request.target.and_then(canonical);
-        let (Some(method), Some(path)) = (request.method, path) else {
-            return nothing(Route::Suspicious, Operation::Write);
+        let Some(routes) = &self.routes else { return Asked::plain(seems).into_readings() };
+        let told = method.zip(target.and_then(spellings));
+        let Some((method, (path, behind_host))) = told else {
+            let suspicious = Asked { route: Route::Suspicious, ..Asked::plain(Operation::Write) };
+            return suspicious.into_readings();
         };
-        let Some(rule) = routes.find(method, &path) else {
+        let upgrades = becomes.upgrade || method == CONNECT;
+        let asked = |rule| self.on_route(rule, seems, upgrades);
+        let mut readings = asked(routes.find(method, &path)).into_readings();
+        let is_in_capitals = !method.bytes().any(|byte| byte.is_ascii_lowercase());
+        let is_plain = becomes.method == OtherMethod::None && is_in_capitals && method != CONNECT;
+        if is_plain && behind_host.is_none() {
+            return readings;
+        }
+        let in_capitals = method.to_ascii_uppercase();
+        let mut methods = vec![method, &in_capitals];
+        methods.extend((in_capitals == CONNECT).then_some("GET"));
+        for path in iter::once(path).chain(behind_host) {
+            for method in &methods {
+                readings.add(asked(routes.find(method, &path)));
+            }
+            match &becomes.method {
+                OtherMethod::None => {}
+                OtherMethod::Known(others) => {
+                    for method in others {
+                        readings.add(asked(routes.find(method, &path)));
+                    }
+                }
+                OtherMethod::Any => routes.find_all(&path).for_each(|it| readings.add(asked(it))),
+            }
+        }
+        readings
+    }
+
+    /// What the rule asks that a request meets, if it meets one.
+    fn on_route(&self, rule: Option<&Arc<RouteRule>>, seems: Operation, upgrades: bool) -> Asked {
+        let Some(rule) = rule else {
             let route = if self.refuses_unmatched { Route::Unmatched } else { Route::Unrouted };
-            return nothing(route, seems);
+            return Asked { route, ..Asked::plain(seems) };
         };
-        let terms = if request.may_change && rule.names_methods {
-            // Behind the gateway it may have a method that nobody exempted.
+        let terms = if upgrades && rule.names_methods {
+            // What such a connection carries has no method that anybody exempted.
             Arc::new(RouteTerms { exemption: Exemption::Nobody, ..RouteTerms::clone(&rule.terms) })
         } else {
             Arc::clone(&rule.terms)
@@ -173,3 +175,6 @@ impl Rules {
         by_reason.iter().find(|(reason, _)| *reason == decision.reason).map(|(_, status)| *status)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,6 +193,34 @@ async fn a_route_asks_for_a_feature_a_limit_and_an_action() {
     }
 }
 
+/// Named as its rule is; the others are in `gateway_rules.rs`.
+#[tokio::test]
+async fn rule_20_raw_headers_the_path_and_the_routes_settings_are_read_and_the_log_is_told() {
+    let tollgate = start(&[]);
+    put(&tollgate, "c1", &json!({"features": []}));
+    let mut client = over_tcp(tollgate.check);
+    let settings = [("feature", "export"), ("action", "read")];
+    for (request, expected) in [
+        (asking_raw("POST", "/a", &[C1]), "active"),
+        (asking("POST", "/a", &[C1]), "active"),
+        (with_extensions(asking_raw("GET", "/a", &[C1]), &settings), "feature_missing"),
+    ] {
+        let told = client.check(request).await.unwrap().into_inner();
+        let (code, is_refused) = match &told.http_response {
+            Some(HttpResponse::OkResponse(_)) => (0, false),
+            Some(HttpResponse::DeniedResponse(_)) => (7, true),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told.status.as_ref().unwrap().code, code, "{told:?}");
+        assert_eq!(is_refused, expected == "feature_missing");
+        let logged = logged(&told);
+        assert_eq!(
+            (&*logged["customer"], &*logged["status"], &*logged["reason"]),
+            ("c1", "active", expected)
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_route_set_up_wrongly_is_undecided_and_on_record_and_lets_nobody_restricted_in() {
     let tollgate = start(&[]);

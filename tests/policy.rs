@@ -87,7 +87,7 @@ fn whoever_owes_something_can_pay_and_go_nowhere_else() {
     governed.customer("fraud", &json!({}), "disable", Some("fraud"));
     governed.customer("frozen", &json!({}), "freeze", Some("dispute"));
     for target in
-        ["/billing/pay", "/billing/", "/billing", "//billing//pay", "/x/../billing/pay?a=b"]
+        ["/billing/pay", "/billing/", "/billing", "/billing//pay", "/x/../billing/pay?a=b"]
     {
         for customer in ["unpaid", "frozen"] {
             let answer = governed.asks(customer, "POST", target);
@@ -106,7 +106,13 @@ fn whoever_owes_something_can_pay_and_go_nowhere_else() {
         "/billing%2f..%2fapi",
         "/billing/%2e%2e/api",
         "/billing//../api",
+        "/billing/%252e%252e/api",
         "/billing/..;/api",
+        "/billing/pay;a=b",
+        "/api/x%3f/../../billing/pay",
+        // Some applications take what follows two slashes for a host.
+        "//billing/pay",
+        "///billing/api/x",
         "/billing\\..\\api",
         "/api/billing/pay",
         "billing/pay",
@@ -232,6 +238,14 @@ fn the_rule_that_a_request_meets_can_be_explained_and_tested() {
         (&json!("/api/export/{*rest}"), &json!("export"))
     );
     assert_eq!((&told["action"], &told["exempt"]), (&json!("write"), &json!("nobody")));
+    assert_eq!(told["also"], json!(null));
+
+    let overridden =
+        ["policy", "explain", "GET", "/api/seats", "--override", "POST", "--output", "json"];
+    let told = governed.cli(&overridden).stdout;
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!((&told["route"], &told["limit"]), (&json!("none"), &json!(null)));
+    assert_eq!(told["also"][0]["limit"], "seats", "{told}");
 
     let tests = governed.policy.with_file_name("tests.toml");
     let expectations = "[[tests]]\n\
@@ -241,7 +255,11 @@ fn the_rule_that_a_request_meets_can_be_explained_and_tested() {
         [[tests]]\n\
         request = \"POST /billing/pay\"\n\
         restrictions = [\"disabled:non_payment\", \"disabled:fraud\"]\n\
-        expect = \"deny\"\n";
+        expect = \"deny\"\n\
+        [[tests]]\n\
+        request = \"GET /api/seats\"\n\
+        override = \"POST\"\n\
+        expect = \"entitlement_unknown\"\n";
     fs::write(&tests, expectations).unwrap();
     let run = || governed.cli(&["policy", "test", tests.to_str().unwrap()]).status.code();
     assert_eq!(run(), Some(0));

@@ -11,6 +11,15 @@ local TIMEOUT_MS = 100
 -- The client's headers that make more of a request than its method says.
 local TOLD = { "upgrade", "x-http-method-override", "x-http-method", "x-method-override" }
 
+-- Every line of a header. HAProxy counts them from 0.
+local function lines(values)
+    local all = {}
+    for _, value in pairs(values) do
+        table.insert(all, value)
+    end
+    return all
+end
+
 local function question(txn)
     local received = txn.http:req_get_headers()
     local told = {
@@ -23,7 +32,7 @@ local function question(txn)
     end
     for _, name in ipairs(TOLD) do
         if received[name] ~= nil then
-            told[name] = { received[name][0] }
+            told[name] = lines(received[name])
         end
     end
     return told
@@ -34,10 +43,7 @@ local function headers_of(answer)
     local headers = {}
     for name, values in pairs(answer.headers) do
         if name ~= "content-length" and name ~= "transfer-encoding" and name ~= "connection" then
-            headers[name] = {}
-            for _, value in pairs(values) do
-                table.insert(headers[name], value)
-            end
+            headers[name] = lines(values)
         end
     end
     return headers

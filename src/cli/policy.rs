@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{
@@ -18,10 +18,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Code, CustomerKey, Decision, Evidence, Exemption, Ground, Operation, Policy,
-        RecordEvidence, Restrictions, Route, Staleness, Timestamp, customer::RecordBody, decide,
+        Asked, Code, CustomerKey, Decision, Evidence, Exemption, Ground, Mode, Operation, Policy,
+        Readings, RecordEvidence, Restrictions, Route, Staleness, Timestamp, customer::RecordBody,
+        decide,
     },
-    policy::{Asked, Fault, InvalidPolicy, Request, Rules, path::canonical},
+    policy::{Becomes, Fault, InvalidPolicy, Request, Rules, path::canonical},
 };
 
 /// What to do with a policy file.
@@ -54,6 +55,14 @@ pub(super) struct Explain {
 
     /// Its path, as the client sends it
     path: String,
+
+    /// The method that it names in a header beside its own
+    #[arg(long = "override", value_name = "METHOD")]
+    method_override: Option<String>,
+
+    /// Whether it asks for an upgrade
+    #[arg(long)]
+    upgrade: bool,
 
     /// The policy file
     #[arg(long = "policy", env = "TOLLGATE_POLICY", value_name = "FILE")]
@@ -106,50 +115,83 @@ impl OneFile {
 impl Explain {
     fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         let rules = read_rules(&self.file)?;
-        let asked = ask(&rules, &self.method, &self.path);
+        let becomes = becomes(self.upgrade, self.method_override.as_deref());
+        let readings = ask(&rules, &self.method, &self.path, becomes);
         let path = canonical(&self.path);
+        let shown = |asked| Shown::of(asked, rules.policy.mode);
+        let answer = Explained {
+            path: path.as_deref(),
+            first: shown(&readings.first),
+            also: readings.others.iter().map(shown).collect(),
+        };
+        out.data(self.printing.output, &answer, || {
+            let head = ["PATH", "ROUTE", "RULE", "ACTION", "EXEMPT", "FEATURE", "LIMIT", "MODE"];
+            let rows = Rows::under(head).row(answer.first.cells(answer.path.unwrap_or("-")));
+            answer.also.iter().fold(rows, |rows, also| rows.row(also.cells("or also")))
+        });
+        Ok(Exit::Done)
+    }
+}
+
+/// What a request asks, as it is shown.
+#[derive(Serialize)]
+struct Explained<'a> {
+    path: Option<&'a str>,
+    #[serde(flatten)]
+    first: Shown<'a>,
+    /// What it must be allowed as, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<Shown<'a>>,
+}
+
+/// What it asks in one way of reading it.
+#[derive(Serialize)]
+struct Shown<'a> {
+    route: &'static str,
+    rule: &'a str,
+    action: Operation,
+    exempt: String,
+    feature: Option<&'a str>,
+    limit: Option<&'a str>,
+    mode: &'static str,
+}
+
+impl<'a> Shown<'a> {
+    fn of(asked: &'a Asked, usual: Mode) -> Self {
         let (route, rule) = match &asked.route {
             Route::Matched(terms) => ("matched", terms.pattern.as_str()),
             Route::Suspicious => ("suspicious", "-"),
             Route::Unmatched => ("unmatched", "-"),
             Route::Unrouted => ("none", "-"),
         };
-        let exempt = match asked.route.terms().map(|terms| &terms.exemption) {
+        let terms = asked.route.terms();
+        let exempt = match terms.map(|terms| &terms.exemption) {
             Some(Exemption::Everybody) => "everybody".to_owned(),
             Some(Exemption::For(grounds)) => {
                 grounds.iter().map(|ground| word(*ground)).collect::<Vec<_>>().join(", ")
             }
             Some(Exemption::Nobody) | None => "nobody".to_owned(),
         };
-        let action = match asked.operation {
+        let overrides = terms.map(|terms| terms.overrides).unwrap_or_default();
+        Self {
+            route,
+            rule,
+            action: asked.operation,
+            exempt,
+            feature: asked.feature.as_ref().map(Code::as_str),
+            limit: asked.limit.as_ref().map(|limit| limit.code.as_str()),
+            mode: overrides.mode.unwrap_or(usual).as_str(),
+        }
+    }
+
+    fn cells(&self, path: &str) -> [String; 8] {
+        let action = match self.action {
             Operation::Read => "read",
             Operation::Write => "write",
         };
-        let limit = asked.limit.as_ref().map(|limit| limit.code.as_str());
-        let feature = asked.feature.as_ref().map(Code::as_str);
-        let overrides = asked.route.terms().map(|terms| terms.overrides).unwrap_or_default();
-        let mode = overrides.mode.unwrap_or(rules.policy.mode).as_str();
-        let answer = json!({
-            "path": path, "route": route, "rule": rule, "action": action, "exempt": exempt,
-            "feature": feature, "limit": limit, "mode": mode,
-        });
-        out.data(self.printing.output, &answer, || {
-            Rows::under(["PATH", "ROUTE", "RULE", "ACTION", "EXEMPT", "FEATURE", "LIMIT", "MODE"])
-                .row(
-                    [
-                        path.as_deref().unwrap_or("-"),
-                        route,
-                        rule,
-                        action,
-                        &exempt,
-                        feature.unwrap_or("-"),
-                        limit.unwrap_or("-"),
-                        mode,
-                    ]
-                    .map(str::to_owned),
-                )
-        });
-        Ok(Exit::Done)
+        let (feature, limit) = (self.feature.unwrap_or("-"), self.limit.unwrap_or("-"));
+        [path, self.route, self.rule, action, &self.exempt, feature, limit, self.mode]
+            .map(str::to_owned)
     }
 }
 
@@ -166,6 +208,12 @@ struct Tests {
 struct Expected {
     /// Method and path: `POST /api/export/7`.
     request: String,
+    /// The method that it names in a header beside its own.
+    #[serde(rename = "override")]
+    method_override: Option<String>,
+    /// Whether it asks for an upgrade.
+    #[serde(default)]
+    upgrade: bool,
     /// What restricts the customer, each `kind:reason`, or only a kind.
     #[serde(default)]
     restrictions: Vec<String>,
@@ -232,13 +280,22 @@ impl Expected {
             revision_reached: true,
         };
         let customer = CustomerKey::parse("test:customer").map_err(|error| error.to_string())?;
-        let check = ask(rules, method, path).of(Ok(customer), None);
-        Ok(decide(&evidence, &check, &rules.policy, Timestamp::from_millis(1)))
+        let becomes = becomes(self.upgrade, self.method_override.as_deref());
+        let check = ask(rules, method, path, becomes).of(Ok(customer), None);
+        Ok(decide(&evidence, &check, &rules.policy, None, Timestamp::from_millis(1)).decision)
     }
 }
 
-fn ask(rules: &Rules, method: &str, path: &str) -> Asked {
-    rules.ask(&Request { method: Some(method), target: Some(path), may_change: false })
+fn becomes(upgrade: bool, method: Option<&str>) -> Becomes {
+    let mut becomes = Becomes { upgrade, ..Becomes::default() };
+    if let Some(method) = method {
+        becomes.name(method.as_bytes());
+    }
+    becomes
+}
+
+fn ask(rules: &Rules, method: &str, path: &str, becomes: Becomes) -> Readings {
+    rules.ask(&Request { method: Some(method), target: Some(path), becomes })
 }
 
 const fn word(ground: Ground) -> &'static str {

@@ -1,5 +1,7 @@
 //! One question: may this customer do this?
 
+use std::iter;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,14 +16,31 @@ use super::{
 pub struct Check {
     /// Who asks, as far as it could be told.
     pub identity: Identity,
+    /// What is asked.
+    pub readings: Readings,
+    /// The revision that the answer must stand on at least.
+    pub min_revision: Option<MinRevision>,
+}
+
+/// What a request asks, in every way in which it may be read behind the gateway. It passes if it
+/// does in each of them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Readings {
+    /// As it seems.
+    pub first: Asked,
+    /// As what it may become: nearly always nothing.
+    pub others: Vec<Asked>,
+}
+
+/// What a request asks in one way of reading it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Asked {
     /// What kind of act it is.
     pub operation: Operation,
     /// A feature that it needs.
     pub feature: Option<Code>,
     /// A limit that it must stay within.
     pub limit: Option<LimitCheck>,
-    /// The revision that the answer must stand on at least.
-    pub min_revision: Option<MinRevision>,
     /// What the policy says of the route that the request takes.
     pub route: Route,
 }
@@ -30,8 +49,60 @@ impl Check {
     /// A plain question about one customer.
     #[must_use]
     pub fn of(identity: Identity, operation: Operation) -> Self {
-        let (feature, limit, min_revision) = (None, None, None);
-        Self { identity, operation, feature, limit, min_revision, route: Route::Unrouted }
+        Asked::plain(operation).into_readings().of(identity, None)
+    }
+
+    /// Whether only the full record can answer.
+    #[must_use]
+    pub fn asks_entitlement(&self) -> bool {
+        self.readings.iter().any(Asked::asks_entitlement)
+    }
+
+    /// Whether nothing of the customer matters.
+    #[must_use]
+    pub fn is_about_nobody(&self) -> bool {
+        self.readings.iter().all(|asked| asked.route.decides_alone())
+    }
+}
+
+impl Readings {
+    /// Each of them, the first one first.
+    pub fn iter(&self) -> impl Iterator<Item = &Asked> {
+        iter::once(&self.first).chain(&self.others)
+    }
+
+    /// The same ways of reading, with other terms in each.
+    #[must_use]
+    pub fn map(self, mut other: impl FnMut(Asked) -> Asked) -> Self {
+        let Self { first, others } = self;
+        Self { first: other(first), others: others.into_iter().map(other).collect() }
+    }
+
+    /// Reads it in one more way, unless that asks the same as another.
+    pub fn add(&mut self, asked: Asked) {
+        if !self.iter().any(|other| *other == asked) {
+            self.others.push(asked);
+        }
+    }
+
+    /// The check that this is, of whoever is named.
+    #[must_use]
+    pub fn of(self, identity: Identity, min_revision: Option<MinRevision>) -> Check {
+        Check { identity, readings: self, min_revision }
+    }
+}
+
+impl Asked {
+    /// Nothing but that the customer is in good standing.
+    #[must_use]
+    pub const fn plain(operation: Operation) -> Self {
+        Self { operation, feature: None, limit: None, route: Route::Unrouted }
+    }
+
+    /// The only way to read it.
+    #[must_use]
+    pub const fn into_readings(self) -> Readings {
+        Readings { first: self, others: Vec::new() }
     }
 
     /// Whether only the full record can answer.

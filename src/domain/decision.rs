@@ -3,43 +3,82 @@
 use std::time::Duration;
 
 use super::{
-    check::{Access, Check, LimitCheck},
+    check::{Access, Asked, Check, Identity, LimitCheck},
     customer::RecordBody,
     entitlement::{Code, Maximum},
     freshness::{Freshness, Staleness},
     reason::{Outcome, Reason},
     restriction::{Restriction, RestrictionReason, Restrictions, Status},
     route::Route,
-    settings::{Policy, Unknown, Unlisted},
+    settings::{Enforced, Mode, Policy, Unknown, Unlisted},
     time::Timestamp,
 };
 
-/// Decides `check` from `evidence` at `now`.
+/// Decides `check` from `evidence` at `now`: in every way of reading it, of which the strictest
+/// counts, as the policy has it enforced, or the mode that the whole `fleet` is put into.
+#[must_use]
+pub fn decide<'a>(
+    evidence: &Evidence<'_>,
+    check: &'a Check,
+    policy: &Policy,
+    fleet: Option<Mode>,
+    now: Timestamp,
+) -> Judged<'a> {
+    let judge = |asked: &'a Asked| {
+        let decision = decide_as(asked, evidence, &check.identity, policy, now);
+        let enforced = policy.enforce(&decision, &asked.route, fleet);
+        Judged { decision, enforced, route: &asked.route }
+    };
+    let strictness = |judged: &Judged<'_>| (judged.enforced.enforcement, judged.decision.outcome());
+    let first = judge(&check.readings.first);
+    check.readings.others.iter().map(judge).fold(first, |strictest, judged| {
+        if strictness(&judged) > strictness(&strictest) { judged } else { strictest }
+    })
+}
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Judged<'a> {
+    /// The decision.
+    pub decision: Decision,
+    /// What is made of it.
+    pub enforced: Enforced,
+    /// The route on which it was made.
+    pub route: &'a Route,
+}
+
+/// Decides one way of reading a check.
 ///
 /// Total and pure: every input has exactly one answer, and asking twice changes nothing. The
-/// order is: the route, where the policy says all of it; identity; a restriction in force on anything known denies, however stale; the
-/// revision asked for; whether the customer is known; staleness; feature; limit; allow.
-#[must_use]
-pub fn decide(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Timestamp) -> Decision {
-    if let Some(reason) = said_by_route(&check.route) {
+/// order is: the route, where the policy says all of it; identity; a restriction in force on
+/// anything known denies, however stale; the revision asked for; whether the customer is known;
+/// staleness; feature; limit; allow.
+fn decide_as(
+    asked: &Asked,
+    evidence: &Evidence<'_>,
+    identity: &Identity,
+    policy: &Policy,
+    now: Timestamp,
+) -> Decision {
+    if let Some(reason) = said_by_route(&asked.route) {
         return Decision::about_nobody(reason);
     }
-    if let Err(fault) = check.identity {
+    if let Err(fault) = *identity {
         return Decision::about_nobody(fault.into());
     }
     let known = Known::at(evidence, policy, now);
-    let exempt = if known.access.permits(check.operation) {
+    let exempt = if known.access.permits(asked.operation) {
         false
     } else {
         // What the route sets aside does not count there; the customer is what it is all the same.
-        let grounds = check.route.set_aside();
+        let grounds = asked.route.set_aside();
         if grounds.is_empty() {
             return known.decision(known.why_denied());
         }
         let counts = |held: &Restriction| !grounds.iter().any(|ground| ground.covers(held));
         let remaining = evidence.restrictions.only(counts);
         let left = Known::at(&Evidence { restrictions: &remaining, ..*evidence }, policy, now);
-        if !left.access.permits(check.operation) {
+        if !left.access.permits(asked.operation) {
             let payment_required = left.payment_required;
             return Decision { payment_required, ..known.decision(left.why_denied()) };
         }
@@ -58,7 +97,7 @@ pub fn decide(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Time
         RecordEvidence::Missing(missing) => {
             let listed = !evidence.restrictions.is_empty();
             let may_do_without = listed || policy.when_unlisted == Unlisted::Allow;
-            if check.asks_entitlement() || !may_do_without {
+            if asked.asks_entitlement() || !may_do_without {
                 return known.decision(missing.into());
             }
             None
@@ -69,11 +108,11 @@ pub fn decide(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Time
         let reason = if never_read { Reason::StoreUnreachable } else { Reason::TooStale };
         return known.decision(reason);
     }
-    let entitled = match &check.feature {
+    let entitled = match &asked.feature {
         Some(feature) => covers_feature(body, feature),
         None => Ok(()),
     };
-    let entitled = entitled.and_then(|()| match &check.limit {
+    let entitled = entitled.and_then(|()| match &asked.limit {
         Some(limit) => covers_limit(body, limit, policy.max_used_age, now),
         None => Ok(()),
     });

@@ -4,15 +4,15 @@ use std::fmt;
 
 use super::{check::IdentityFault, decision::Missing};
 
-/// The three answers.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+/// The three answers, the mildest first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Outcome {
     /// Yes.
     Allow,
-    /// No.
-    Deny,
     /// It cannot be known. Never a "no", and never silently a "yes".
     Undecided,
+    /// No.
+    Deny,
 }
 
 impl Outcome {

@@ -202,13 +202,13 @@ impl Mode {
     }
 }
 
-/// What a gateway is to do about a decision.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+/// What a gateway is to do about a decision, the mildest first.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Enforcement {
-    /// Use its own failure mode.
-    Fail,
     /// Let the request pass.
     Pass,
+    /// Use its own failure mode.
+    Fail,
     /// Refuse the request.
     Refuse,
 }

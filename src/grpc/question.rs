@@ -10,9 +10,9 @@ use super::message::envoy::{
     service::auth::v3::{AttributeContext, CheckRequest, attribute_context::HttpRequest},
 };
 use crate::{
-    domain::{Check, Code, IdentityFault, LimitCheck, Operation, TenantId},
+    domain::{Asked, Check, Code, IdentityFault, LimitCheck, Operation, Readings, TenantId},
     identify::{self, CustomerFrom, Headers, IdentitySource, Told, text},
-    policy::{self, Asked, Rules},
+    policy::{self, Rules},
 };
 
 /// What Envoy asks.
@@ -82,20 +82,20 @@ struct Route {
 impl Route {
     /// What is asked of a request there. What Envoy's configuration says goes before what the
     /// policy does.
-    fn asked_of(self, http: &HttpRequest, rules: &Rules) -> Asked {
+    fn asked_of(self, http: &HttpRequest, rules: &Rules) -> Readings {
         let Self { feature, limit, action } = self;
-        let asked = rules.ask(&policy::Request {
+        let readings = rules.ask(&policy::Request {
             method: text(&http.method),
             target: text(&http.path).filter(|path| !path.is_empty()),
-            may_change: identify::may_change(http),
+            becomes: identify::becomes(http),
         });
         let limit = limit.map(|code| LimitCheck { code, value: None });
-        Asked {
+        readings.map(|asked| Asked {
             operation: action.unwrap_or(asked.operation),
-            feature: feature.or(asked.feature),
-            limit: limit.or(asked.limit),
+            feature: feature.clone().or(asked.feature),
+            limit: limit.clone().or(asked.limit),
             ..asked
-        }
+        })
     }
 }
 

@@ -20,9 +20,11 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    domain::{Check, Code, Enforcement, IdentityFault, LimitCheck, Operation, Route, Token},
+    domain::{
+        Asked, Check, Code, Enforcement, IdentityFault, LimitCheck, Operation, Readings, Token,
+    },
     gate::Answer,
-    policy::{self, Asked},
+    policy::{self, Becomes},
     telemetry::Dialect,
     wire,
 };
@@ -237,7 +239,7 @@ fn check(
 }
 
 /// What is asked of whoever it is.
-fn asked(plane: &DataPlane, action: &str, resource: &Entity) -> Result<Asked, Problem> {
+fn asked(plane: &DataPlane, action: &str, resource: &Entity) -> Result<Readings, Problem> {
     let (method, told) = match action {
         "read" => ("GET", Some(Operation::Read)),
         "write" => ("POST", Some(Operation::Write)),
@@ -252,15 +254,16 @@ fn asked(plane: &DataPlane, action: &str, resource: &Entity) -> Result<Asked, Pr
         let code = Code::parse(&resource.id);
         code.map_err(|error| Problem::invalid_field("resource.id", error.to_string()))
     };
-    let none = Asked { route: Route::Unrouted, operation, feature: None, limit: None };
+    let plain = Asked::plain(operation);
     Ok(match resource.kind.as_str() {
         "route" => {
             let target = Some(resource.id.as_str());
-            let request = policy::Request { method: Some(method), target, may_change: false };
-            let asked = plane.gate.rules().ask(&request);
-            Asked { operation: told.unwrap_or(asked.operation), ..asked }
+            let becomes = Becomes::default();
+            let request = policy::Request { method: Some(method), target, becomes };
+            let readings = plane.gate.rules().ask(&request);
+            readings.map(|asked| Asked { operation: told.unwrap_or(asked.operation), ..asked })
         }
-        "feature" => Asked { feature: Some(code()?), ..none },
+        "feature" => Asked { feature: Some(code()?), ..plain }.into_readings(),
         "limit" => {
             let value = match resource.properties.get("value") {
                 None | Some(Value::Null) => None,
@@ -269,7 +272,8 @@ fn asked(plane: &DataPlane, action: &str, resource: &Entity) -> Result<Asked, Pr
                     Problem::invalid_field("resource.properties.value", rule)
                 })?),
             };
-            Asked { limit: Some(LimitCheck { code: code()?, value }), ..none }
+            let limit = Some(LimitCheck { code: code()?, value });
+            Asked { limit, ..plain }.into_readings()
         }
         _ => {
             let rule = "must be `route`, `feature` or `limit`";

@@ -18,11 +18,11 @@ use super::{
 };
 use crate::{
     domain::{
-        Check, Code, CustomerId, CustomerKey, Identity, IdentityFault, LimitCheck, Operation,
-        Route, TenantId, Token,
+        Asked, Check, Code, CustomerId, CustomerKey, Identity, IdentityFault, LimitCheck,
+        Operation, TenantId, Token,
     },
     gate::Answer,
-    policy::{self, Asked},
+    policy::{self, Becomes},
     telemetry::Dialect,
     wire,
 };
@@ -90,26 +90,30 @@ fn read(plane: &DataPlane, own: &OwnTenant, mut fields: Fields) -> Result<Check,
         None => None,
     };
     let min_revision = fields.parse("minRevision", str::parse::<Token>);
-    let none = |operation| Asked { route: Route::Unrouted, operation, feature: None, limit: None };
-    let asked = match (action, &method, &path) {
-        (Some(action), None, None) => none(action),
+    let plain = |operation| Asked::plain(operation).into_readings();
+    let readings = match (action, &method, &path) {
+        (Some(action), None, None) => plain(action),
         (None, Some(method), Some(path)) => plane.gate.rules().ask(&policy::Request {
             method: Some(method),
             target: Some(path),
-            may_change: false,
+            becomes: Becomes::default(),
         }),
         // The stricter question: what is not said to be a read is none.
-        (None, None, None) => none(Operation::Write),
+        (None, None, None) => plain(Operation::Write),
         _ => {
             fields.reject("action", "give either `action`, or `method` and `path`");
-            none(Operation::Write)
+            plain(Operation::Write)
         }
     };
     // What is asked for by name goes before what the route asks for.
-    let asked = Asked { feature: feature.or(asked.feature), limit: limit.or(asked.limit), ..asked };
+    let readings = readings.map(|asked| Asked {
+        feature: feature.clone().or(asked.feature),
+        limit: limit.clone().or(asked.limit),
+        ..asked
+    });
     fields.finish()?;
     let identity = identity(plane, own, customer.as_deref(), tenant.as_deref())?;
-    Ok(asked.of(identity, min_revision.map(Ok)))
+    Ok(readings.of(identity, min_revision.map(Ok)))
 }
 
 fn read_limit(path: &str, limit: Value) -> Result<LimitCheck, Problem> {

@@ -34,8 +34,8 @@ pub(super) async fn forward_auth(
 pub(super) async fn envoy(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
     let (method, headers) = (request.method().as_str(), request.headers());
     let target = envoy_target(request.uri());
-    let may_change = identify::may_change(headers);
-    let original = policy::Request { method: Some(method), target, may_change };
+    let becomes = identify::becomes(headers);
+    let original = policy::Request { method: Some(method), target, becomes };
     respond(&plane, Dialect::Envoy, &check(&plane, headers, &original)).await
 }
 

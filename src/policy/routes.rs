@@ -33,8 +33,8 @@ pub enum InvalidPattern {
     Conflict(String),
     /// It is not in the form in which paths are compared.
     #[error(
-        "must be a path as it is compared: from the first `/` on, without query, dot segments, \
-         doubled slashes and escapes that need not be"
+        "must be a path as it is compared: from the first `/` on, without query, dot segments and \
+         doubled slashes, with escapes in capitals, where they must be and nowhere else"
     )]
     NotCanonical,
     /// It is no pattern at all.
@@ -91,7 +91,17 @@ impl<T: Clone> Routes<T> {
     /// The route of a request with this method and canonical path.
     #[must_use]
     pub fn find(&self, method: &str, path: &str) -> Option<&T> {
-        let root = self.by_method.get(method).unwrap_or(&self.others);
+        self.find_under(self.by_method.get(method).unwrap_or(&self.others), path)
+    }
+
+    /// The route of a request with this canonical path, for each method that is named anywhere,
+    /// and for all others.
+    pub fn find_all(&self, path: &str) -> impl Iterator<Item = Option<&T>> {
+        let roots = self.by_method.values().chain([&self.others]);
+        roots.map(move |root| self.find_under(root, path))
+    }
+
+    fn find_under<'a>(&self, root: &'a Node<T>, path: &str) -> Option<&'a T> {
         let path = path.strip_prefix('/')?;
         let found = if self.case_insensitive && path.bytes().any(|it| it.is_ascii_uppercase()) {
             root.find(&path.to_ascii_lowercase())

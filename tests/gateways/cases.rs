@@ -1,6 +1,7 @@
 //! What is tried at every gateway, and what has to come of it.
 
 mod disguise;
+mod route;
 mod trouble;
 
 use std::time::Duration;
@@ -33,6 +34,10 @@ pub(crate) const CASES: &[(&str, Case)] = &[
     ("HEAD", a_head_is_a_read_and_has_no_body),
     ("OPTIONS", an_options_is_a_read),
     ("override", disguise::a_method_override_makes_a_read_a_write),
+    ("billing", route::whoever_owes_something_can_pay_and_do_nothing_else),
+    ("billing odd", route::what_passes_as_exempt_is_exempt_to_every_application),
+    ("feature", route::a_route_asks_for_its_feature_however_its_path_is_spelled),
+    ("own status", route::a_deny_has_the_status_that_the_policy_gives_it),
     ("websocket", disguise::an_upgrade_is_a_write),
     ("change", trouble::a_change_decides_the_next_request_on_the_same_connection),
     ("keep-alive", trouble::one_connection_to_tollgate_carries_every_question),

@@ -34,6 +34,12 @@ impl Places<'_> {
         let to_tollgate = ("127.0.0.1:7600", tollgate.to_string());
         let to_app = ("127.0.0.1:8080", app.to_string());
         let port = |name: &'static str, port: u16| (name, format!("port_value: {port}"));
+        let envoy = vec![
+            ("0.0.0.0", "127.0.0.1".to_owned()),
+            port("port_value: 8000", listen.port()),
+            port("port_value: 7600", tollgate.port()),
+            port("port_value: 8080", app.port()),
+        ];
         let files = match kind {
             Kind::Nginx => unreachable!("nginx has a way of its own"),
             Kind::Traefik => vec![
@@ -47,15 +53,11 @@ impl Places<'_> {
                 let site = format!("http://:{} {{\n\tbind 127.0.0.1\n", listen.port());
                 vec![("Caddyfile", vec![("http://:8000 {\n", site), to_tollgate, to_app])]
             }
-            Kind::Envoy | Kind::EnvoyGrpc => vec![(
-                "envoy.yaml",
-                vec![
-                    ("0.0.0.0", "127.0.0.1".to_owned()),
-                    port("port_value: 8000", listen.port()),
-                    port("port_value: 7600", tollgate.port()),
-                    port("port_value: 8080", app.port()),
-                ],
-            )],
+            Kind::Envoy | Kind::EnvoyGrpc => vec![("envoy.yaml", envoy)],
+            Kind::EnvoyJwt => {
+                let keys = ("/etc/envoy-jwt", here.to_string());
+                vec![("envoy.yaml", [envoy, vec![keys]].concat()), ("jwks.json", Vec::new())]
+            }
             Kind::Haproxy => vec![
                 (
                     "haproxy.cfg",
@@ -106,7 +108,7 @@ impl Variant {
                 ("\t\t\theader Retry-After 1\n", "\t\t\treverse_proxy 127.0.0.1:8080\n"),
                 ("\t\t\trespond ", "\t\t\t#"),
             ],
-            (Self::Open, Kind::Envoy | Kind::EnvoyGrpc) => {
+            (Self::Open, Kind::Envoy | Kind::EnvoyGrpc | Kind::EnvoyJwt) => {
                 &[("failure_mode_allow: false", "failure_mode_allow: true")]
             }
             (Self::Open, Kind::Haproxy) => &[("lua.tollgate closed", "lua.tollgate open")],

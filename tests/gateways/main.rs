@@ -9,8 +9,10 @@
 mod cases;
 mod configuration;
 mod gateway;
+mod readers;
 mod site;
 mod table;
+mod token;
 
 #[path = "../support/raw.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
@@ -24,6 +26,7 @@ use std::time::Duration;
 use gateway::{Kind, Variant};
 use serde_json::{Value, json};
 use site::Site;
+use token::Token;
 
 #[test]
 fn nginx_is_not_fooled_and_lets_nobody_pass_unasked() {
@@ -48,6 +51,64 @@ fn envoy_is_not_fooled_and_lets_nobody_pass_unasked() {
 #[test]
 fn envoy_over_grpc_is_not_fooled_and_lets_nobody_pass_unasked() {
     table::Row::of(Kind::EnvoyGrpc, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn envoy_with_a_token_is_not_fooled_and_lets_nobody_pass_unasked() {
+    table::Row::of(Kind::EnvoyJwt, Variant::AsItStands).assert_passes();
+}
+
+#[test]
+fn a_customer_is_who_a_token_names_that_envoy_has_verified() {
+    let site = Site::start(Kind::EnvoyJwt, Variant::AsItStands);
+    site.c1_is(None);
+    let show = |token: &str, more: &[(&str, &str)]| {
+        let bearer = format!("Bearer {token}");
+        let headers = [&[("authorization", bearer.as_str())], more].concat();
+        site.ask_bare("GET", &headers, Duration::from_secs(10))
+    };
+    let forged = [("x-customer-id", "c1")];
+    // The token counts, whatever a header says, and no application needs to see it.
+    assert_eq!(show(&Token::of("c2").signed(), &forged).code(), "CUSTOMER_UNKNOWN");
+    let passed = site::received(&show(&Token::of("c1").signed(), &[("x-customer-id", "c2")]));
+    assert_eq!(
+        (&passed["x-customer-id"], &passed["authorization"]),
+        (&json!(["c1"]), &Value::Null)
+    );
+
+    let c1 = || Token::of("c1");
+    let good = c1().signed();
+    let (claims, signature) = good.rsplit_once('.').unwrap();
+    let (_, others_claims) = good.split_once('.').unwrap();
+    let before = site.app.reached();
+    for (why, token) in [
+        ("nothing", String::new()),
+        ("no token", "c1".to_owned()),
+        ("no signature", format!("{claims}.")),
+        ("another's signature", format!("{}.{signature}", Token::of("c2").unsigned())),
+        ("another key", c1().signed_with(b"another key of thirty-two bytes!")),
+        ("no algorithm", format!("{}.{others_claims}", Token::header("none"))),
+        ("another algorithm", format!("{}.{others_claims}", Token::header("RS256"))),
+        ("expired", c1().with("exp", &json!(1_000_000_000)).signed()),
+        ("not yet", c1().with("nbf", &json!(9_000_000_000_u64)).signed()),
+        ("no text for a customer", c1().with("sub", &json!(7)).signed()),
+        ("another issuer", c1().with("iss", &json!("https://elsewhere.example")).signed()),
+        ("another audience", c1().with("aud", &json!("another")).signed()),
+    ] {
+        // Envoy knows whoever comes with a token for somebody else, and lets it in nowhere.
+        let expected = if why == "another audience" { 403 } else { 401 };
+        assert_eq!(show(&token, &forged).status, expected, "{why}");
+    }
+    // Who is verified and no customer is refused by Tollgate.
+    for (sub, status, code) in [
+        (Value::Null, 401, "CUSTOMER_MISSING"),
+        (json!(""), 401, "CUSTOMER_MISSING"),
+        (json!("c1,c2"), 400, "CUSTOMER_MALFORMED"),
+    ] {
+        let refused = show(&c1().with("sub", &sub).signed(), &forged);
+        assert_eq!((refused.status, refused.code().as_str()), (status, code), "{sub}");
+    }
+    assert_eq!(site.app.reached(), before);
 }
 
 #[test]
@@ -86,7 +147,7 @@ fn envoy_asks_over_http_2_as_well_and_then_lets_no_websocket_pass() {
 
 #[test]
 fn where_everybody_is_to_pass_without_a_decision_they_do_and_forge_nothing() {
-    for kind in [Kind::Nginx, Kind::Caddy, Kind::Envoy, Kind::EnvoyGrpc, Kind::Haproxy] {
+    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Traefik) {
         let mut site = Site::start(kind, Variant::Open);
         site.c1_is(Some(("freeze", json!({}))));
         let forged = [("x-tollgate-status", "forged"), ("x-customer-id", "c2")];

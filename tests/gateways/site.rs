@@ -1,7 +1,8 @@
 //! A gateway, its Tollgate and Redis, and the application behind them.
 
-use std::{sync::Arc, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -32,7 +33,7 @@ pub(crate) struct Site {
     pub(crate) app: Application,
     /// What its Tollgate stands on.
     pub(crate) redis: RedisServer,
-    _socket: Arc<TempDir>,
+    directory: Arc<TempDir>,
 }
 
 impl Site {
@@ -43,13 +44,16 @@ impl Site {
         let socket = directory.path().join("check.sock");
         let url = redis.url();
         let listen = ["--store", &url, "--check-socket", socket.to_str().unwrap()];
-        let flags = [&listen[..], &["--when-unlisted", "error"]].concat();
+        let policy = directory.path().join(POLICY);
+        fs::write(&policy, "").unwrap();
+        let rules = ["--when-unlisted", "error", "--policy", policy.to_str().unwrap()];
+        let flags = [&listen[..], &rules, &["--customer-from", kind.customer_from()]].concat();
         let tollgate = Tollgate::start(&flags);
         let way = Way::to(tollgate.check);
         let app = Application::start();
         let around = Around { tollgate: way.address, socket: &socket, app: app.address };
         let gateway = Gateway::start(kind, variant, around);
-        Self { kind, gateway, tollgate, way, app, redis, _socket: directory }
+        Self { kind, gateway, tollgate, way, app, redis, directory }
     }
 
     /// Makes `c1` active, and then acts on it.
@@ -62,6 +66,27 @@ impl Site {
             let acted = self.tollgate.operate("POST", &path, Some(&body));
             assert_eq!(acted.status, 200, "{acted:?}");
         }
+    }
+
+    /// Changes what is stored of `c1`.
+    pub(crate) fn c1_has(&self, fields: &Value) {
+        let put = self.tollgate.operate("PUT", "/v1/customers/c1", Some(fields));
+        assert_eq!(put.status, 200, "{put:?}");
+    }
+
+    /// Replaces the policy, and waits until the new one is in force.
+    pub(crate) fn is_governed_by(&self, policy: &str) {
+        let hash = || self.tollgate.status()["policy"]["hash"].clone();
+        let (before, path) = (hash(), self.directory.path().join(POLICY));
+        if fs::read_to_string(&path).unwrap() == policy {
+            return;
+        }
+        // Whole or not at all.
+        let beside = path.with_extension("new");
+        fs::write(&beside, policy).unwrap();
+        fs::rename(&beside, &path).unwrap();
+        self.tollgate.signal(Signal::HUP);
+        self.tollgate.wait_until("governed by it", || hash() != before);
     }
 
     /// Asks as `c1`, with more headers.
@@ -125,4 +150,5 @@ pub(crate) fn received(answer: &Answer) -> Value {
     answer.json()
 }
 
+const POLICY: &str = "policy.toml";
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -44,6 +44,7 @@ impl Nginx {
                 text = text.replace(from, to);
             }
             fs::write(directory.path().join("conf"), text).unwrap();
+            fs::copy(format!("examples/nginx/{DENIES}"), directory.path().join(DENIES)).unwrap();
             if let Some(child) = ready(spawn(directory.path()), directory.path()) {
                 return Self { child, address, _directory: directory };
             }
@@ -118,5 +119,6 @@ fn free_address() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap()
 }
 
+const DENIES: &str = "tollgate-deny.conf";
 const ATTEMPTS: usize = 5;
 const PATIENCE: Duration = Duration::from_secs(10);

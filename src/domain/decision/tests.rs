@@ -42,14 +42,19 @@ fn any_check() -> impl Strategy<Value = Check> {
     let operation = select(&[Operation::Read, Operation::Write][..]);
     let feature = option::of(select(&["sso", "export"][..]));
     let limit = option::of((select(&["seats", "calls"][..]), option::of(0..9_u64)));
-    (operation, feature, limit).prop_map(|(operation, feature, limit)| Check {
-        feature: feature.map(code),
-        limit: limit.map(|(name, value)| LimitCheck { code: code(name), value }),
-        ..Check::of(
-            CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed),
-            operation,
-        )
+    (operation, feature, limit).prop_map(|(operation, feature, limit)| {
+        let asked = Asked {
+            feature: feature.map(code),
+            limit: limit.map(|(name, value)| LimitCheck { code: code(name), value }),
+            ..Asked::plain(operation)
+        };
+        let customer = CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed);
+        asked.into_readings().of(customer, None)
     })
+}
+
+fn decided(evidence: &Evidence<'_>, check: &Check, policy: &Policy, now: Timestamp) -> Decision {
+    decide(evidence, check, policy, None, now).decision
 }
 
 fn any_grounds() -> impl Strategy<Value = Vec<Ground>> {
@@ -75,8 +80,9 @@ fn a_route_that_is_exempt_or_unknown_is_decided_whoever_asks() {
         (Route::Unmatched, Reason::RouteUnmatched),
         (Route::Unrouted, Reason::CustomerMissing),
     ] {
-        let check = Check { route, ..Check::of(Err(IdentityFault::Missing), Operation::Write) };
-        let decision = decide(&evidence, &check, &Policy::default(), Timestamp::from_millis(1));
+        let asked = Asked { route, ..Asked::plain(Operation::Write) };
+        let check = asked.into_readings().of(Err(IdentityFault::Missing), None);
+        let decision = decided(&evidence, &check, &Policy::default(), Timestamp::from_millis(1));
         assert_eq!(decision, Decision::about_nobody(reason));
     }
 }
@@ -121,11 +127,11 @@ proptest! {
         staleness in any_staleness(), check in any_check(), revision_reached: bool,
     ) {
         let access = restrictions.access_at(now, policy.access);
-        prop_assume!(!access.permits(check.operation));
+        prop_assume!(!access.permits(check.readings.first.operation));
         let body = body();
         for record in records(&body) {
             let evidence = Evidence { restrictions: &restrictions, record, staleness, revision_reached };
-            prop_assert_eq!(decide(&evidence, &check, &policy, now).outcome(), Outcome::Deny);
+            prop_assert_eq!(decided(&evidence, &check, &policy, now).outcome(), Outcome::Deny);
         }
     }
 
@@ -135,20 +141,21 @@ proptest! {
         check in any_check(), grounds in any_grounds(),
     ) {
         let body = body();
-        let decided = |restrictions: &Restrictions, check: &Check| {
+        let judged = |restrictions: &Restrictions, check: &Check| {
             let record = RecordEvidence::Known(&body);
             let staleness = fresh();
             let evidence = Evidence { restrictions, record, staleness, revision_reached: true };
-            decide(&evidence, check, &policy, now)
+            decided(&evidence, check, &policy, now)
         };
         let terms = RouteTerms {
             pattern: "/billing".to_owned(),
             exemption: Exemption::For(grounds.clone()),
             overrides: Overrides::default(),
         };
-        let exempt = Check { route: Route::Matched(Arc::new(terms)), ..check.clone() };
+        let mut exempt = check.clone();
+        exempt.readings.first.route = Route::Matched(Arc::new(terms));
         let rest = restrictions.only(|held| !grounds.iter().any(|ground| ground.covers(held)));
-        let (there, without) = (decided(&restrictions, &exempt), decided(&rest, &check));
+        let (there, without) = (judged(&restrictions, &exempt), judged(&rest, &check));
         prop_assert_eq!(there.outcome(), without.outcome());
         if there.outcome() == Outcome::Deny {
             prop_assert_eq!(there.reason, without.reason);
@@ -157,7 +164,7 @@ proptest! {
         if check.identity.is_ok() {
             prop_assert_eq!(there.status, Some(restrictions.status_at(now)));
         }
-        let plain = decided(&restrictions, &check);
+        let plain = judged(&restrictions, &check);
         if plain.outcome() != Outcome::Deny {
             prop_assert_eq!(there, plain);
         }
@@ -172,7 +179,7 @@ proptest! {
         let body = body();
         for record in records(&body) {
             let evidence = Evidence { restrictions: &restrictions, record, staleness, revision_reached };
-            prop_assert_ne!(decide(&evidence, &check, &policy, now).outcome(), Outcome::Allow);
+            prop_assert_ne!(decided(&evidence, &check, &policy, now).outcome(), Outcome::Allow);
         }
     }
 
@@ -183,7 +190,7 @@ proptest! {
         let (body, none) = (body(), Restrictions::default());
         for record in records(&body) {
             let evidence = Evidence { restrictions: &none, record, staleness: fresh(), revision_reached: true };
-            let decision = decide(&evidence, &check, &policy, now);
+            let decision = decided(&evidence, &check, &policy, now);
             if decision.outcome() == Outcome::Deny {
                 prop_assert!(matches!(
                     decision.reason,
@@ -194,7 +201,7 @@ proptest! {
     }
 }
 
-fn reason_for(body: &RecordBody, restrictions: &str, edit: impl FnOnce(&mut Check)) -> Decision {
+fn reason_for(body: &RecordBody, restrictions: &str, edit: impl FnOnce(&mut Asked)) -> Decision {
     let restrictions = Restrictions::parse_compact(restrictions).unwrap();
     let record = RecordEvidence::Known(body);
     let evidence = Evidence {
@@ -205,15 +212,15 @@ fn reason_for(body: &RecordBody, restrictions: &str, edit: impl FnOnce(&mut Chec
     };
     let key = CustomerKey::parse("default:c1").map_err(|_| IdentityFault::Malformed);
     let mut check = Check::of(key, Operation::Read);
-    edit(&mut check);
-    decide(&evidence, &check, &Policy::default(), Timestamp::from_millis(60_000))
+    edit(&mut check.readings.first);
+    decided(&evidence, &check, &Policy::default(), Timestamp::from_millis(60_000))
 }
 
 #[test]
 fn a_frozen_customer_reads_and_does_not_write() {
     let frozen = "frozen,wingback,other,0,";
     assert_eq!(reason_for(&body(), frozen, |_| ()).reason, Reason::FrozenRead);
-    let write = |check: &mut Check| check.operation = Operation::Write;
+    let write = |asked: &mut Asked| asked.operation = Operation::Write;
     assert_eq!(reason_for(&body(), frozen, write).reason, Reason::CustomerFrozen);
 }
 
@@ -229,12 +236,12 @@ fn payment_is_required_only_if_every_deciding_restriction_is_for_non_payment() {
 #[test]
 fn features_and_limits_are_judged_from_the_record() {
     let ask_feature =
-        |name| reason_for(&body(), "", |check| check.feature = Some(code(name))).reason;
+        |name| reason_for(&body(), "", |asked| asked.feature = Some(code(name))).reason;
     assert_eq!(ask_feature("sso"), Reason::Active);
     assert_eq!(ask_feature("export"), Reason::FeatureMissing);
     let ask_limit = |name, value| {
         let limit = Some(LimitCheck { code: code(name), value });
-        reason_for(&body(), "", |check| check.limit = limit).reason
+        reason_for(&body(), "", |asked| asked.limit = limit).reason
     };
     assert_eq!(ask_limit("seats", None), Reason::Active);
     assert_eq!(ask_limit("seats", Some(5)), Reason::Active);
@@ -246,7 +253,7 @@ fn features_and_limits_are_judged_from_the_record() {
 #[test]
 fn what_no_source_has_said_is_unknown_and_not_denied() {
     let silent = RecordBody { features: None, limits: None, ..body() };
-    let decision = reason_for(&silent, "", |check| check.feature = Some(code("sso")));
+    let decision = reason_for(&silent, "", |asked| asked.feature = Some(code("sso")));
     assert_eq!(decision.reason, Reason::EntitlementUnknown);
     let mut outdated = body();
     if let Some(limits) = &mut outdated.limits {
@@ -255,6 +262,6 @@ fn what_no_source_has_said_is_unknown_and_not_denied() {
         }
     }
     let limit = Some(LimitCheck { code: code("seats"), value: None });
-    let decision = reason_for(&outdated, "", |check| check.limit = limit);
+    let decision = reason_for(&outdated, "", |asked| asked.limit = limit);
     assert_eq!(decision.reason, Reason::EntitlementUnknown);
 }

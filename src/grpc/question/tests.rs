@@ -99,12 +99,12 @@ fn bytes_that_are_no_text_are_malformed_or_a_write_and_nothing_worse() {
     assert_eq!(identity(strange, &[]), Err(IdentityFault::Malformed));
     let mut http = about("GET", "/", &[]);
     http.path = b"/\xff".to_vec();
-    assert_eq!(asked(http, &[]).operation, Operation::Write);
+    assert_eq!(asked(http, &[]).readings.first.operation, Operation::Write);
 }
 
 #[test]
 fn only_a_plain_read_is_a_read_unless_the_route_says_so() {
-    let judged = |http, extensions: &[_]| asked(http, extensions).operation;
+    let judged = |http, extensions: &[_]| asked(http, extensions).readings.first.operation;
     let override_line = [("x-http-method-override", "DELETE")];
     let writes = [
         about("POST", "/", &[]),
@@ -130,8 +130,9 @@ fn only_a_plain_read_is_a_read_unless_the_route_says_so() {
 fn a_route_asks_for_a_feature_and_a_limit_and_other_keys_are_somebody_elses() {
     let settings = [("feature", "export"), ("limit", "seats"), ("team", "a b")];
     let check = asked(about("GET", "/", &[]), &settings);
-    assert_eq!(check.feature.unwrap().as_str(), "export");
-    assert_eq!(check.limit.unwrap().code.as_str(), "seats");
+    let asked = check.readings.first;
+    assert_eq!(asked.feature.unwrap().as_str(), "export");
+    assert_eq!(asked.limit.unwrap().code.as_str(), "seats");
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn a_setting_that_breaks_its_rule_is_named_and_asks_for_nothing_else() {
         assert_eq!((malformed.key, malformed.value.as_str()), (key, value));
         let check = asked.check.unwrap();
         assert!(check.identity.is_ok() && !check.asks_entitlement());
-        let is_read = check.operation == Operation::Read;
+        let is_read = check.readings.first.operation == Operation::Read;
         assert_eq!(is_read, key == "action", "{key}");
     }
     let tenant = read(&request(named, &[("tenant", "a b")]), &source(), None, &rules());

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    domain::{Decision, Kind, RestrictionReason, Route},
-    policy::Request,
+    domain::{Asked, Decision, Kind, RestrictionReason, Route},
+    policy::{Becomes, Request},
 };
 
 fn rules(text: &str) -> Rules {
@@ -17,8 +17,9 @@ fn faults(text: &str) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 
-fn asked(rules: &Rules, method: &str, target: &str) -> crate::policy::Asked {
-    rules.ask(&Request { method: Some(method), target: Some(target), may_change: false })
+fn asked(rules: &Rules, method: &str, target: &str) -> Asked {
+    let becomes = Becomes::default();
+    rules.ask(&Request { method: Some(method), target: Some(target), becomes }).first
 }
 
 #[test]
@@ -53,35 +54,11 @@ fn what_is_told_twice_or_not_at_all_is_on_no_known_route() {
     let routed = rules("[[routes]]\npath = \"/{*rest}\"\nexempt = true");
     let plain = rules("");
     for (method, target) in [(None, Some("/a")), (Some("GET"), None), (None, None)] {
-        let request = Request { method, target, may_change: false };
-        assert_eq!(routed.ask(&request).route, Route::Suspicious);
-        let judged = plain.ask(&request);
+        let request = Request { method, target, becomes: Becomes::default() };
+        assert_eq!(routed.ask(&request).first.route, Route::Suspicious);
+        let judged = plain.ask(&request).first;
         assert_eq!((judged.route, judged.operation), (Route::Unrouted, Operation::Write));
     }
-}
-
-#[test]
-fn what_may_become_another_request_is_a_write_unless_the_route_says_that_it_is_none() {
-    let rules = rules("[[routes]]\npath = \"/search\"\naction = \"read\"");
-    let judged = |target| {
-        rules
-            .ask(&Request { method: Some("GET"), target: Some(target), may_change: true })
-            .operation
-    };
-    assert_eq!((judged("/search"), judged("/else")), (Operation::Read, Operation::Write));
-}
-
-#[test]
-fn a_route_that_is_exempt_for_some_methods_is_not_for_what_may_become_another() {
-    let exempt = |methods: &str| {
-        let rules = rules(&format!("[[routes]]\npath = \"/a\"\nexempt = true\n{methods}"));
-        let asked = |may_change| {
-            rules.ask(&Request { method: Some("GET"), target: Some("/a"), may_change })
-        };
-        [false, true].map(|may_change| asked(may_change).route.decides_alone())
-    };
-    assert_eq!(exempt("methods = [\"GET\"]"), [true, false]);
-    assert_eq!(exempt(""), [true, true]);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) fn what_a_client_forges_decides_nothing_and_reaches_nobody(site: &mut
         ("x-original-method", "GET"),
         ("x-original-uri", "/forged"),
         ("x-envoy-original-path", "/forged"),
+        ("x-original-url", "/forged"),
+        ("x-rewrite-url", "/forged"),
     ];
     let received = received(&site.ask("GET", &forged));
     let expected = [
@@ -42,6 +44,10 @@ pub(super) fn what_a_client_forges_decides_nothing_and_reaches_nobody(site: &mut
     ];
     for (name, expected) in expected {
         assert_eq!(received[name], expected, "{name} in {received}");
+    }
+    // Some applications take these for the target.
+    for name in ["x-original-url", "x-rewrite-url"] {
+        assert_eq!(received[name], Value::Null, "{name} in {received}");
     }
     // Some applications read `_` as `-`.
     let names = received.as_object().unwrap().keys().filter(|name| name.contains('_'));
