@@ -12,6 +12,7 @@ mod customers;
 mod failure;
 mod ingest;
 mod keys;
+mod listener;
 mod operator;
 mod out;
 mod policy;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use ureq::{
     Agent, Body,
     http::{Request, Response, request::Builder},
+    tls::TlsConfig,
 };
 
 use super::failure::{Failure, Refused};
@@ -25,16 +26,22 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// The listener at `base`, which `settings` tell.
-    pub(super) fn new(base: BaseUrl, settings: &'static str) -> Self {
+    /// The listener at `base`, which `settings` tell, asked with `tls`.
+    pub(super) fn new(base: BaseUrl, settings: &'static str, tls: TlsConfig) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             // A token is for Tollgate alone: not for a proxy, and not for whoever it points to.
             .proxy(None)
             .max_redirects(0)
+            .tls_config(tls)
             .timeout_global(Some(TIMEOUT))
             .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
         Self { agent: config.build().new_agent(), base, settings, token: None, tenant: None }
+    }
+
+    /// Whether the listener is on this machine.
+    pub(super) fn is_near(&self) -> bool {
+        self.base.is_loopback()
     }
 
     /// Shows `token` with every request.

@@ -1,12 +1,17 @@
 //! Serves a router on a socket until the drain, then finishes what is in flight.
 
+mod tls;
+
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
@@ -15,6 +20,20 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
+
+pub use self::tls::Encryption;
+use crate::telemetry::{Listener, Metrics, event::HandshakeFailed};
+
+/// What is served on, and how.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// Which listener it is.
+    pub listener: Listener,
+    /// What its connections are encrypted with, if they are.
+    pub encryption: Option<Encryption>,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
 
 /// A socket that is bound, and served later: so that a taken port fails before anything is built.
 #[derive(Debug)]
@@ -31,29 +50,30 @@ pub struct Peer(pub SocketAddr);
 
 /// Serves HTTP/1.1 and HTTP/2 with prior knowledge on `socket` until `draining`, then lets every
 /// connection finish what it has begun.
-pub async fn serve(socket: Socket, router: Router, draining: CancellationToken) {
+pub async fn serve(socket: Socket, manner: Manner, router: Router, draining: CancellationToken) {
     let graceful = GracefulShutdown::new();
+    let guest = Guest { manner, router, draining };
     loop {
         tokio::select! {
             biased;
-            () = draining.cancelled() => break,
-            () = accept(&socket, &router, &graceful) => {}
+            () = guest.draining.cancelled() => break,
+            () = accept(&socket, &guest, &graceful) => {}
         }
     }
     drop(socket);
     graceful.shutdown().await;
 }
 
-async fn accept(socket: &Socket, router: &Router, graceful: &GracefulShutdown) {
+async fn accept(socket: &Socket, guest: &Guest, graceful: &GracefulShutdown) {
     let accepted = match socket {
         Socket::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "A connection stays without TCP_NODELAY");
             }
-            converse(stream, Some(peer), router.clone(), graceful);
+            tokio::spawn(guest.clone().receive(stream, Some(peer), graceful.watcher()));
         }),
         Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-            converse(stream, None, router.clone(), graceful);
+            tokio::spawn(guest.clone().receive(stream, None, graceful.watcher()));
         }),
     };
     if let Err(error) = accepted {
@@ -63,11 +83,40 @@ async fn accept(socket: &Socket, router: &Router, graceful: &GracefulShutdown) {
     }
 }
 
-fn converse(
+/// What each connection is received with.
+#[derive(Clone)]
+struct Guest {
+    manner: Manner,
+    router: Router,
+    draining: CancellationToken,
+}
+
+impl Guest {
+    /// Encrypts a connection, if that is to be, and converses on it to its end.
+    async fn receive(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: Option<SocketAddr>,
+        watcher: Watcher,
+    ) {
+        let Manner { listener, encryption, metrics } = self.manner;
+        let Some(encryption) = encryption else {
+            return converse(stream, peer, self.router, watcher).await;
+        };
+        // Who has asked nothing yet has nothing to finish.
+        match self.draining.run_until_cancelled(encryption.begin(stream)).await {
+            Some(Ok(stream)) => converse(stream, peer, self.router, watcher).await,
+            Some(Err(why)) => HandshakeFailed { listener, why: &why }.emit(&metrics),
+            None => {}
+        }
+    }
+}
+
+async fn converse(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: Option<SocketAddr>,
     router: Router,
-    graceful: &GracefulShutdown,
+    watcher: Watcher,
 ) {
     let service = router.map_request(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
@@ -90,12 +139,9 @@ fn converse(
         .max_header_list_size(u32::try_from(HEADERS_AT_MOST).unwrap_or(u32::MAX));
     let connection =
         server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let connection = graceful.watch(connection.into_owned());
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "A connection ended: {error}");
-        }
-    });
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%error, "A connection ended: {error}");
+    }
 }
 
 /// Longer than any gateway keeps an idle connection (Traefik 90 s), so that it is never Tollgate

@@ -4,7 +4,7 @@ use std::{
     fmt,
     marker::PhantomData,
     ops::{Deref, Index},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -13,15 +13,15 @@ use metrics::{Counter, Gauge, Histogram};
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, BootSource, Dialect, FillResult, IngestResult, Label, ReachedBy,
-        RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
+        AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Label,
+        Listener, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
     },
     pace::Pace,
     process::Process,
 };
 use crate::{
     clock::Clock,
-    domain::{Outcome, Reason, Verb, audit::AuditOutcome},
+    domain::{Outcome, Reason, Timestamp, Verb, audit::AuditOutcome},
 };
 
 /// Every metric, ready to be written. A clone is the same metrics.
@@ -158,6 +158,35 @@ pub struct Handles {
     pub(super) ingest_trouble: By<Via, Pace>,
     pub(super) succession_lines: Pace,
     pub(super) route_setting_lines: Pace,
+    pub(super) handshake_lines: By<Listener, Pace>,
+    tls: By<Listener, OnceLock<Tls>>,
+}
+
+/// The metrics of one listener over TLS.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) reloads: By<CertificateResult, Counter>,
+    pub(super) handshake_failures: Counter,
+    certificate_expiry: Gauge,
+}
+
+impl Tls {
+    fn of(listener: Listener) -> Self {
+        let label = (Listener::NAME, listener.as_str());
+        Self {
+            reloads: By::each(|result: CertificateResult| {
+                let labels = [label, (CertificateResult::NAME, result.as_str())];
+                metrics::counter!(catalogue::TLS_RELOADS.name, &labels)
+            }),
+            handshake_failures: metrics::counter!(catalogue::TLS_HANDSHAKE_FAILURES.name, &[label]),
+            certificate_expiry: metrics::gauge!(catalogue::TLS_CERTIFICATE_EXPIRY.name, &[label]),
+        }
+    }
+
+    /// Says when the certificate that is shown expires.
+    pub(super) fn expires(&self, at: Timestamp) {
+        self.certificate_expiry.set(Duration::from_millis(at.as_millis()));
+    }
 }
 
 impl Handles {
@@ -240,6 +269,8 @@ impl Handles {
             ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
             succession_lines: Pace::every(Duration::from_mins(1)),
             route_setting_lines: Pace::every(Duration::from_mins(1)),
+            handshake_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
+            tls: By::each(|_| OnceLock::new()),
         }
     }
 
@@ -278,6 +309,12 @@ impl Handles {
             self.boot_source[*other].lower();
         }
         self.boot_source[source].raise();
+    }
+
+    /// The metrics of a listener over TLS, which are there from the first call on. The others have
+    /// none: what never expires would look like what has expired.
+    pub(super) fn tls(&self, listener: Listener) -> &Tls {
+        self.tls[listener].get_or_init(|| Tls::of(listener))
     }
 
     /// Counts one message of a billing system.

@@ -78,6 +78,12 @@ impl Raw {
         Self { reader: BufReader::new(reader), writer: Box::new(stream) }
     }
 
+    /// Speaks on a connection that is there already: what comes is read from `reader`, and what is
+    /// sent is written to `writer`.
+    pub(crate) fn over(reader: impl Read + 'static, writer: impl Write + 'static) -> Self {
+        Self { reader: BufReader::new(Box::new(reader)), writer: Box::new(writer) }
+    }
+
     /// Sends these bytes. The other side may have hung up already.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         let _ = self.writer.write_all(bytes.as_ref());
@@ -101,6 +107,12 @@ impl Raw {
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body).unwrap();
         RawAnswer { body: String::from_utf8(body).unwrap(), ..answer }
+    }
+
+    /// Reads an answer as [`Self::answer`] does. Nothing if the other side hung up instead.
+    pub(crate) fn try_answer(&mut self) -> Option<RawAnswer> {
+        let is_there = self.reader.fill_buf().is_ok_and(|read| !read.is_empty());
+        is_there.then(|| self.answer())
     }
 
     /// Reads the head of an answer, and leaves what follows it.
