@@ -5,6 +5,7 @@ mod boot;
 mod certificates;
 mod first_key;
 mod listeners;
+mod open_files;
 mod policy;
 mod ports;
 mod store;

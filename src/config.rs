@@ -212,6 +212,12 @@ pub struct Config {
     #[arg(value_parser = value::address)]
     pub admin_listen: SocketAddr,
 
+    /// How many connections each listener has at once, fewer if the process may not open as many
+    /// files. Those beyond wait until one ends; idle ones end after two to four minutes.
+    #[arg(long, env = "TOLLGATE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000")]
+    #[arg(help_heading = "Listeners")]
+    pub max_connections: NonZeroUsize,
+
     /// The listeners' certificates.
     #[command(flatten)]
     pub tls: ListenersTls,

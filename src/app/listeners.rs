@@ -1,10 +1,12 @@
 //! Serves each listener with what it answers.
 
+use std::num::NonZeroUsize;
+
 use axum::Router;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{certificates::Certificate, ports::Ports};
+use super::{certificates::Certificate, open_files::connections_per_listener, ports::Ports};
 use crate::{
     config::{Config, ConfigError, TlsFiles},
     grpc::{self, Authorizer},
@@ -23,6 +25,7 @@ pub(super) struct Certificates {
     admin: Option<Certificate>,
     /// Whether whoever asks on the check listener has shown one.
     check_asks: bool,
+    connections_at_most: NonZeroUsize,
     metrics: Metrics,
 }
 
@@ -38,6 +41,7 @@ impl Certificates {
             check: open(Listener::Check, check)?,
             operator: open(Listener::Operator, config.operator_tls()?)?,
             admin: open(Listener::Admin, config.admin_tls()?)?,
+            connections_at_most: connections_per_listener(config.max_connections),
             metrics: metrics.clone(),
         })
     }
@@ -53,7 +57,8 @@ impl Certificates {
 
     fn manner(&self, listener: Listener) -> Manner {
         let encryption = self.of(listener).map(Certificate::encryption);
-        Manner { listener, encryption, metrics: self.metrics.clone() }
+        let connections_at_most = self.connections_at_most;
+        Manner { listener, encryption, connections_at_most, metrics: self.metrics.clone() }
     }
 
     /// Keeps them as their files have them.

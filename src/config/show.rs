@@ -75,6 +75,7 @@ impl Config {
             operator_listen,
             operator_plaintext,
             admin_listen,
+            max_connections,
             tls:
                 ListenersTls {
                     check_tls_cert,
@@ -142,6 +143,7 @@ impl Config {
             ("operator_listen", operator_listen.to_string()),
             ("operator_plaintext", choice::OPERATOR_PLAINTEXT.word(*operator_plaintext).to_owned()),
             ("admin_listen", admin_listen.to_string()),
+            ("max_connections", max_connections.to_string()),
             ("check_tls_cert", path_or_none(check_tls_cert.as_deref())),
             ("check_tls_key", path_or_none(check_tls_key.as_deref())),
             ("check_tls_client_ca", path_or_none(check_tls_client_ca.as_deref())),

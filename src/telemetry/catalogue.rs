@@ -205,6 +205,12 @@ catalogue! {
     /// By code.
     AUTH_FAILURES = Metric::counter("tollgate_auth_failures_total", &["code"],
         "Callers turned away because of their credentials.");
+    /// By listener.
+    CONNECTIONS = Metric::gauge("tollgate_connections", &["listener"],
+        "Connections that are open, by listener.");
+    /// By listener.
+    CONNECTIONS_FULL = Metric::counter("tollgate_connections_full_total", &["listener"],
+        "Times a listener had as many connections as it may, so that others had to wait.");
     /// By listener and result.
     TLS_RELOADS = Metric::counter("tollgate_tls_reloads_total", &["listener", "result"],
         "Times the certificate of a listener was read because its files had changed, by what came of it; only of listeners over TLS.");

@@ -589,6 +589,33 @@ impl<W: Display> CertificateRefused<W> {
     }
 }
 
+/// A listener has as many connections as it may.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerFull {
+    /// Which listener.
+    pub listener: Listener,
+    /// How many connections that is.
+    pub connections: usize,
+}
+
+impl ListenerFull {
+    /// Counts it, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { listener, connections } = self;
+        metrics.connections_full[listener].increment(1);
+        let now = metrics.clock.moment();
+        let Some(held_back) = metrics.full_lines[listener].admit(now) else { return };
+        let listener = listener.as_str();
+        warn!(
+            connections.listener = listener,
+            connections.open = connections,
+            log.held_back = held_back,
+            "The {listener} listener has {connections} connections, as many as it may: others wait \
+             ({held_back} more since the last such line)",
+        );
+    }
+}
+
 /// A connection ended before it was encrypted.
 #[derive(Clone, Copy, Debug)]
 pub struct HandshakeFailed<'a> {

@@ -142,6 +142,9 @@ pub struct Handles {
     pub deadlines_missed: Counter,
     /// [`catalogue::AUTH_FAILURES`].
     pub auth_failures: By<AuthFailure, Counter>,
+    /// [`catalogue::CONNECTIONS`].
+    pub connections: By<Listener, Population>,
+    pub(super) connections_full: By<Listener, Counter>,
     /// [`catalogue::SNAPSHOT_AGE`].
     pub snapshot_age: Span,
     /// [`catalogue::SNAPSHOT_WRITES`].
@@ -159,6 +162,7 @@ pub struct Handles {
     pub(super) succession_lines: Pace,
     pub(super) route_setting_lines: Pace,
     pub(super) handshake_lines: By<Listener, Pace>,
+    pub(super) full_lines: By<Listener, Pace>,
     tls: By<Listener, OnceLock<Tls>>,
 }
 
@@ -253,6 +257,13 @@ impl Handles {
             route_settings_malformed: counter(catalogue::ROUTE_SETTINGS_MALFORMED),
             deadlines_missed: counter(catalogue::DEADLINES_MISSED),
             auth_failures: counters(catalogue::AUTH_FAILURES),
+            connections: By::each(|listener: Listener| {
+                let labels = [(Listener::NAME, listener.as_str())];
+                let gauge = metrics::gauge!(catalogue::CONNECTIONS.name, &labels);
+                gauge.set(0);
+                Population(gauge)
+            }),
+            connections_full: counters(catalogue::CONNECTIONS_FULL),
             snapshot_age: Span(gauge(catalogue::SNAPSHOT_AGE)),
             snapshot_writes: counters(catalogue::SNAPSHOT_WRITES),
             journal_errors: counter(catalogue::JOURNAL_ERRORS),
@@ -270,6 +281,7 @@ impl Handles {
             succession_lines: Pace::every(Duration::from_mins(1)),
             route_setting_lines: Pace::every(Duration::from_mins(1)),
             handshake_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
+            full_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
             tls: By::each(|_| OnceLock::new()),
         }
     }
@@ -388,6 +400,29 @@ impl Level {
     /// Makes it `value`.
     pub fn set(&self, value: u64) {
         self.0.set(gauge_value(value));
+    }
+}
+
+/// A gauge that is how many there are.
+#[derive(Clone, Debug)]
+pub struct Population(Gauge);
+
+/// One of a [`Population`], until it is dropped.
+#[derive(Debug)]
+pub struct Individual(Gauge);
+
+impl Population {
+    /// One more, as long as what this gives is kept.
+    #[must_use]
+    pub fn one(&self) -> Individual {
+        self.0.increment(1);
+        Individual(self.0.clone())
+    }
+}
+
+impl Drop for Individual {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }
 

@@ -63,9 +63,14 @@ impl RawAnswer {
 impl Raw {
     /// Connects to a port.
     pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::connect_with(address, PATIENCE)
+    }
+
+    /// Connects to a port, and waits this long for an answer.
+    pub(crate) fn connect_with(address: SocketAddr, patience: Duration) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patience)).unwrap();
         let reader: Box<dyn Read> = Box::new(stream.try_clone().unwrap());
         Self { reader: BufReader::new(reader), writer: Box::new(stream) }
     }
