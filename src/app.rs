@@ -2,23 +2,28 @@
 
 mod background;
 mod boot;
+mod certificates;
 mod first_key;
+mod listeners;
+mod open_files;
 mod policy;
 mod ports;
 mod store;
+mod watched;
 
 use std::{
     fs::DirBuilder, future::pending, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration,
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use self::ports::PortError;
 use self::{
     background::Background,
     boot::{Boot, FirstAnswer},
+    listeners::{Answering, Certificates},
     policy::PolicyFile,
     ports::Ports,
 };
@@ -35,11 +40,7 @@ use crate::{
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
     gate::{self, Gate},
-    grpc::{self, Authorizer},
-    http::{
-        self, Admin, DataPlane, DisabledBilling, IngestView, OperatorPlane, Operators, PolicyShown,
-        serve::{Socket, serve as serve_http},
-    },
+    http::{Admin, DataPlane, DisabledBilling, OperatorPlane, Operators, PolicyShown},
     identify::IdentitySource,
     lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
     policy::{InForce, InvalidPolicy, Rules},
@@ -66,9 +67,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     if let Some(keeper) = app.keeper {
         tasks.spawn("snapshot", keeper.run(draining.clone()));
     }
-    let hangups = Hangups::caught();
+    // Caught also where nothing is read again: it ends nobody.
+    let _hangups = Hangups::caught();
     if let Some(file) = app.policy_file {
-        tasks.spawn_endless("policy", file.keep_current(hangups));
+        tasks.spawn_endless("policy", file.keep_current());
     }
     tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
     tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
@@ -76,35 +78,13 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     if let Some(background) = app.background {
         background.spawn(&mut tasks, draining.clone());
     }
-    let admin = Admin { readiness: readiness.clone(), ..app.admin };
+    tasks.spawn("upkeep", upkeep(app.prometheus, draining));
     let drained = CancellationToken::new();
-    let admin_end = serve_admin(ports.admin, admin, drained.clone());
-    let watched = draining.clone();
-    tasks.spawn("admin", async move {
-        // It outlives the drain, to say that this instance is no longer ready.
-        let _ = watched.run_until_cancelled(admin_end).await;
-    });
-    tasks.spawn("upkeep", upkeep(app.prometheus, draining.clone()));
-    let grpc = grpc::router(authorizer(&app.plane), readiness.clone());
-    if let Some(socket) = ports.check {
-        let guarded = app.plane.guard.is_some() && !ports.check_is_local;
-        let guard = app.plane.guard.clone().filter(|_| guarded);
-        let router = http::check(DataPlane { guard, ..app.plane.clone() }).merge(grpc.clone());
-        tasks.spawn("check", serve_http(socket, router, draining.clone()));
-    }
-    if let Some(socket) = ports.check_socket {
-        let router = http::check(DataPlane { guard: None, ..app.plane.clone() }).merge(grpc);
-        tasks.spawn("check socket", serve_http(socket, router, draining.clone()));
-    }
-    if let Some(socket) = ports.operator {
-        let operators = app.operators.clone();
-        let (plane, ingest) = (app.plane.clone(), app.ingest_view);
-        let router =
-            http::operator(OperatorPlane { operators, plane, ingest, draining: draining.clone() });
-        tasks.spawn("operator", serve_http(socket, router, draining.clone()));
-        if app.makes_first_key && ports.operator_is_local {
-            first_key::make(&app.operators, &config.data_dir).await?;
-        }
+    let operators = app.answering.operators.operators.clone();
+    let makes_first_key = app.makes_first_key && ports.operator_is_local;
+    app.answering.spawn(ports, &readiness, &mut tasks, drained.clone());
+    if makes_first_key {
+        first_key::make(&operators, &config.data_dir).await?;
     }
 
     let ended = tasks.first_end_or(stop).await;
@@ -123,19 +103,17 @@ struct App {
     first_answer: FirstAnswer,
     keeper: Option<Keeper>,
     policy_file: Option<PolicyFile>,
-    plane: DataPlane,
-    operators: Operators,
-    admin: Admin,
+    answering: Answering,
     prometheus: PrometheusHandle,
     makes_first_key: bool,
     background: Option<Background>,
-    ingest_view: Option<IngestView>,
 }
 
 impl App {
     async fn build(config: &Config) -> Result<Self, ServeError> {
         let prometheus = telemetry::install_metrics()?;
         let (clock, metrics) = (Clock::system(), Metrics::new());
+        let certificates = Certificates::open(config, &metrics)?;
         let store = store::open(config, &clock)?;
         let is_own = matches!(store, Store::Embedded(_));
         let capacity = config.cache_capacity.get();
@@ -149,7 +127,7 @@ impl App {
         let keyring = Keyring::default();
         let source =
             Source { cache: cache.clone(), keyring: keyring.clone(), clock: clock.clone() };
-        let boot = Boot::new(config, source.clone(), metrics.clone());
+        let boot = Boot::new(config, source.clone(), metrics.clone())?;
         boot.take_file().await;
         let first_answer = store::ask(&store, config, &boot).await?;
         let (keeper, journal, snapshot) = keep_snapshot(config, source, &metrics);
@@ -215,21 +193,21 @@ impl App {
         };
         let background = may_write.then(|| Background::build(config, &operators.control));
         let background = background.transpose()?;
-        let ingest_view = background.as_ref().map(|background| background.view(config));
+        let ingest = background.as_ref().map(|background| background.view(config));
         let makes_first_key = is_own && admin_token.is_none();
+        let draining = CancellationToken::new();
+        let operators = OperatorPlane { operators, plane: plane.clone(), ingest, draining };
+        let answering = Answering { plane, operators, admin, certificates };
         Ok(Self {
             feed,
             boot,
             first_answer,
             keeper,
             policy_file,
-            plane,
-            operators,
-            admin,
+            answering,
             prometheus,
             makes_first_key,
             background,
-            ingest_view,
         })
     }
 }
@@ -326,17 +304,6 @@ fn identity_source(config: &Config) -> Result<IdentitySource, ServeError> {
     })
 }
 
-/// What gRPC answers with is what HTTP does.
-fn authorizer(plane: &DataPlane) -> Authorizer {
-    Authorizer {
-        gate: plane.gate.clone(),
-        clock: plane.clock.clone(),
-        metrics: plane.metrics.clone(),
-        identity: plane.identity.clone(),
-        min_revision_header: plane.min_revision_header.clone(),
-    }
-}
-
 fn header_name(name: &config::HeaderName) -> Result<axum::http::HeaderName, ServeError> {
     axum::http::HeaderName::from_bytes(name.as_str().as_bytes())
         .map_err(|_| ServeError::HeaderName(name.as_str().to_owned()))
@@ -345,35 +312,6 @@ fn header_name(name: &config::HeaderName) -> Result<axum::http::HeaderName, Serv
 fn make_data_dir(path: &Path) -> Result<(), ServeError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| ServeError::DataDir { path: path.display().to_string(), source })
-}
-
-/// Runs the admin listener on a thread and a runtime of its own. What it returns resolves when
-/// that ends.
-fn serve_admin(
-    socket: std::net::TcpListener,
-    admin: Admin,
-    stop: CancellationToken,
-) -> oneshot::Receiver<()> {
-    let (ended, end) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        let _ended = ended;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let served = runtime.and_then(|runtime| {
-            runtime.block_on(async {
-                let socket = Socket::Tcp(tokio::net::TcpListener::from_std(socket)?);
-                serve_http(socket, http::admin(admin), stop).await;
-                Ok(())
-            })
-        });
-        if let Err(error) = served {
-            tracing::error!(%error, "The admin listener failed: {error}");
-        }
-    });
-    if let Err(error) = thread {
-        tracing::error!(%error, "The admin listener got no thread: {error}");
-    }
-    // Nothing is ever sent: the channel closes when the thread ends.
-    end
 }
 
 /// Drains the histograms, which otherwise grow by every sample until somebody scrapes.

@@ -13,6 +13,7 @@ mod failure;
 mod fleet;
 mod ingest;
 mod keys;
+mod listener;
 mod operator;
 mod out;
 mod policy;

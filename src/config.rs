@@ -5,7 +5,10 @@
 
 mod base_url;
 mod choice;
+mod client_tls;
 mod duration;
+mod listener_tls;
+mod pem;
 mod redis_url;
 mod rules;
 mod secret;
@@ -25,7 +28,9 @@ use clap::{Args, builder::BoolishValueParser};
 
 pub use base_url::BaseUrl;
 pub use choice::{DisabledBilling, OnStoreLoss, OperatorPlaintext, StoreCreate};
+pub use client_tls::{BootTls, ClientTls, ClientTlsSettings};
 pub use duration::{InvalidDuration, parse_duration};
+pub use listener_tls::{ListenerTls, ListenersTls, TlsFiles, TlsText};
 pub use redis_url::{Encryption, Host, RedisLogin, RedisServers, RedisUrl};
 pub use rules::ConfigError;
 pub use secret::Secret;
@@ -141,7 +146,7 @@ pub struct Config {
     pub max_boot_age: Duration,
 
     /// Operator listener of another instance, whose snapshot is taken if there is no usable file
-    /// and the store does not answer. `http://HOST:PORT` only.
+    /// and the store does not answer: `http://HOST:PORT`, or `https://HOST:PORT`.
     #[arg(long, env = "TOLLGATE_BOOT_FROM", value_name = "URL", help_heading = "Boot")]
     #[arg(value_parser = BaseUrl::parse)]
     pub boot_from: Option<BaseUrl>,
@@ -149,6 +154,10 @@ pub struct Config {
     /// File with a token for that: of a key of role `viewer` that is bound to no tenant.
     #[arg(long, env = "TOLLGATE_BOOT_TOKEN_FILE", value_name = "PATH", help_heading = "Boot")]
     pub boot_token_file: Option<PathBuf>,
+
+    /// How that listener is trusted over TLS.
+    #[command(flatten)]
+    pub boot: BootTls,
 
     /// How long a start waits for a first picture before it says so; a store that answers has as
     /// long to give one before another instance is asked.
@@ -202,6 +211,16 @@ pub struct Config {
     #[arg(default_value = "127.0.0.1:7602", help_heading = "Listeners")]
     #[arg(value_parser = value::address)]
     pub admin_listen: SocketAddr,
+
+    /// How many connections each listener has at once, fewer if the process may not open as many
+    /// files. Those beyond wait until one ends; idle ones end after two to four minutes.
+    #[arg(long, env = "TOLLGATE_MAX_CONNECTIONS", value_name = "COUNT", default_value = "10000")]
+    #[arg(help_heading = "Listeners")]
+    pub max_connections: NonZeroUsize,
+
+    /// The listeners' certificates.
+    #[command(flatten)]
+    pub tls: ListenersTls,
 
     /// File with a token that acts as an admin key, for automation. `TOLLGATE_ADMIN_TOKEN` gives
     /// the token itself.

@@ -8,6 +8,8 @@ mod message;
 mod question;
 mod verdict;
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::{Request, State},
@@ -15,6 +17,7 @@ use axum::{
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
+use tokio::time::timeout;
 use tonic::{Code, Status, service::Routes};
 use tonic_health::pb::health_server::HealthServer;
 use tonic_reflection::server::Builder;
@@ -49,6 +52,7 @@ pub fn router(authorizer: Authorizer, readiness: Readiness) -> Router {
     }
     let services = routes.into_axum_router().reset_fallback();
     services
+        .layer(from_fn(give_up))
         .layer(from_fn(say_what_is_exhausted))
         .layer(from_fn_with_state(clock, note_deadline))
         .layer(from_fn(refuse_others))
@@ -76,6 +80,16 @@ async fn note_deadline(State(clock): State<Clock>, mut request: Request, next: N
     next.run(request).await
 }
 
+/// Whoever begins a call and does not send its message is not waited for. The answer to a stream
+/// begins before its messages come, so it may go on.
+async fn give_up(request: Request, next: Next) -> Response {
+    let answer = timeout(MESSAGE_TIMEOUT, next.run(request)).await;
+    answer.unwrap_or_else(|_| {
+        let why = format!("the message did not arrive within {MESSAGE_TIMEOUT:?}");
+        Status::deadline_exceeded(why).into_http()
+    })
+}
+
 /// A message over its size is told as such. The library says that it is out of range, which is for
 /// seeking in a file.
 async fn say_what_is_exhausted(request: Request, next: Next) -> Response {
@@ -91,6 +105,8 @@ fn is_code(status: &HeaderValue, code: Code) -> bool {
     Code::from_bytes(status.as_bytes()) == code
 }
 
+/// Longer than any check takes.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Four times the headers that Envoy accepts unless it is told otherwise, to leave room for
 /// metadata.
 const QUESTION_AT_MOST: usize = 256 * 1024;

@@ -24,8 +24,8 @@ use tracing_subscriber::{
 use catalogue::Kind;
 
 pub use catalogue::{
-    AuthFailure, BootSource, Dialect, FillResult, IngestResult, ReachedBy, RewrittenFrom,
-    SnapshotResult, StoreCommand, Tier, Unreadable, Via,
+    AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Listener,
+    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
 };
 pub use handles::{Metrics, NO_ROUTE};
 
@@ -107,7 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Reason, Verb, audit::AuditOutcome};
+    use crate::domain::{Reason, Timestamp, Verb, audit::AuditOutcome};
 
     fn rendered(write: impl FnOnce(&Metrics)) -> String {
         let recorder = recorder().unwrap();
@@ -128,6 +128,9 @@ mod tests {
             }
             metrics.change_effect.record(Duration::from_millis(1));
             metrics.store_commands[StoreCommand::Read].record(Duration::from_millis(1));
+            // What is told of a certificate is only there where one is.
+            let expires = Timestamp::from_millis(1);
+            event::CertificateShown { listener: Listener::Check, expires }.emit(metrics);
         });
         for metric in catalogue::ALL.iter().chain(&process::ALL) {
             let kind = match metric.kind {

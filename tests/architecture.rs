@@ -66,10 +66,12 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("prost_types", &["grpc"]),
     // In `store.rs` the name means the adapter of that name.
     ("redis", &["store.rs", "store/redis"]),
-    ("rustls", &["config", "main", "store/redis"]),
+    ("rustls", &["config", "http/serve/tls", "main", "store/redis"]),
+    ("tokio_rustls", &["http/serve/tls"]),
     ("tonic", &["grpc"]),
     ("tonic_health", &["grpc"]),
     ("tonic_reflection", &["grpc"]),
+    ("x509_parser", &["config"]),
 ];
 
 /// Calls that one part of the program makes for the others.

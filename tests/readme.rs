@@ -19,7 +19,10 @@ use std::{
 };
 
 use clap::Args as _;
-use support::tollgate::Tollgate;
+use support::{
+    authority::{Authority, Issued},
+    tollgate::Tollgate,
+};
 use tollgate::{
     config::Config,
     domain::{Decision, Outcome, Reason},
@@ -82,7 +85,12 @@ fn every_metric_is_listed() {
     }
     assert_holds(&table);
 
-    let scraped = Tollgate::start(&["--store", "memory:"]).admin("/metrics").body;
+    // Some are only of listeners over TLS.
+    let authority = Authority::new();
+    let Issued { certificate, key } = authority.issue("127.0.0.1");
+    let tls = ["--check-tls-cert", &certificate, "--check-tls-key", &key];
+    let scraped = Tollgate::start(&[&["--store", "memory:"], &tls[..]].concat());
+    let scraped = scraped.admin("/metrics").body;
     let announced = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE tollgate_"));
     let announced: BTreeSet<_> = announced.filter_map(|it| it.split(' ').next()).collect();
     let listed = catalogue::ALL.iter().filter_map(|it| it.name.strip_prefix("tollgate_"));

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use self::peer::Peer;
 use crate::{
     cache::{Refused, Use},
-    config::Config,
+    config::{Config, ConfigError},
     feed::snapshot_file::{Expected, Loaded, Snapshot, Source, load},
     lifecycle::Latch,
     telemetry::{
@@ -40,19 +40,23 @@ pub(super) enum FirstAnswer {
 }
 
 impl Boot {
-    pub(super) fn new(config: &Config, source: Source, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        source: Source,
+        metrics: Metrics,
+    ) -> Result<Self, ConfigError> {
         let created = config.expect_epoch.clone();
-        Self {
+        Ok(Self {
             source,
             metrics,
             file: config.snapshot_file(),
-            peer: config.boot_from.as_ref().map(|url| Peer::new(url, config)),
+            peer: config.boot_from.as_ref().map(|url| Peer::new(url, config)).transpose()?,
             max_age: config.max_boot_age,
             timeout: config.boot_timeout,
             ready_without_picture: config.ready_without_picture,
             expected: Expected { partitions: config.partitions, created },
             booted_from: watch::Sender::new(BootSource::None),
-        }
+        })
     }
 
     /// Tells where the first picture came from, unless it was the store.

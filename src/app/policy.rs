@@ -5,16 +5,14 @@ use std::{
     fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use tokio::sync::watch;
 
-use super::ServeError;
+use super::{ServeError, watched::Watched};
 use crate::{
     domain::Policy,
     http::PolicyShown,
-    lifecycle::Hangups,
     policy::{InForce, Rules},
     telemetry::{
         Metrics,
@@ -28,8 +26,7 @@ pub(super) struct PolicyFile {
     /// What holds where it says nothing.
     base: Policy,
     in_force: InForce,
-    /// What it said when it was last looked at; nothing when it could not be read.
-    seen: Option<String>,
+    text: Watched<String>,
     shown: watch::Sender<PolicyShown>,
     metrics: Metrics,
 }
@@ -44,47 +41,27 @@ impl PolicyFile {
         metrics: Metrics,
     ) -> Result<Self, ServeError> {
         let path = path.to_owned();
-        let mut file = Self { path, base, in_force, seen: None, shown, metrics };
-        let (name, text) = (file.path.display().to_string(), read(&file.path));
-        let text =
-            text.map_err(|source| ServeError::PolicyUnread { path: name.clone(), source })?;
-        match Rules::read(&text, base) {
-            Ok(rules) => file.take(rules),
-            Err(error) => return Err(ServeError::Policy { path: name, faults: error }),
-        }
-        file.seen = Some(text);
+        let name = path.display().to_string();
+        let text = read(&path)
+            .map_err(|source| ServeError::PolicyUnread { path: name.clone(), source })?;
+        let rules =
+            Rules::read(&text, base).map_err(|faults| ServeError::Policy { path: name, faults })?;
+        let again = path.clone();
+        let text = Watched::since(text, move || read(&again).map_err(|error| error.to_string()));
+        let file = Self { path, base, in_force, text, shown, metrics };
+        file.take(rules);
         Ok(file)
     }
 
-    /// Looks at the file now and then, and whenever it is told to. It is read, not watched: so it
-    /// may be replaced in any way, on any file system.
-    pub(super) async fn keep_current(mut self, mut hangups: Hangups) -> Infallible {
+    /// Takes what the file says, whenever it says something else that can be used.
+    pub(super) async fn keep_current(mut self) -> Infallible {
         loop {
-            tokio::select! {
-                () = tokio::time::sleep(LOOKED_AT_EVERY) => {}
-                () = hangups.next() => {}
-            }
-            let path = self.path.clone();
-            let text = tokio::task::spawn_blocking(move || read(&path)).await;
-            self.look(text.unwrap_or_else(|error| Err(io::Error::other(error))));
-        }
-    }
-
-    fn look(&mut self, text: io::Result<String>) {
-        match text {
-            Ok(text) if self.seen.as_ref() == Some(&text) => {}
-            Ok(text) => {
-                match Rules::read(&text, self.base) {
-                    Ok(rules) => self.take(rules),
-                    Err(error) => self.refuse(error.to_string()),
-                }
-                self.seen = Some(text);
-            }
-            Err(error) => {
-                // Told once, however long it goes on.
-                if self.seen.take().is_some() {
-                    self.refuse(error.to_string());
-                }
+            let text = self.text.change().await;
+            let read =
+                |text: String| Rules::read(&text, self.base).map_err(|error| error.to_string());
+            match text.and_then(read) {
+                Ok(rules) => self.take(rules),
+                Err(why) => self.refuse(why),
             }
         }
     }
@@ -112,5 +89,4 @@ fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 const BYTES_AT_MOST: u64 = 4 << 20;

@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::{cell, text},
-    client::{Call, Client},
+    client::Call,
     failure::{Exit, Failure},
+    listener::CheckListener,
     operator::{Printing, TOKEN, explicit_token},
     out::{Out, Rows},
 };
 use crate::{
-    config::{BaseUrl, Secret},
+    config::Secret,
     domain::{Code, CustomerId, TenantId, Token},
 };
 
@@ -52,15 +53,8 @@ pub(super) struct Check {
     #[arg(long, value_parser = TenantId::parse)]
     tenant: Option<TenantId>,
 
-    /// Where the check listener is
-    #[arg(
-        long = "check-url",
-        env = "TOLLGATE_CHECK_URL",
-        value_name = "URL",
-        help_heading = "Connection"
-    )]
-    #[arg(default_value = "http://127.0.0.1:7600", value_parser = BaseUrl::parse)]
-    url: BaseUrl,
+    #[command(flatten)]
+    listener: CheckListener,
 
     /// File with a token of role app, which a listener off loopback asks for; `TOLLGATE_TOKEN`
     /// gives the token itself
@@ -77,7 +71,7 @@ pub(super) struct Check {
 impl Check {
     pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         let token = explicit_token(self.token_file.as_ref(), self.token.as_ref())?;
-        let client = Client::new(self.url.clone(), SETTINGS).with_token(token);
+        let client = self.listener.client()?.with_token(token);
         let answer = client.send(&Call::new("POST", "/v1/check").body(self.question()))?;
         out.data(self.printing.output, &answer, || {
             Rows::under(["DECISION", "REASON", "STATUS", "ACCESS", "REVISION", "AGE MS", "STALE"])
@@ -140,5 +134,3 @@ fn limit(raw: &str) -> Result<Value, String> {
         Err(_) => Err("a total must be a whole number, as in seats=26".to_owned()),
     }
 }
-
-const SETTINGS: &str = "--check-url or TOLLGATE_CHECK_URL";

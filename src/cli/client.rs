@@ -10,6 +10,7 @@ use serde_json::Value;
 use ureq::{
     Agent, Body,
     http::{Request, Response, request::Builder},
+    tls::TlsConfig,
 };
 
 use super::failure::{Failure, Refused};
@@ -24,14 +25,21 @@ pub(super) struct Client {
     agent: Agent,
     base: BaseUrl,
     settings: &'static str,
+    tls: TlsConfig,
     token: Option<Secret>,
     tenant: Option<TenantId>,
 }
 
 impl Client {
-    /// The listener at `base`, which `settings` tell.
-    pub(super) fn new(base: BaseUrl, settings: &'static str) -> Self {
-        Self { agent: agent(Some(TIMEOUT)), base, settings, token: None, tenant: None }
+    /// The listener at `base`, which `settings` tell, asked with `tls`.
+    pub(super) fn new(base: BaseUrl, settings: &'static str, tls: TlsConfig) -> Self {
+        let agent = agent(&tls, Some(TIMEOUT));
+        Self { agent, base, settings, tls, token: None, tenant: None }
+    }
+
+    /// Whether the listener is on this machine.
+    pub(super) fn is_near(&self) -> bool {
+        self.base.is_loopback()
     }
 
     /// Shows `token` with every request.
@@ -66,7 +74,7 @@ impl Client {
 
     /// Sends `call`, and gives a good answer line by line for as long as it goes on.
     pub(super) fn stream(&self, call: &Call) -> Result<impl BufRead, Failure> {
-        let endless = Self { agent: agent(None), ..self.clone() };
+        let endless = Self { agent: agent(&self.tls, None), ..self.clone() };
         let response = endless.call(call).map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
         if status == 200 {
@@ -118,12 +126,13 @@ impl Client {
 
 /// Waits for a whole answer for so long, and for the beginning of one in any case no longer than
 /// that.
-fn agent(whole: Option<Duration>) -> Agent {
+fn agent(tls: &TlsConfig, whole: Option<Duration>) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         // A token is for Tollgate alone: not for a proxy, and not for whoever it points to.
         .proxy(None)
         .max_redirects(0)
+        .tls_config(tls.clone())
         .timeout_connect(Some(TIMEOUT))
         .timeout_recv_response(Some(TIMEOUT))
         .timeout_global(whole)

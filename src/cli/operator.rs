@@ -4,11 +4,8 @@ use std::{io, path::PathBuf};
 
 use clap::Args;
 
-use super::{client::Client, failure::Failure, out::Output};
-use crate::{
-    config::{BaseUrl, Secret},
-    domain::TenantId,
-};
+use super::{client::Client, failure::Failure, listener::OperatorListener, out::Output};
+use crate::{config::Secret, domain::TenantId};
 
 /// How to print.
 #[derive(Args, Clone, Copy, Debug)]
@@ -25,15 +22,8 @@ pub(super) struct Operator {
     #[arg(long, value_parser = TenantId::parse)]
     pub(super) tenant: Option<TenantId>,
 
-    /// Where the operator listener is
-    #[arg(
-        long = "operator-url",
-        env = "TOLLGATE_OPERATOR_URL",
-        value_name = "URL",
-        help_heading = "Connection"
-    )]
-    #[arg(default_value = "http://127.0.0.1:7601", value_parser = BaseUrl::parse)]
-    url: BaseUrl,
+    #[command(flatten)]
+    listener: OperatorListener,
 
     /// File with the token; `TOLLGATE_TOKEN` gives the token itself
     #[arg(long, env = "TOLLGATE_TOKEN_FILE", value_name = "PATH", help_heading = "Connection")]
@@ -60,8 +50,9 @@ impl Operator {
 
     /// The listener, asked in nobody's name.
     pub(super) fn client_of_all(&self) -> Result<Client, Failure> {
-        let client = Client::new(self.url.clone(), SETTINGS);
-        Ok(client.with_token(self.token()?))
+        let client = self.listener.client()?;
+        let token = self.token(client.is_near())?;
+        Ok(client.with_token(token))
     }
 
     /// How to print.
@@ -76,11 +67,11 @@ impl Operator {
 
     /// The token of the flag, else of the variable, else of the data directory. That last one
     /// was written by a tollgate on this machine, so it is shown to no other.
-    fn token(&self) -> Result<Option<Secret>, Failure> {
+    fn token(&self, is_near: bool) -> Result<Option<Secret>, Failure> {
         if let Some(token) = explicit_token(self.token_file.as_ref(), self.token.as_ref())? {
             return Ok(Some(token));
         }
-        if !self.url.is_loopback() {
+        if !is_near {
             return Ok(None);
         }
         let path = self.data_dir.join("operator.token");
@@ -109,4 +100,3 @@ pub(super) fn explicit_token(
 /// The variable with the token itself. There is no such flag: its value could be read in the
 /// process list.
 pub(super) const TOKEN: &str = "TOLLGATE_TOKEN";
-const SETTINGS: &str = "--operator-url or TOLLGATE_OPERATOR_URL";

@@ -4,20 +4,18 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    client::{Call, Client},
+    client::Call,
     failure::{Exit, Failure},
+    listener::AdminListener,
     operator::Printing,
     out::{Out, Rows},
 };
-use crate::config::BaseUrl;
 
 /// The admin listener of a running Tollgate.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Probe {
-    /// Where the admin listener is
-    #[arg(long, env = "TOLLGATE_ADMIN_URL", value_name = "URL")]
-    #[arg(default_value = "http://127.0.0.1:7602", value_parser = BaseUrl::parse)]
-    admin_url: BaseUrl,
+    #[command(flatten)]
+    listener: AdminListener,
 
     #[command(flatten)]
     printing: Printing,
@@ -35,8 +33,7 @@ impl Probe {
     }
 
     fn ask(&self, path: &str, word: &str, out: &mut Out<'_>) -> Result<Exit, Failure> {
-        let client = Client::new(self.admin_url.clone(), ADMIN_SETTINGS);
-        let (status, _) = client.exchange(&Call::new("GET", path))?;
+        let (status, _) = self.listener.client()?.exchange(&Call::new("GET", path))?;
         let is_so = status == 200;
         let told = if is_so { word.to_owned() } else { format!("not {word}") };
         let answer: Value = json!({ word: is_so, "status": status });
@@ -44,5 +41,3 @@ impl Probe {
         Ok(if is_so { Exit::Done } else { Exit::Failed })
     }
 }
-
-pub(super) const ADMIN_SETTINGS: &str = "--admin-url or TOLLGATE_ADMIN_URL";

@@ -5,21 +5,18 @@ use serde_json::Value;
 
 use super::{
     answer::cell,
-    client::{Call, Client},
+    client::Call,
     failure::{Exit, Failure},
+    listener::AdminListener,
     operator::Printing,
     out::{Out, Rows},
-    probe::ADMIN_SETTINGS,
 };
-use crate::config::BaseUrl;
 
 /// Where it is asked for.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Report {
-    /// Where the admin listener is
-    #[arg(long, env = "TOLLGATE_ADMIN_URL", value_name = "URL")]
-    #[arg(default_value = "http://127.0.0.1:7602", value_parser = BaseUrl::parse)]
-    admin_url: BaseUrl,
+    #[command(flatten)]
+    listener: AdminListener,
 
     #[command(flatten)]
     printing: Printing,
@@ -27,8 +24,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
-        let client = Client::new(self.admin_url.clone(), ADMIN_SETTINGS);
-        let status = client.send(&Call::new("GET", "/status"))?;
+        let status = self.listener.client()?.send(&Call::new("GET", "/status"))?;
         let lines = status["shadow"].as_array().cloned().unwrap_or_default();
         out.data(self.printing.output, &lines, || {
             let rows = Rows::under(["ROUTE", "REASON", "LET THROUGH"]);

@@ -290,7 +290,7 @@ fn flags_that_exclude_each_other_are_refused() {
         "list --limit 0",
         "keys create --role boss --name alice",
         "disable c1 --until soon",
-        "show c1 --operator-url https://tollgate",
+        "show c1 --operator-url ftp://tollgate",
     ] {
         let words = ["tollgate"].into_iter().chain(line.split(' '));
         assert!(Cli::command().try_get_matches_from(words).is_err(), "{line}");

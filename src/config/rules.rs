@@ -18,6 +18,10 @@ impl Config {
         self.store_password()?;
         self.sentinel_password()?;
         self.store_tls()?;
+        let listeners = [self.check_tls()?, self.operator_tls()?, self.admin_tls()?];
+        for files in listeners.into_iter().flatten() {
+            files.load(&files.read()?)?;
+        }
         Ok(())
     }
 
@@ -60,6 +64,11 @@ impl Config {
         if self.boot_from.is_some() && self.boot_token_file.is_none() {
             return Err(ConfigError::BootToken);
         }
+        if let Some(url) = &self.boot_from {
+            self.boot_tls().load(url)?;
+        } else if let Some(setting) = self.boot_tls().given() {
+            return Err(ConfigError::Needs { given: setting, needed: "--boot-from" });
+        }
         self.boot_token().map(drop)
     }
 
@@ -89,6 +98,7 @@ impl Config {
         if let Some(operator) = self.operator_listen.on()
             && !operator.ip().is_loopback()
             && self.operator_plaintext == OperatorPlaintext::Refuse
+            && self.tls.operator_tls_cert.is_none()
         {
             return Err(ConfigError::OperatorPlaintext);
         }
@@ -123,6 +133,27 @@ pub enum ConfigError {
     /// A heartbeat too slow to keep the picture fresh.
     #[error("--heartbeat must be shorter than --max-staleness, or every answer would be stale")]
     Heartbeat,
+    /// The key of another certificate.
+    #[error(
+        "{setting} names {}, which is not the key of the certificate in {certificate}",
+        path.display()
+    )]
+    KeyOfAnother {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The setting of the certificate.
+        certificate: &'static str,
+    },
+    /// Half of what belongs together.
+    #[error("{given} needs {needed}")]
+    Needs {
+        /// What there is.
+        given: &'static str,
+        /// What is missing.
+        needed: &'static str,
+    },
     /// Nobody could ask.
     #[error("--check-listen off needs --check-socket, or nobody could ask")]
     NoCheckListener,
@@ -134,8 +165,9 @@ pub enum ConfigError {
     NothingToBootWithout(&'static str),
     /// Operators' tokens would cross the network as they are.
     #[error(
-        "--operator-listen must be on loopback unless --operator-plaintext is allow, because \
-         operators' tokens would cross the network unencrypted"
+        "--operator-listen must be on loopback unless it has a certificate (--operator-tls-cert) \
+         or --operator-plaintext is allow, because operators' tokens would cross the network \
+         unencrypted"
     )]
     OperatorPlaintext,
     /// Two listeners on one address.
@@ -200,9 +232,25 @@ pub enum ConfigError {
     /// Half of a certificate.
     #[error("--store-cert and --store-key need each other")]
     StoreIdentityHalf,
+    /// Encryption towards another listener that would not happen.
+    #[error("{setting} is for a listener over TLS: {url} must begin with https://")]
+    NotEncrypted {
+        /// The setting.
+        setting: &'static str,
+        /// The setting that says where the listener is.
+        url: &'static str,
+    },
     /// Encryption that would not happen.
     #[error("{0} is for a store over TLS: --store must begin with rediss:// or rediss+sentinel://")]
     StoreWithoutTls(&'static str),
+    /// A certificate that nobody would see.
+    #[error("{setting} is for {listen}, which is off")]
+    TlsForNobody {
+        /// The setting.
+        setting: &'static str,
+        /// The setting of the listener.
+        listen: &'static str,
+    },
     /// A duration of nothing.
     #[error("{0} must be longer than zero")]
     Zero(&'static str),

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::{ArgMatches, parser::ValueSource};
 use serde::Serialize;
 
-use super::{ADMIN_TOKEN, Config, choice, duration::spell_duration};
+use super::{ADMIN_TOKEN, BootTls, Config, ListenersTls, choice, duration::spell_duration};
 
 /// One setting as it stands.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -65,6 +65,7 @@ impl Config {
             max_boot_age,
             boot_from,
             boot_token_file,
+            boot: BootTls { boot_ca, boot_cert, boot_key },
             boot_timeout,
             ready_without_picture,
             check_listen,
@@ -74,6 +75,19 @@ impl Config {
             operator_listen,
             operator_plaintext,
             admin_listen,
+            max_connections,
+            tls:
+                ListenersTls {
+                    check_tls_cert,
+                    check_tls_key,
+                    check_tls_client_ca,
+                    operator_tls_cert,
+                    operator_tls_key,
+                    operator_tls_client_ca,
+                    admin_tls_cert,
+                    admin_tls_key,
+                    admin_tls_client_ca,
+                },
             admin_token_file,
             admin_token_variable: _,
             unknown_customers,
@@ -117,6 +131,9 @@ impl Config {
             ("max_boot_age", spell_duration(*max_boot_age)),
             ("boot_from", or_none(boot_from.as_ref())),
             ("boot_token_file", path_or_none(boot_token_file.as_deref())),
+            ("boot_ca", path_or_none(boot_ca.as_deref())),
+            ("boot_cert", path_or_none(boot_cert.as_deref())),
+            ("boot_key", path_or_none(boot_key.as_deref())),
             ("boot_timeout", spell_duration(*boot_timeout)),
             ("ready_without_picture", ready_without_picture.to_string()),
             ("check_listen", check_listen.to_string()),
@@ -126,6 +143,16 @@ impl Config {
             ("operator_listen", operator_listen.to_string()),
             ("operator_plaintext", choice::OPERATOR_PLAINTEXT.word(*operator_plaintext).to_owned()),
             ("admin_listen", admin_listen.to_string()),
+            ("max_connections", max_connections.to_string()),
+            ("check_tls_cert", path_or_none(check_tls_cert.as_deref())),
+            ("check_tls_key", path_or_none(check_tls_key.as_deref())),
+            ("check_tls_client_ca", path_or_none(check_tls_client_ca.as_deref())),
+            ("operator_tls_cert", path_or_none(operator_tls_cert.as_deref())),
+            ("operator_tls_key", path_or_none(operator_tls_key.as_deref())),
+            ("operator_tls_client_ca", path_or_none(operator_tls_client_ca.as_deref())),
+            ("admin_tls_cert", path_or_none(admin_tls_cert.as_deref())),
+            ("admin_tls_key", path_or_none(admin_tls_key.as_deref())),
+            ("admin_tls_client_ca", path_or_none(admin_tls_client_ca.as_deref())),
             ("admin_token_file", path_or_none(admin_token_file.as_deref())),
             ("unknown_customers", choice::UNKNOWN_CUSTOMERS.word(*unknown_customers).to_owned()),
             ("when_unlisted", choice::WHEN_UNLISTED.word(*when_unlisted).to_owned()),

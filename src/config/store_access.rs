@@ -1,11 +1,10 @@
 //! The passwords and certificates that a store asks for, read from where the settings say.
 
-use std::{fs, path::Path};
-
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use std::path::Path;
 
 use super::{
     Config, ConfigError, Encryption, RedisLogin, RedisServers, RedisUrl, Secret, StoreUrl,
+    pem::PemFile,
 };
 
 /// Whom a store over TLS is trusted by, and how this instance proves who it is.
@@ -51,18 +50,22 @@ impl Config {
             return given
                 .map_or(Ok(None), |(setting, _)| Err(ConfigError::StoreWithoutTls(setting)));
         }
-        let certificates = |pem: &[u8]| {
-            let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-            read.is_ok_and(|found| !found.is_empty())
+        let certificates = |setting, path| {
+            let file = PemFile { setting, path };
+            let text = file.read()?;
+            file.certificates(&text).map(|_| text)
         };
-        let a_key = |pem: &[u8]| PrivateKeyDer::from_pem_slice(pem).is_ok();
+        let a_key = |path| {
+            let file = PemFile { setting: KEY, path };
+            let text = file.read()?;
+            file.key(&text).map(|_| Secret::new(String::from_utf8_lossy(&text)))
+        };
         let authorities = self.store_ca.as_deref();
-        let authorities =
-            authorities.map(|path| pem(CA, path, "certificate", certificates)).transpose()?;
+        let authorities = authorities.map(|path| certificates(CA, path)).transpose()?;
         let identity = match (&self.store_cert, &self.store_key) {
             (Some(certificate), Some(key)) => Some(StoreIdentity {
-                certificate: pem(CERT, certificate, "certificate", certificates)?,
-                key: Secret::new(String::from_utf8_lossy(&pem(KEY, key, "private key", a_key)?)),
+                certificate: certificates(CERT, certificate)?,
+                key: a_key(key)?,
             }),
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(ConfigError::StoreIdentityHalf),
@@ -96,19 +99,6 @@ fn password(
         (None, login) => Ok(login.and_then(|login| login.password.clone())),
         (in_file, Some(_)) => Ok(in_file),
     }
-}
-
-/// The text of a file that must hold something in PEM.
-fn pem(
-    setting: &'static str,
-    path: &Path,
-    holds: &'static str,
-    is_that: impl FnOnce(&[u8]) -> bool,
-) -> Result<Vec<u8>, ConfigError> {
-    let unreadable = |source| ConfigError::SecretFile { setting, path: path.to_owned(), source };
-    let text = fs::read(path).map_err(unreadable)?;
-    let other = || ConfigError::NotPem { setting, path: path.to_owned(), holds };
-    if is_that(&text) { Ok(text) } else { Err(other()) }
 }
 
 const PASSWORD_FILE: &str = "--store-password-file";

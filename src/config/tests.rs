@@ -105,7 +105,7 @@ fn values_that_break_a_rule_are_refused() {
         &["--unknown-customers", "maybe"],
         &["--workers", "0"],
         &["--admin-listen", "off"],
-        &["--boot-from", "https://tollgate"],
+        &["--boot-from", "ftp://tollgate"],
         &["--boot-from", "tollgate:7601"],
         &["--expect-epoch", "E 1"],
         &["--snapshot-file", ""],
@@ -117,6 +117,7 @@ fn values_that_break_a_rule_are_refused() {
 #[test]
 fn values_that_are_impossible_together_are_refused_by_name() {
     let loopback = "127.0.0.1:7600";
+    let boot = ["--store", "redis://redis", "--boot-token-file", "/nowhere", "--boot-from"];
     for (flags, named) in [
         (&["--stale-limit", "1s"][..], "--stale-limit"),
         (&["--grace", "0s"], "--grace"),
@@ -141,6 +142,30 @@ fn values_that_are_impossible_together_are_refused_by_name() {
         (&["--store", "redis://redis", "--boot-from", "http://tollgate"], "--boot-token-file"),
         (&["--boot-token-file", "/nowhere"], "--boot-token-file"),
         (&["--boot-timeout", "0s"], "--boot-timeout"),
+        (&["--boot-ca", "/nowhere"], "--boot-ca needs --boot-from"),
+        (
+            &[&boot[..], &["http://tollgate", "--boot-key", "/nowhere"]].concat(),
+            "--boot-from must begin with https://",
+        ),
+        (
+            &[&boot[..], &["https://tollgate", "--boot-key", "/nowhere"]].concat(),
+            "--boot-key needs --boot-cert",
+        ),
+        (
+            &[&boot[..], &["https://tollgate", "--boot-ca", "/nowhere"]].concat(),
+            "--boot-ca cannot be read from /nowhere",
+        ),
+        (&["--check-tls-cert", "/nowhere"], "--check-tls-cert needs --check-tls-key"),
+        (&["--operator-tls-key", "/nowhere"], "--operator-tls-key needs --operator-tls-cert"),
+        (&["--admin-tls-client-ca", "/nowhere"], "--admin-tls-client-ca needs --admin-tls-cert"),
+        (
+            &["--admin-tls-key", "/nowhere", "--admin-tls-cert", "/nowhere"],
+            "--admin-tls-cert cannot be read from /nowhere",
+        ),
+        (
+            &["--operator-listen", "off", "--operator-tls-cert", "/nowhere"],
+            "--operator-tls-cert is for --operator-listen, which is off",
+        ),
     ] {
         let sentence = refused(flags);
         assert!(sentence.contains(named), "{flags:?}: {sentence}");

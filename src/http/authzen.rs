@@ -4,9 +4,8 @@
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{FromRequest as _, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, uri::Authority},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority},
     response::{IntoResponse as _, Response},
 };
 use futures_util::future::join_all;
@@ -17,6 +16,7 @@ use super::{
     DataPlane,
     authenticate::OwnTenant,
     check::{MOST_CHECKS, identity},
+    fields::whole_body,
     problem::Problem,
 };
 use crate::{
@@ -300,13 +300,7 @@ fn text<'a>(
 }
 
 async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<T, Problem> {
-    let body = Bytes::from_request(request, &()).await.map_err(|rejected| {
-        if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = "a body may have at most 65536 bytes";
-            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
-        }
-        Problem::invalid_field("body", "the body did not arrive whole")
-    })?;
+    let body = whole_body(request).await?;
     serde_json::from_slice(&body).map_err(|error| Problem::invalid_field("body", error.to_string()))
 }
 

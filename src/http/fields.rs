@@ -3,7 +3,7 @@
 //! A field that nobody asked for is an error too: a misspelled `feature` that is ignored would
 //! be a wrong allow.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     body::Bytes,
@@ -12,8 +12,25 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::problem::{Detail, Problem};
+
+/// Reads a request's body to its end. Whoever sends too much of it, or takes too long, is refused.
+pub(super) async fn whole_body(request: Request) -> Result<Bytes, Problem> {
+    let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
+    let body = body.map_err(|_| {
+        let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", message)
+    })?;
+    body.map_err(|rejected| {
+        if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let message = "a body may have at most 65536 bytes";
+            return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
+        }
+        Problem::invalid_field("body", "the body did not arrive whole")
+    })
+}
 
 /// The fields of a JSON object that are not yet read, and what was wrong with those that were.
 #[derive(Debug)]
@@ -27,13 +44,7 @@ impl Fields {
     /// Reads a request's body. No body at all is an empty object.
     pub(super) async fn of_request(request: Request) -> Result<(Self, Bytes), Problem> {
         require_json(request.headers())?;
-        let body = Bytes::from_request(request, &()).await.map_err(|rejected| {
-            if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                let message = "a body may have at most 65536 bytes";
-                return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
-            }
-            Problem::invalid_field("body", "the body did not arrive whole")
-        })?;
+        let body = whole_body(request).await?;
         if body.is_empty() {
             return Ok((Self::of("", Map::new()), body));
         }
@@ -187,6 +198,8 @@ fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// How many characters notes may have.
 pub(super) const MAX_NOTES: usize = 2000;
+/// A gateway or an application sends a question of 64 KiB at once.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

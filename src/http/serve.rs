@@ -1,20 +1,39 @@
 //! Serves a router on a socket until the drain, then finishes what is in flight.
 
-use std::{net::SocketAddr, time::Duration};
+mod connection;
+mod limits;
+mod patience;
+mod tls;
 
-use axum::{Router, body::Body, extract::Request};
-use hyper::body::Incoming;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
-};
+use std::{future::pending, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
+
+use axum::Router;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
 };
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::connection::converse;
+pub use self::tls::Encryption;
+use crate::telemetry::{
+    Listener, Metrics,
+    event::{HandshakeFailed, ListenerFull},
+};
+
+/// How a socket is served.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// Which listener it is.
+    pub listener: Listener,
+    /// What its connections are encrypted with, if they are.
+    pub encryption: Option<Encryption>,
+    /// How many connections it has at once. Those beyond wait until one ends.
+    pub connections_at_most: NonZeroUsize,
+    /// Where it is counted.
+    pub metrics: Metrics,
+}
 
 /// A socket that is bound, and served later: so that a taken port fails before anything is built.
 #[derive(Debug)]
@@ -31,78 +50,115 @@ pub struct Peer(pub SocketAddr);
 
 /// Serves HTTP/1.1 and HTTP/2 with prior knowledge on `socket` until `draining`, then lets every
 /// connection finish what it has begun.
-pub async fn serve(socket: Socket, router: Router, draining: CancellationToken) {
-    let graceful = GracefulShutdown::new();
+pub async fn serve(socket: Socket, manner: Manner, router: Router, draining: CancellationToken) {
+    let slots = Slots::new(&manner);
+    let host = Host { manner, router, draining };
+    let connections = TaskTracker::new();
     loop {
-        tokio::select! {
+        // Who finds no slot waits in the socket's queue, and is not accepted to be forgotten.
+        let next = async {
+            let slot = slots.next().await;
+            (accept(&socket).await, slot)
+        };
+        let (accepted, slot) = tokio::select! {
             biased;
-            () = draining.cancelled() => break,
-            () = accept(&socket, &router, &graceful) => {}
+            () = host.draining.cancelled() => break,
+            next = next => next,
+        };
+        match accepted {
+            Ok(Accepted::Tcp(stream, peer)) => {
+                connections.spawn(host.clone().receive(stream, Some(peer), slot));
+            }
+            Ok(Accepted::Unix(stream)) => {
+                connections.spawn(host.clone().receive(stream, None, slot));
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: others are given back meanwhile.
+                tracing::warn!(%error, "A connection could not be accepted: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
         }
     }
     drop(socket);
-    graceful.shutdown().await;
+    connections.close();
+    connections.wait().await;
 }
 
-async fn accept(socket: &Socket, router: &Router, graceful: &GracefulShutdown) {
-    let accepted = match socket {
-        Socket::Tcp(listener) => listener.accept().await.map(|(stream, peer)| {
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+async fn accept(socket: &Socket) -> io::Result<Accepted> {
+    Ok(match socket {
+        Socket::Tcp(listener) => {
+            let (stream, peer) = listener.accept().await?;
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "A connection stays without TCP_NODELAY");
             }
-            converse(stream, Some(peer), router.clone(), graceful);
-        }),
-        Socket::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-            converse(stream, None, router.clone(), graceful);
-        }),
-    };
-    if let Err(error) = accepted {
-        // Out of file descriptors, most likely: others are given back meanwhile.
-        tracing::warn!(%error, "A connection could not be accepted: {error}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+            Accepted::Tcp(stream, peer)
+        }
+        Socket::Unix(listener) => Accepted::Unix(listener.accept().await?.0),
+    })
+}
+
+/// What each connection is received with.
+#[derive(Clone)]
+struct Host {
+    manner: Manner,
+    router: Router,
+    draining: CancellationToken,
+}
+
+impl Host {
+    /// Encrypts a connection, if that is to be, and converses on it to its end. It has its slot
+    /// until then.
+    async fn receive(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: Option<SocketAddr>,
+        _slot: OwnedSemaphorePermit,
+    ) {
+        let Self { manner: Manner { listener, encryption, metrics, .. }, router, draining } = self;
+        let _open = metrics.connections[listener].one();
+        let Some(encryption) = encryption else {
+            return converse(stream, peer, router, draining).await;
+        };
+        // Who has asked nothing yet has nothing to finish.
+        match draining.run_until_cancelled(encryption.begin(stream)).await {
+            Some(Ok(stream)) => converse(stream, peer, router, draining).await,
+            Some(Err(why)) => HandshakeFailed { listener, why: &why }.emit(&metrics),
+            None => {}
+        }
     }
 }
 
-fn converse(
-    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    peer: Option<SocketAddr>,
-    router: Router,
-    graceful: &GracefulShutdown,
-) {
-    let service = router.map_request(move |mut request: Request<Incoming>| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(Peer(peer));
-        }
-        request.map(Body::new)
-    });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE_TIMEOUT)
-        .max_buf_size(HEADERS_AT_MOST)
-        .max_headers(HEADER_LINES_AT_MOST);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .enable_connect_protocol()
-        .max_concurrent_streams(1024)
-        .max_header_list_size(u32::try_from(HEADERS_AT_MOST).unwrap_or(u32::MAX));
-    let connection =
-        server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
-    let connection = graceful.watch(connection.into_owned());
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "A connection ended: {error}");
-        }
-    });
+/// Room for as many connections as there may be at once.
+struct Slots {
+    free: Arc<Semaphore>,
+    at_most: NonZeroUsize,
+    listener: Listener,
+    metrics: Metrics,
 }
 
-/// Longer than any gateway keeps an idle connection (Traefik 90 s), so that it is never Tollgate
-/// that closes one on which a request is under way. It also ends a client that sends its headers
-/// byte by byte.
-const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
-/// A block of headers over this is answered 431.
-const HEADERS_AT_MOST: usize = 64 * 1024 + 8 * 1024;
-/// More lines than this are answered 431. hyper's own 100 are fewer than some gateways pass on.
-const HEADER_LINES_AT_MOST: usize = 256;
+impl Slots {
+    fn new(manner: &Manner) -> Self {
+        let Manner { listener, connections_at_most: at_most, ref metrics, .. } = *manner;
+        let free = Arc::new(Semaphore::new(at_most.get().min(Semaphore::MAX_PERMITS)));
+        Self { free, at_most, listener, metrics: metrics.clone() }
+    }
+
+    /// Waits until there is room for one more.
+    async fn next(&self) -> OwnedSemaphorePermit {
+        let free = Arc::clone(&self.free);
+        if free.available_permits() == 0 {
+            let Self { at_most, listener, .. } = *self;
+            ListenerFull { listener, connections: at_most.get() }.emit(&self.metrics);
+        }
+        match free.acquire_owned().await {
+            Ok(slot) => slot,
+            // It is never closed.
+            Err(_) => pending().await,
+        }
+    }
+}

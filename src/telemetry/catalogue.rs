@@ -4,8 +4,8 @@
 //! from the closed sets of [`super::label`].
 
 pub use super::label::{
-    AuthFailure, BootSource, Dialect, FillResult, IngestResult, ReachedBy, RewrittenFrom,
-    SnapshotResult, StoreCommand, Tier, Unreadable, Via,
+    AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Listener,
+    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
 };
 
 /// What is said of one metric.
@@ -208,6 +208,21 @@ catalogue! {
     /// By code.
     AUTH_FAILURES = Metric::counter("tollgate_auth_failures_total", &["code"],
         "Callers turned away because of their credentials.");
+    /// By listener.
+    CONNECTIONS = Metric::gauge("tollgate_connections", &["listener"],
+        "Connections that are open, by listener.");
+    /// By listener.
+    CONNECTIONS_FULL = Metric::counter("tollgate_connections_full_total", &["listener"],
+        "Times a listener had as many connections as it may, so that others had to wait.");
+    /// By listener and result.
+    TLS_RELOADS = Metric::counter("tollgate_tls_reloads_total", &["listener", "result"],
+        "Times the certificate of a listener was read because its files had changed, by what came of it; only of listeners over TLS.");
+    /// In seconds since 1970, by listener.
+    TLS_CERTIFICATE_EXPIRY = Metric::gauge("tollgate_tls_certificate_expiry_seconds", &["listener"],
+        "When the certificate that a listener shows expires, in seconds since 1970; only of listeners over TLS. Alert on this one.");
+    /// By listener.
+    TLS_HANDSHAKE_FAILURES = Metric::counter("tollgate_tls_handshake_failures_total", &["listener"],
+        "Connections that ended before they were encrypted; only of listeners over TLS.");
     /// In seconds.
     SNAPSHOT_AGE = Metric::gauge("tollgate_snapshot_age_seconds", &[],
         "How old a picture the snapshot file and its journal hold; 0 while there is none.");

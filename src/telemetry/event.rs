@@ -1,13 +1,14 @@
 //! One struct for each happening worth telling: its `emit` writes log line and metric together.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, io, time::Duration};
 
 use tracing::{debug, error, info, warn};
 
 use super::{
     Metrics,
     label::{
-        AuthFailure, BootSource, IngestResult, RewrittenFrom, SnapshotResult, Unreadable, Via,
+        AuthFailure, BootSource, CertificateResult, IngestResult, Listener, RewrittenFrom,
+        SnapshotResult, Unreadable, Via,
     },
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Timestamp, Token};
@@ -517,6 +518,129 @@ impl<P: Display> PolicyRefused<'_, P> {
         error!(
             policy.file = %path,
             "The policy {path} cannot be used, so the one before it stays in force: {why}",
+        );
+    }
+}
+
+/// A listener has the certificate that it starts with.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateShown {
+    /// Which listener.
+    pub listener: Listener,
+    /// When the certificate expires.
+    pub expires: Timestamp,
+}
+
+impl CertificateShown {
+    /// Writes log line and metrics.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { listener, expires } = self;
+        metrics.tls(listener).expires(expires);
+        let listener = listener.as_str();
+        info!(
+            tls.listener = listener, tls.expires = %expires,
+            "The {listener} listener speaks TLS, with a certificate that expires at {expires}",
+        );
+    }
+}
+
+/// The files of a listener's certificate changed, and new connections are shown the new one.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateTaken {
+    /// Which listener.
+    pub listener: Listener,
+    /// When the certificate expires.
+    pub expires: Timestamp,
+}
+
+impl CertificateTaken {
+    /// Writes log line and metrics.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { listener, expires } = self;
+        metrics.tls(listener).reloads[CertificateResult::Taken].increment(1);
+        metrics.tls(listener).expires(expires);
+        let listener = listener.as_str();
+        info!(
+            tls.listener = listener, tls.expires = %expires,
+            "The {listener} listener has a new certificate, which expires at {expires}",
+        );
+    }
+}
+
+/// The files of a listener's certificate changed, and cannot be used.
+#[derive(Clone, Copy, Debug)]
+pub struct CertificateRefused<W> {
+    /// Which listener.
+    pub listener: Listener,
+    /// Why.
+    pub why: W,
+}
+
+impl<W: Display> CertificateRefused<W> {
+    /// Writes log line and metric.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { listener, why } = self;
+        metrics.tls(listener).reloads[CertificateResult::Refused].increment(1);
+        let listener = listener.as_str();
+        error!(
+            tls.listener = listener,
+            "The {listener} listener goes on with the certificate that it has: {why}",
+        );
+    }
+}
+
+/// A listener has as many connections as it may.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerFull {
+    /// Which listener.
+    pub listener: Listener,
+    /// How many connections that is.
+    pub connections: usize,
+}
+
+impl ListenerFull {
+    /// Counts it, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { listener, connections } = self;
+        metrics.connections_full[listener].increment(1);
+        let now = metrics.clock.moment();
+        let Some(held_back) = metrics.full_lines[listener].admit(now) else { return };
+        let listener = listener.as_str();
+        warn!(
+            connections.listener = listener,
+            connections.open = connections,
+            log.held_back = held_back,
+            "The {listener} listener has {connections} connections, as many as it may: others wait \
+             ({held_back} more since the last such line)",
+        );
+    }
+}
+
+/// A connection ended before it was encrypted.
+#[derive(Clone, Copy, Debug)]
+pub struct HandshakeFailed<'a> {
+    /// On which listener.
+    pub listener: Listener,
+    /// Why.
+    pub why: &'a io::Error,
+}
+
+impl HandshakeFailed<'_> {
+    /// Counts it, and writes a log line at most once a minute. Whoever only looked whether the
+    /// port is open, as balancers do, is no line.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { listener, why } = self;
+        metrics.tls(listener).handshake_failures.increment(1);
+        let is_hang_up = why.kind() == io::ErrorKind::UnexpectedEof;
+        let now = metrics.clock.moment();
+        let pace = &metrics.handshake_lines[listener];
+        let Some(held_back) = (!is_hang_up).then(|| pace.admit(now)).flatten() else { return };
+        let listener = listener.as_str();
+        warn!(
+            tls.listener = listener,
+            log.held_back = held_back,
+            "A connection to the {listener} listener was not encrypted: {why} ({held_back} more \
+             since the last such line)",
         );
     }
 }

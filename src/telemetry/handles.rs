@@ -4,7 +4,7 @@ use std::{
     fmt,
     marker::PhantomData,
     ops::{Deref, Index},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -13,15 +13,15 @@ use metrics::{Counter, Gauge, Histogram};
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, BootSource, Dialect, FillResult, IngestResult, Label, ReachedBy,
-        RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
+        AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Label,
+        Listener, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
     },
     pace::Pace,
     process::Process,
 };
 use crate::{
     clock::Clock,
-    domain::{Outcome, Reason, Verb, audit::AuditOutcome},
+    domain::{Outcome, Reason, Timestamp, Verb, audit::AuditOutcome},
 };
 
 /// Every metric, ready to be written. A clone is the same metrics.
@@ -144,6 +144,9 @@ pub struct Handles {
     pub deadlines_missed: Counter,
     /// [`catalogue::AUTH_FAILURES`].
     pub auth_failures: By<AuthFailure, Counter>,
+    /// [`catalogue::CONNECTIONS`].
+    pub connections: By<Listener, Population>,
+    pub(super) connections_full: By<Listener, Counter>,
     /// [`catalogue::SNAPSHOT_AGE`].
     pub snapshot_age: Span,
     /// [`catalogue::SNAPSHOT_WRITES`].
@@ -160,6 +163,36 @@ pub struct Handles {
     pub(super) ingest_trouble: By<Via, Pace>,
     pub(super) succession_lines: Pace,
     pub(super) route_setting_lines: Pace,
+    pub(super) handshake_lines: By<Listener, Pace>,
+    pub(super) full_lines: By<Listener, Pace>,
+    tls: By<Listener, OnceLock<Tls>>,
+}
+
+/// The metrics of one listener over TLS.
+#[derive(Debug)]
+pub(super) struct Tls {
+    pub(super) reloads: By<CertificateResult, Counter>,
+    pub(super) handshake_failures: Counter,
+    certificate_expiry: Gauge,
+}
+
+impl Tls {
+    fn of(listener: Listener) -> Self {
+        let label = (Listener::NAME, listener.as_str());
+        Self {
+            reloads: By::each(|result: CertificateResult| {
+                let labels = [label, (CertificateResult::NAME, result.as_str())];
+                metrics::counter!(catalogue::TLS_RELOADS.name, &labels)
+            }),
+            handshake_failures: metrics::counter!(catalogue::TLS_HANDSHAKE_FAILURES.name, &[label]),
+            certificate_expiry: metrics::gauge!(catalogue::TLS_CERTIFICATE_EXPIRY.name, &[label]),
+        }
+    }
+
+    /// Says when the certificate that is shown expires.
+    pub(super) fn expires(&self, at: Timestamp) {
+        self.certificate_expiry.set(Duration::from_millis(at.as_millis()));
+    }
 }
 
 impl Handles {
@@ -227,6 +260,13 @@ impl Handles {
             route_settings_malformed: counter(catalogue::ROUTE_SETTINGS_MALFORMED),
             deadlines_missed: counter(catalogue::DEADLINES_MISSED),
             auth_failures: counters(catalogue::AUTH_FAILURES),
+            connections: By::each(|listener: Listener| {
+                let labels = [(Listener::NAME, listener.as_str())];
+                let gauge = metrics::gauge!(catalogue::CONNECTIONS.name, &labels);
+                gauge.set(0);
+                Population(gauge)
+            }),
+            connections_full: counters(catalogue::CONNECTIONS_FULL),
             snapshot_age: Span(gauge(catalogue::SNAPSHOT_AGE)),
             snapshot_writes: counters(catalogue::SNAPSHOT_WRITES),
             journal_errors: counter(catalogue::JOURNAL_ERRORS),
@@ -243,6 +283,9 @@ impl Handles {
             ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
             succession_lines: Pace::every(Duration::from_mins(1)),
             route_setting_lines: Pace::every(Duration::from_mins(1)),
+            handshake_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
+            full_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
+            tls: By::each(|_| OnceLock::new()),
         }
     }
 
@@ -281,6 +324,12 @@ impl Handles {
             self.boot_source[*other].lower();
         }
         self.boot_source[source].raise();
+    }
+
+    /// The metrics of a listener over TLS, which are there from the first call on. The others have
+    /// none: what never expires would look like what has expired.
+    pub(super) fn tls(&self, listener: Listener) -> &Tls {
+        self.tls[listener].get_or_init(|| Tls::of(listener))
     }
 
     /// Counts one message of a billing system.
@@ -354,6 +403,29 @@ impl Level {
     /// Makes it `value`.
     pub fn set(&self, value: u64) {
         self.0.set(gauge_value(value));
+    }
+}
+
+/// A gauge that is how many there are.
+#[derive(Clone, Debug)]
+pub struct Population(Gauge);
+
+/// One of a [`Population`], until it is dropped.
+#[derive(Debug)]
+pub struct Individual(Gauge);
+
+impl Population {
+    /// One more, as long as what this gives is kept.
+    #[must_use]
+    pub fn one(&self) -> Individual {
+        self.0.increment(1);
+        Individual(self.0.clone())
+    }
+}
+
+impl Drop for Individual {
+    fn drop(&mut self) {
+        self.0.decrement(1);
     }
 }
 

@@ -212,6 +212,30 @@ label! {
 }
 
 label! {
+    /// A socket that Tollgate is asked on.
+    pub enum Listener as "listener" {
+        /// Probes and metrics.
+        Admin = "admin",
+        /// Gateways and applications, on TCP.
+        Check = "check",
+        /// Gateways and applications, on the unix socket.
+        CheckSocket = "check_socket",
+        /// Operators and billing systems.
+        Operator = "operator",
+    }
+}
+
+label! {
+    /// What came of a listener's certificate that was read.
+    pub enum CertificateResult as "result" {
+        /// It cannot be used, and the one before it stays.
+        Refused = "refused",
+        /// New connections are shown it.
+        Taken = "taken",
+    }
+}
+
+label! {
     /// Why a caller was turned away before it could act: the code that it was answered with.
     pub enum AuthFailure as "code" {
         /// It gave no credentials.
@@ -295,9 +319,11 @@ mod tests {
         every_value_stands_at_its_index::<AuditOutcome>();
         every_value_stands_at_its_index::<AuthFailure>();
         every_value_stands_at_its_index::<BootSource>();
+        every_value_stands_at_its_index::<CertificateResult>();
         every_value_stands_at_its_index::<Dialect>();
         every_value_stands_at_its_index::<FillResult>();
         every_value_stands_at_its_index::<IngestResult>();
+        every_value_stands_at_its_index::<Listener>();
         every_value_stands_at_its_index::<ReachedBy>();
         every_value_stands_at_its_index::<Reason>();
         every_value_stands_at_its_index::<RewrittenFrom>();

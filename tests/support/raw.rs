@@ -63,9 +63,14 @@ impl RawAnswer {
 impl Raw {
     /// Connects to a port.
     pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::connect_with(address, PATIENCE)
+    }
+
+    /// Connects to a port, and waits this long for an answer.
+    pub(crate) fn connect_with(address: SocketAddr, patience: Duration) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(patience)).unwrap();
         let reader: Box<dyn Read> = Box::new(stream.try_clone().unwrap());
         Self { reader: BufReader::new(reader), writer: Box::new(stream) }
     }
@@ -76,6 +81,12 @@ impl Raw {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let reader: Box<dyn Read> = Box::new(stream.try_clone().unwrap());
         Self { reader: BufReader::new(reader), writer: Box::new(stream) }
+    }
+
+    /// Speaks on a connection that is there already: what comes is read from `reader`, and what is
+    /// sent is written to `writer`.
+    pub(crate) fn over(reader: impl Read + 'static, writer: impl Write + 'static) -> Self {
+        Self { reader: BufReader::new(Box::new(reader)), writer: Box::new(writer) }
     }
 
     /// Sends these bytes. The other side may have hung up already.
@@ -101,6 +112,12 @@ impl Raw {
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body).unwrap();
         RawAnswer { body: String::from_utf8(body).unwrap(), ..answer }
+    }
+
+    /// Reads an answer as [`Self::answer`] does. Nothing if the other side hung up instead.
+    pub(crate) fn try_answer(&mut self) -> Option<RawAnswer> {
+        let is_there = self.reader.fill_buf().is_ok_and(|read| !read.is_empty());
+        is_there.then(|| self.answer())
     }
 
     /// Reads the head of an answer, and leaves what follows it.

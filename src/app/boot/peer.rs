@@ -39,13 +39,14 @@ pub(super) enum PeerError {
 }
 
 impl Peer {
-    pub(super) fn new(url: &BaseUrl, config: &Config) -> Self {
+    pub(super) fn new(url: &BaseUrl, config: &Config) -> Result<Self, ConfigError> {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // The token is for that instance alone: not for a proxy, and not for whoever it
             // points to.
             .proxy(None)
             .max_redirects(0)
+            .tls_config(config.boot_tls().load(url)?)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(ANSWER_TIMEOUT))
             .timeout_global(Some(TIMEOUT))
@@ -53,7 +54,7 @@ impl Peer {
             .build()
             .new_agent();
         let token_file = config.boot_token_file.clone();
-        Self(Arc::new(Inner { agent, url: url.clone(), token_file }))
+        Ok(Self(Arc::new(Inner { agent, url: url.clone(), token_file })))
     }
 
     pub(super) fn url(&self) -> &BaseUrl {

@@ -1,0 +1,158 @@
+//! Serves each listener with what it answers.
+
+use std::num::NonZeroUsize;
+
+use axum::Router;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{certificates::Certificate, open_files::connections_per_listener, ports::Ports};
+use crate::{
+    config::{Config, ConfigError, TlsFiles},
+    grpc::{self, Authorizer},
+    http::{
+        self, Admin, DataPlane, OperatorPlane,
+        serve::{Manner, Socket, serve},
+    },
+    lifecycle::{Readiness, Tasks},
+    telemetry::{Listener, Metrics},
+};
+
+/// The certificates of the listeners that have one.
+pub(super) struct Certificates {
+    check: Option<Certificate>,
+    operator: Option<Certificate>,
+    admin: Option<Certificate>,
+    /// Whether whoever asks on the check listener has shown one.
+    check_asks: bool,
+    connections_at_most: NonZeroUsize,
+    metrics: Metrics,
+}
+
+impl Certificates {
+    /// Takes them from their files. Ones that cannot be used end the start.
+    pub(super) fn open(config: &Config, metrics: &Metrics) -> Result<Self, ConfigError> {
+        let open = |listener, files: Option<_>| {
+            files.map(|files| Certificate::open(files, listener, metrics.clone())).transpose()
+        };
+        let check = config.check_tls()?;
+        Ok(Self {
+            check_asks: check.as_ref().is_some_and(TlsFiles::asks_for_certificates),
+            check: open(Listener::Check, check)?,
+            operator: open(Listener::Operator, config.operator_tls()?)?,
+            admin: open(Listener::Admin, config.admin_tls()?)?,
+            connections_at_most: connections_per_listener(config.max_connections),
+            metrics: metrics.clone(),
+        })
+    }
+
+    fn of(&self, listener: Listener) -> Option<&Certificate> {
+        match listener {
+            Listener::Admin => self.admin.as_ref(),
+            Listener::Check => self.check.as_ref(),
+            Listener::CheckSocket => None,
+            Listener::Operator => self.operator.as_ref(),
+        }
+    }
+
+    fn manner(&self, listener: Listener) -> Manner {
+        let encryption = self.of(listener).map(Certificate::encryption);
+        let connections_at_most = self.connections_at_most;
+        Manner { listener, encryption, connections_at_most, metrics: self.metrics.clone() }
+    }
+
+    /// Keeps them as their files have them.
+    fn keep_current(self, tasks: &mut Tasks) {
+        let Self { check, operator, admin, .. } = self;
+        for certificate in [check, operator, admin].into_iter().flatten() {
+            tasks.spawn_endless("certificate", certificate.keep_current());
+        }
+    }
+}
+
+/// What the listeners answer.
+pub(super) struct Answering {
+    pub(super) plane: DataPlane,
+    pub(super) operators: OperatorPlane,
+    pub(super) admin: Admin,
+    pub(super) certificates: Certificates,
+}
+
+impl Answering {
+    /// Serves on every port until the drain; the admin listener until `drained`, to say that this
+    /// instance is no longer ready.
+    pub(super) fn spawn(
+        self,
+        ports: Ports,
+        readiness: &Readiness,
+        tasks: &mut Tasks,
+        drained: CancellationToken,
+    ) {
+        let Self { plane, operators, admin, certificates } = self;
+        let manner = certificates.manner(Listener::Admin);
+        let router = http::admin(Admin { readiness: readiness.clone(), ..admin });
+        let admin_end = serve_admin(ports.admin, manner, router, drained);
+        let draining = tasks.draining();
+        tasks.spawn("admin", async move {
+            let _ = draining.run_until_cancelled(admin_end).await;
+        });
+        let stopping = tasks.draining();
+        let mut listen = |name, listener, socket: Option<Socket>, router: Router| {
+            let Some(socket) = socket else { return };
+            let draining = tasks.draining();
+            tasks.spawn(name, serve(socket, certificates.manner(listener), router, draining));
+        };
+        let grpc = grpc::router(authorizer(&plane), readiness.clone());
+        // Whoever has shown a certificate is no stranger.
+        let is_guarded = !ports.check_is_local && !certificates.check_asks;
+        let guard = plane.guard.clone().filter(|_| is_guarded);
+        let router = http::check(DataPlane { guard, ..plane.clone() }).merge(grpc.clone());
+        listen("check", Listener::Check, ports.check, router);
+        let router = http::check(DataPlane { guard: None, ..plane }).merge(grpc);
+        listen("check socket", Listener::CheckSocket, ports.check_socket, router);
+        let operators = OperatorPlane { draining: stopping, ..operators };
+        listen("operator", Listener::Operator, ports.operator, http::operator(operators));
+        certificates.keep_current(tasks);
+    }
+}
+
+/// What gRPC answers with is what HTTP does.
+fn authorizer(plane: &DataPlane) -> Authorizer {
+    Authorizer {
+        gate: plane.gate.clone(),
+        clock: plane.clock.clone(),
+        metrics: plane.metrics.clone(),
+        identity: plane.identity.clone(),
+        min_revision_header: plane.min_revision_header.clone(),
+    }
+}
+
+/// Runs the admin listener on a thread and a runtime of its own. What it returns resolves when
+/// that ends.
+fn serve_admin(
+    socket: std::net::TcpListener,
+    manner: Manner,
+    router: Router,
+    stop: CancellationToken,
+) -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(move || {
+        let _ended = ended;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let served = runtime.and_then(|runtime| {
+            runtime.block_on(async {
+                let socket = Socket::Tcp(tokio::net::TcpListener::from_std(socket)?);
+                serve(socket, manner, router, stop).await;
+                Ok(())
+            })
+        });
+        if let Err(error) = served {
+            tracing::error!(%error, "The admin listener failed: {error}");
+        }
+    });
+    if let Err(error) = thread {
+        tracing::error!(%error, "The admin listener got no thread: {error}");
+    }
+    // Nothing is ever sent: the channel closes when the thread ends.
+    end
+}

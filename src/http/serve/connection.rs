@@ -1,0 +1,103 @@
+//! One connection, from its first request to its last answer.
+
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, header},
+};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::{
+    Peer,
+    limits::{
+        BODIES_AHEAD, BODY_AHEAD, BROKEN_AT_MOST, HEADER_LINES_AT_MOST, HEADERS_AT_MOST,
+        PING_EVERY, PING_TIMEOUT, STREAMS_AT_MOST, TAKEN_BACK_AT_MOST,
+    },
+    patience::{Activity, Patient},
+};
+
+/// Answers what is asked on `stream`, in HTTP/1.1 or HTTP/2 with prior knowledge. Once `draining`,
+/// or when nothing was asked for a while, what has begun is finished and nothing more is taken.
+pub(super) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: Option<SocketAddr>,
+    router: Router,
+    draining: CancellationToken,
+) {
+    let activity = Arc::<Activity>::default();
+    let stream = TokioIo::new(Patient::new(stream, Arc::clone(&activity)));
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(Peer(peer));
+        }
+        let turn = activity.begin();
+        let is_in_pieces = request.headers().contains_key(header::TRANSFER_ENCODING);
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move {
+            let mut answer = answer.await?;
+            drop(turn);
+            if is_in_pieces {
+                // A length beside it, which the library leaves out, says something else of where
+                // the next request begins. So there is none.
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let server = server();
+    let mut connection = pin!(server.serve_connection(stream, service));
+    let over = async {
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = activity.idle() => {}
+        }
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = over => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "A connection ended: {error}");
+    }
+}
+
+fn server() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        // The stream itself is not waited for for ever.
+        .header_read_timeout(None)
+        .max_buf_size(HEADERS_AT_MOST)
+        .max_headers(HEADER_LINES_AT_MOST);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .enable_connect_protocol()
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .initial_stream_window_size(BODY_AHEAD)
+        .initial_connection_window_size(BODIES_AHEAD)
+        .max_concurrent_streams(STREAMS_AT_MOST)
+        .max_pending_accept_reset_streams(TAKEN_BACK_AT_MOST)
+        .max_local_error_reset_streams(BROKEN_AT_MOST)
+        .max_header_list_size(u32::try_from(HEADERS_AT_MOST).unwrap_or(u32::MAX));
+    server
+}
+
+#[cfg(test)]
+mod tests;
