@@ -8,6 +8,7 @@ mod answer;
 mod audit;
 mod check;
 mod client;
+mod confirm;
 mod customers;
 mod failure;
 mod fleet;
@@ -21,6 +22,7 @@ mod probe;
 mod serve;
 mod shadow;
 mod store;
+mod undo;
 mod watch;
 
 use clap::{ArgMatches, Parser, Subcommand};
@@ -70,6 +72,8 @@ enum Verb {
     Put(customers::Put),
     /// Deletes a customer softly, as deactivate does: nothing is lost
     Delete(customers::One),
+    /// Takes back what one source did to customers since some time
+    Undo(undo::Undo),
     /// Shows changes of status as they happen
     Watch(watch::Watch),
     /// Lists who did what, the newest first
@@ -137,6 +141,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Check(check) => check.run(out),
         Verb::Put(put) => put.run(out),
         Verb::Delete(one) => one.delete(out),
+        Verb::Undo(undo) => undo.run(out),
         Verb::Watch(watch) => watch.run(out),
         Verb::Audit(audit) => audit.run(out),
         Verb::Keys(keys) => keys.run(out),

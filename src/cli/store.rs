@@ -1,13 +1,12 @@
 //! `tollgate store`: how the store stands, and what is decided about one that lost what it held.
 
-use std::io::{self, BufRead as _, IsTerminal as _};
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
     answer::{cell, list},
     client::Call,
+    confirm::is_confirmed,
     failure::{Exit, Failure},
     operator::Operator,
     out::{Out, Rows},
@@ -114,16 +113,6 @@ impl Decide {
         });
         Exit::Done
     }
-}
-
-fn is_confirmed(out: &mut Out<'_>) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::Local("nobody is here to confirm it; give --yes".to_owned()));
-    }
-    out.note("Go on? Type yes:");
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::local(&error))?;
-    Ok(answer.trim() == "yes")
 }
 
 /// Forgotten changes.
