@@ -476,6 +476,12 @@ impl Cache {
         }
     }
 
+    /// Whether what is read from the store may be taken.
+    #[must_use]
+    pub fn is_believed(&self, partition: Partition) -> bool {
+        self.partition(partition).is_some_and(|part| part.believed.load(Ordering::Acquire))
+    }
+
     /// Marks what is held of this partition as doubtful, until the next whole picture or until it
     /// turns out right.
     pub fn set_suspect(&self, partition: Partition, suspect: bool) {

@@ -10,6 +10,7 @@ mod check;
 mod client;
 mod confirm;
 mod customers;
+mod explain;
 mod failure;
 mod fleet;
 mod ingest;
@@ -68,6 +69,8 @@ enum Verb {
     Limits(customers::Limits),
     /// Asks whether a customer may do something, as a gateway would
     Check(check::Check),
+    /// Explains why a customer is refused or let in: which record, rule and restriction decide
+    Explain(explain::Explain),
     /// Writes a customer's record, or some fields of it; makes the customer when it is not known
     Put(customers::Put),
     /// Deletes a customer softly, as deactivate does: nothing is lost
@@ -139,6 +142,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::List(many) => many.list(out),
         Verb::Limits(limits) => limits.run(out),
         Verb::Check(check) => check.run(out),
+        Verb::Explain(explain) => explain.run(out),
         Verb::Put(put) => put.run(out),
         Verb::Delete(one) => one.delete(out),
         Verb::Undo(undo) => undo.run(out),

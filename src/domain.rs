@@ -44,7 +44,7 @@ pub use restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source
 pub use revision::{Epoch, Position, Revision, Token, Watermark};
 pub use route::{Exemption, Ground, Route, RouteTerms};
 pub use settings::{
-    AccessLeft, ByStatus, Enforced, Enforcement, Mode, Overrides, Policy, Unknown, Unlisted,
-    WhenUndecided,
+    AccessLeft, ByStatus, Enforced, Enforcement, Mode, Overrides, Policy, SaidBy, Unknown,
+    Unlisted, WhenUndecided,
 };
 pub use time::Timestamp;

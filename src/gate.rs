@@ -1,5 +1,6 @@
 //! Answers one check: look up, weigh freshness, decide.
 
+pub mod explain;
 mod reach;
 mod shadow;
 
@@ -126,6 +127,16 @@ impl Gate {
 
     /// The same, for a caller that has no more `patience` than this.
     pub async fn check_within(&self, check: &Check, patience: Duration) -> Answer {
+        self.weigh(check, patience, |weighed| self.answer(check, weighed)).await
+    }
+
+    /// Looks up what `check` needs, and hands it over to be judged.
+    async fn weigh<T>(
+        &self,
+        check: &Check,
+        patience: Duration,
+        judge: impl FnOnce(Weighed<'_>) -> T,
+    ) -> T {
         let named = check.identity.as_ref().ok().filter(|_| !check.is_about_nobody());
         let Some(customer) = named else {
             let nobody = Restrictions::default();
@@ -133,7 +144,7 @@ impl Gate {
             let staleness = self.no_staleness();
             let evidence =
                 Evidence { restrictions: &nobody, record, staleness, revision_reached: true };
-            return self.answer(check, &evidence, None, false);
+            return judge(Weighed { evidence, found: None, filled: None, revision: None });
         };
         let begun = self.clock.moment();
         let budget = patience.min(self.settings.fill_timeout);
@@ -148,25 +159,22 @@ impl Gate {
         let needs = Needs::of(check, &found);
         if needs == Needs::Nothing || !asked.is_reached_by(&found) {
             self.refresh_if_old(customer, &found);
-            return self.judge(check, customer, &asked, found, staleness, Missing::Unreachable);
+            return self.weigh_found(customer, &asked, &found, staleness, None, judge);
         }
         let filled = self.cache.fill(customer, self.left_of(budget, begun)).await;
         let staleness = self.staleness(customer);
         let mut found = asked.complete(self.cache.find(customer));
-        let missing = match filled {
-            Ok(held) => {
-                // It may be evicted already, but it is what the store said.
-                found.take_newer(&held);
-                Missing::Unreachable
-            }
-            Err(missing) => {
+        match &filled {
+            // It may be evicted already, but it is what the store said.
+            Ok(held) => found.take_newer(held),
+            Err(_) => {
                 if Needs::of(check, &found) == Needs::Entitlements {
                     found.held = None;
                 }
-                missing
             }
-        };
-        self.judge(check, customer, &asked, found, staleness, missing)
+        }
+        let filled = Some(filled.map(|_| ()));
+        self.weigh_found(customer, &asked, &found, staleness, filled, judge)
     }
 
     /// Shows what is known of `customer` at `min_revision` or later, reading its record if it is
@@ -243,19 +251,22 @@ impl Gate {
         }
     }
 
-    fn judge(
+    /// Hands over what was `found` of `customer`; `filled` says what came of reading its record, if
+    /// that was needed.
+    fn weigh_found<T>(
         &self,
-        check: &Check,
         customer: &CustomerKey,
         asked: &Asked<'_>,
-        found: Found,
+        found: &Found,
         staleness: Staleness,
-        missing: Missing,
-    ) -> Answer {
-        let revision_reached = asked.is_answered_by(&found);
+        filled: Option<Result<(), Missing>>,
+        judge: impl FnOnce(Weighed<'_>) -> T,
+    ) -> T {
+        let missing = filled.and_then(Result::err).unwrap_or(Missing::Unreachable);
+        let revision_reached = asked.is_answered_by(found);
         let now = self.clock.now();
         let partial = found.picture.as_ref().is_some_and(|picture| picture.partial);
-        let (restrictions, record) = match Known::of(&found) {
+        let (restrictions, record) = match Known::of(found) {
             Known::Unreadable => (found.with_withheld(None, now), RecordEvidence::Unreadable),
             Known::Restrictions(restrictions) => {
                 let record = match found.held.as_ref().map(|held| &held.record) {
@@ -271,34 +282,41 @@ impl Gate {
         };
         let restrictions = restrictions.as_ref();
         let evidence = Evidence { restrictions, record, staleness, revision_reached };
-        let revision = self.revision(customer, &found).or_else(|| self.reached(customer));
-        self.answer(check, &evidence, revision, is_stale(&found, staleness))
+        let revision = self.revision(customer, found).or_else(|| self.reached(customer));
+        judge(Weighed { evidence, found: Some(found), filled, revision })
     }
 
-    fn answer(
+    fn answer(&self, check: &Check, mut weighed: Weighed<'_>) -> Answer {
+        let revision = weighed.revision.take();
+        let (answer, Judged { decision, enforced, asked }) = self.judge(check, &weighed, revision);
+        if enforced.spared {
+            self.shadow.spare(&asked.route, decision.reason, &self.metrics);
+        }
+        answer
+    }
+
+    /// Judges `check`, and counts nothing.
+    fn judge<'a>(
         &self,
-        check: &Check,
-        evidence: &Evidence<'_>,
+        check: &'a Check,
+        weighed: &Weighed<'_>,
         revision: Option<Token>,
-        stale: bool,
-    ) -> Answer {
+    ) -> (Answer, Judged<'a>) {
         let rules = self.rules();
         let now = self.clock.now();
         let fleet = self.settings.fleet.mode(now);
-        let judged = decide(evidence, check, &rules.policy, fleet, now);
-        let Judged { decision, enforced, route } = judged;
-        if enforced.spared {
-            self.shadow.spare(route, decision.reason, &self.metrics);
-        }
-        Answer {
+        let judged = decide(&weighed.evidence, check, &rules.policy, fleet, now);
+        let Judged { decision, enforced, .. } = judged;
+        let answer = Answer {
             enforcement: enforced.enforcement,
             mode: enforced.mode,
             revision,
-            age: evidence.staleness.age,
-            stale,
+            age: weighed.evidence.staleness.age,
+            stale: weighed.is_stale(),
             http_status: rules.http_status(&decision),
             decision,
-        }
+        };
+        (answer, judged)
     }
 
     /// The revision that an answer stands on: the customer's own, or for one of whom nothing is
@@ -332,6 +350,23 @@ impl Gate {
     pub fn no_staleness(&self) -> Staleness {
         let Settings { max_staleness, stale_limit, .. } = *self.settings;
         Staleness { age: None, max_staleness, stale_limit, suspect: false }
+    }
+}
+
+/// Everything that a check is decided on.
+struct Weighed<'a> {
+    evidence: Evidence<'a>,
+    /// What is held of the customer, if one is asked about.
+    found: Option<&'a Found>,
+    /// What came of reading its record from the store, if that was needed.
+    filled: Option<Result<(), Missing>>,
+    /// The revision that it stands on.
+    revision: Option<Token>,
+}
+
+impl Weighed<'_> {
+    fn is_stale(&self) -> bool {
+        self.found.is_some_and(|found| is_stale(found, self.evidence.staleness))
     }
 }
 

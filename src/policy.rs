@@ -4,6 +4,7 @@ mod file;
 pub mod path;
 mod request;
 pub mod routes;
+mod shown;
 
 use std::{iter, sync::Arc};
 
@@ -12,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 pub use self::{
     file::{Fault, InvalidPolicy},
     request::{Becomes, OtherMethod, Request},
+    shown::Shown,
 };
 use self::{
     path::{is_suspicious, spellings},

@@ -218,6 +218,9 @@ fn a_source_that_restricts_too_many_waits_until_somebody_has_looked() {
         let _: String = redis.xadd(INBOX, "*", &[("data", waits.to_string())]).unwrap();
     }
     assert!(sources(second)["billing"]["paused"] == true);
+    let explained = second.operate("GET", "/v1/explain/c0", None).json();
+    assert_eq!(explained["pausedSources"][0]["source"], "billing");
+    assert_eq!(explained["restrictions"][0]["sourcePaused"], true);
 
     let viewer = second.cli(&["keys", "create", "--role", "support", "--name", "eve"]);
     let token = String::from_utf8(viewer.stdout).unwrap();

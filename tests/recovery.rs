@@ -130,6 +130,13 @@ fn who_was_acted_on_since_is_refused_until_an_operator_settles_it() {
     assert_eq!(second.reason_to_write("c1"), "customer_frozen");
     assert_eq!(first.reason_to_write("c2"), "customer_frozen");
     assert_eq!(first.reason_to_write("c1"), "customer_disabled");
+    let explained = first.operate("GET", "/v1/explain/c1?action=read", None).json();
+    assert_eq!(explained["questions"][0]["reason"], "customer_disabled");
+    let withheld = &explained["withheld"][0];
+    assert_eq!(
+        (&withheld["revision"], &withheld["inConflict"]),
+        (&conflict["forgotten"], &json!(true))
+    );
 
     let token = conflict["forgotten"].as_str().unwrap();
     let (settled, ended) =

@@ -29,21 +29,8 @@ pub(super) struct Check {
     #[arg(long, conflicts_with_all = ["method", "path"])]
     write: bool,
 
-    /// Ask for a request with this method
-    #[arg(long, requires = "path")]
-    method: Option<String>,
-
-    /// Ask for a request of this path
-    #[arg(long, requires = "method")]
-    path: Option<String>,
-
-    /// Ask for a feature as well
-    #[arg(long, value_name = "CODE", value_parser = Code::parse)]
-    feature: Option<Code>,
-
-    /// Ask whether a limit leaves room, or whether it covers a total
-    #[arg(long, value_name = "CODE[=TOTAL]", value_parser = limit)]
-    limit: Option<Value>,
+    #[command(flatten)]
+    asked: Asked,
 
     /// Ask for an answer that stands on this revision at least, as an act returned it
     #[arg(long, value_name = "REVISION")]
@@ -66,6 +53,26 @@ pub(super) struct Check {
 
     #[command(flatten)]
     printing: Printing,
+}
+
+/// What a question names beside the customer.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Asked {
+    /// Ask for a request with this method
+    #[arg(long, requires = "path")]
+    pub(super) method: Option<String>,
+
+    /// Ask for a request of this path
+    #[arg(long, requires = "method")]
+    pub(super) path: Option<String>,
+
+    /// Ask for a feature as well
+    #[arg(long, value_name = "CODE", value_parser = Code::parse)]
+    pub(super) feature: Option<Code>,
+
+    /// Ask whether a limit leaves room, or whether it covers a total
+    #[arg(long, value_name = "CODE[=TOTAL]", value_parser = limit)]
+    pub(super) limit: Option<Value>,
 }
 
 impl Check {
@@ -93,6 +100,7 @@ impl Check {
     }
 
     fn question(&self) -> Value {
+        let Asked { method, path, feature, limit } = &self.asked;
         let mut question = Map::new();
         let mut ask = |field: &str, value: Value| {
             question.insert(field.to_owned(), value);
@@ -101,17 +109,17 @@ impl Check {
         if let Some(tenant) = &self.tenant {
             ask("tenantId", json!(tenant));
         }
-        match (&self.method, &self.path) {
+        match (method, path) {
             (Some(method), Some(path)) => {
                 ask("method", json!(method));
                 ask("path", json!(path));
             }
             _ => ask("action", json!(if self.write { "write" } else { "read" })),
         }
-        if let Some(feature) = &self.feature {
+        if let Some(feature) = feature {
             ask("feature", json!(feature));
         }
-        if let Some(limit) = &self.limit {
+        if let Some(limit) = limit {
             ask("limit", limit.clone());
         }
         if let Some(revision) = &self.min_revision {

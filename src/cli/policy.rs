@@ -18,11 +18,10 @@ use super::{
 };
 use crate::{
     domain::{
-        Asked, Code, CustomerKey, Decision, Evidence, Exemption, Ground, Mode, Operation, Policy,
-        Readings, RecordEvidence, Restrictions, Route, Staleness, Timestamp, customer::RecordBody,
-        decide,
+        Code, CustomerKey, Decision, Evidence, Operation, Policy, Readings, RecordEvidence,
+        Restrictions, Staleness, Timestamp, customer::RecordBody, decide,
     },
-    policy::{Becomes, Fault, InvalidPolicy, Request, Rules, path::canonical},
+    policy::{Becomes, Fault, InvalidPolicy, Request, Rules, Shown, path::canonical},
 };
 
 /// What to do with a policy file.
@@ -126,8 +125,8 @@ impl Explain {
         };
         out.data(self.printing.output, &answer, || {
             let head = ["PATH", "ROUTE", "RULE", "ACTION", "EXEMPT", "FEATURE", "LIMIT", "MODE"];
-            let rows = Rows::under(head).row(answer.first.cells(answer.path.unwrap_or("-")));
-            answer.also.iter().fold(rows, |rows, also| rows.row(also.cells("or also")))
+            let rows = Rows::under(head).row(cells(&answer.first, answer.path.unwrap_or("-")));
+            answer.also.iter().fold(rows, |rows, also| rows.row(cells(also, "or also")))
         });
         Ok(Exit::Done)
     }
@@ -144,55 +143,14 @@ struct Explained<'a> {
     also: Vec<Shown<'a>>,
 }
 
-/// What it asks in one way of reading it.
-#[derive(Serialize)]
-struct Shown<'a> {
-    route: &'static str,
-    rule: &'a str,
-    action: Operation,
-    exempt: String,
-    feature: Option<&'a str>,
-    limit: Option<&'a str>,
-    mode: &'static str,
-}
-
-impl<'a> Shown<'a> {
-    fn of(asked: &'a Asked, usual: Mode) -> Self {
-        let (route, rule) = match &asked.route {
-            Route::Matched(terms) => ("matched", terms.pattern.as_str()),
-            Route::Suspicious => ("suspicious", "-"),
-            Route::Unmatched => ("unmatched", "-"),
-            Route::Unrouted => ("none", "-"),
-        };
-        let terms = asked.route.terms();
-        let exempt = match terms.map(|terms| &terms.exemption) {
-            Some(Exemption::Everybody) => "everybody".to_owned(),
-            Some(Exemption::For(grounds)) => {
-                grounds.iter().map(|ground| word(*ground)).collect::<Vec<_>>().join(", ")
-            }
-            Some(Exemption::Nobody) | None => "nobody".to_owned(),
-        };
-        let overrides = terms.map(|terms| terms.overrides).unwrap_or_default();
-        Self {
-            route,
-            rule,
-            action: asked.operation,
-            exempt,
-            feature: asked.feature.as_ref().map(Code::as_str),
-            limit: asked.limit.as_ref().map(|limit| limit.code.as_str()),
-            mode: overrides.mode.unwrap_or(usual).as_str(),
-        }
-    }
-
-    fn cells(&self, path: &str) -> [String; 8] {
-        let action = match self.action {
-            Operation::Read => "read",
-            Operation::Write => "write",
-        };
-        let (feature, limit) = (self.feature.unwrap_or("-"), self.limit.unwrap_or("-"));
-        [path, self.route, self.rule, action, &self.exempt, feature, limit, self.mode]
-            .map(str::to_owned)
-    }
+fn cells(shown: &Shown<'_>, path: &str) -> [String; 8] {
+    let action = match shown.action {
+        Operation::Read => "read",
+        Operation::Write => "write",
+    };
+    let (feature, limit) = (shown.feature.unwrap_or("-"), shown.limit.unwrap_or("-"));
+    [path, shown.route, shown.rule, action, &shown.exempt, feature, limit, shown.mode]
+        .map(str::to_owned)
 }
 
 /// What a file of expectations holds.
@@ -296,13 +254,6 @@ fn becomes(upgrade: bool, method: Option<&str>) -> Becomes {
 
 fn ask(rules: &Rules, method: &str, path: &str, becomes: Becomes) -> Readings {
     rules.ask(&Request { method: Some(method), target: Some(path), becomes })
-}
-
-const fn word(ground: Ground) -> &'static str {
-    match ground {
-        Ground::Kind(kind) => kind.as_str(),
-        Ground::Reason(reason) => reason.as_str(),
-    }
 }
 
 fn read_rules(path: &Path) -> Result<Rules, Failure> {

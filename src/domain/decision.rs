@@ -8,7 +8,7 @@ use super::{
     entitlement::{Code, Maximum},
     freshness::{Freshness, Staleness},
     reason::{Outcome, Reason},
-    restriction::{Restriction, RestrictionReason, Restrictions, Status},
+    restriction::{RestrictionReason, Restrictions, Status},
     route::Route,
     settings::{Enforced, Mode, Policy, Unknown, Unlisted},
     time::Timestamp,
@@ -27,7 +27,7 @@ pub fn decide<'a>(
     let judge = |asked: &'a Asked| {
         let decision = decide_as(asked, evidence, &check.identity, policy, now);
         let enforced = policy.enforce(&decision, &asked.route, fleet);
-        Judged { decision, enforced, route: &asked.route }
+        Judged { decision, enforced, asked }
     };
     let strictness = |judged: &Judged<'_>| (judged.enforced.enforcement, judged.decision.outcome());
     let first = judge(&check.readings.first);
@@ -43,8 +43,8 @@ pub struct Judged<'a> {
     pub decision: Decision,
     /// What is made of it.
     pub enforced: Enforced,
-    /// The route on which it was made.
-    pub route: &'a Route,
+    /// The way of reading it that was decided by.
+    pub asked: &'a Asked,
 }
 
 /// Decides one way of reading a check.
@@ -70,13 +70,11 @@ fn decide_as(
     let exempt = if known.access.permits(asked.operation) {
         false
     } else {
-        // What the route sets aside does not count there; the customer is what it is all the same.
-        let grounds = asked.route.set_aside();
-        if grounds.is_empty() {
+        if asked.route.set_aside().is_empty() {
             return known.decision(known.why_denied());
         }
-        let counts = |held: &Restriction| !grounds.iter().any(|ground| ground.covers(held));
-        let remaining = evidence.restrictions.only(counts);
+        // What the route sets aside does not count there; the customer is what it is all the same.
+        let remaining = evidence.restrictions.only(|held| asked.route.counts(held));
         let left = Known::at(&Evidence { restrictions: &remaining, ..*evidence }, policy, now);
         if !left.access.permits(asked.operation) {
             let payment_required = left.payment_required;

@@ -54,6 +54,15 @@ pub enum Ground {
 }
 
 impl Ground {
+    /// The word used in a policy.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kind(kind) => kind.as_str(),
+            Self::Reason(reason) => reason.as_str(),
+        }
+    }
+
     /// Reads the word of a kind or of a reason.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
@@ -98,5 +107,11 @@ impl Route {
             Some(Exemption::For(grounds)) => grounds,
             Some(Exemption::Everybody | Exemption::Nobody) | None => &[],
         }
+    }
+
+    /// Whether `restriction` counts there, and is not set aside.
+    #[must_use]
+    pub fn counts(&self, restriction: &Restriction) -> bool {
+        !self.set_aside().iter().any(|ground| ground.covers(restriction))
     }
 }

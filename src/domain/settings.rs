@@ -39,13 +39,20 @@ impl Policy {
     pub fn enforce(&self, decision: &Decision, route: &Route, fleet: Option<Mode>) -> Enforced {
         let of_route = route.terms().map(|terms| terms.overrides).unwrap_or_default();
         let of_status = decision.status.map(|status| self.statuses.of(status)).unwrap_or_default();
-        let mode = fleet.or(of_route.mode).or(of_status.mode).unwrap_or(self.mode);
+        let said = [
+            (fleet, SaidBy::Fleet),
+            (of_route.mode, SaidBy::Route),
+            (of_status.mode, SaidBy::Status),
+        ];
+        let said = said.into_iter().find_map(|(mode, by)| mode.map(|mode| (mode, by)));
+        let (mode, mode_said_by) = said.unwrap_or((self.mode, SaidBy::Policy));
         let when_undecided = of_route.when_undecided.or(of_status.when_undecided);
         let when_undecided = when_undecided.unwrap_or(self.when_undecided);
         let outcome = decision.outcome();
         let strictly = enforce(outcome, Mode::Enforce, when_undecided);
         Enforced {
             mode,
+            mode_said_by,
             enforcement: enforce(outcome, mode, when_undecided),
             spared: mode == Mode::Shadow && strictly == Enforcement::Refuse,
         }
@@ -83,6 +90,8 @@ impl Default for Policy {
 pub struct Enforced {
     /// Whether denies are enforced there.
     pub mode: Mode,
+    /// What says so.
+    pub mode_said_by: SaidBy,
     /// What the gateway is to do.
     pub enforcement: Enforcement,
     /// Whether shadow mode lets pass what would have been refused.
@@ -202,6 +211,32 @@ impl Mode {
     }
 }
 
+/// What says which mode is in force, the strongest first.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SaidBy {
+    /// The mode that the whole fleet is put into.
+    Fleet,
+    /// What the policy says of the route.
+    Route,
+    /// What the policy says of the customer's status.
+    Status,
+    /// What the policy says in general.
+    Policy,
+}
+
+impl SaidBy {
+    /// The word used on every wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Route => "route",
+            Self::Status => "status",
+            Self::Policy => "policy",
+        }
+    }
+}
+
 /// What a gateway is to do about a decision, the mildest first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Enforcement {
@@ -248,7 +283,7 @@ mod tests {
         let frozen = |route| enforced(&policy, Reason::CustomerFrozen, &route);
         let spared = frozen(Route::Unrouted);
         assert_eq!((spared.enforcement, spared.spared), (Enforcement::Pass, true));
-        assert_eq!(spared.mode, Mode::Shadow);
+        assert_eq!((spared.mode, spared.mode_said_by), (Mode::Shadow, SaidBy::Status));
         let overrides = Overrides { mode: Some(Mode::Enforce), ..Overrides::default() };
         let pattern = "/pay".to_owned();
         let terms = RouteTerms { pattern, exemption: Exemption::Nobody, overrides };
@@ -257,5 +292,6 @@ mod tests {
         for strictly in [frozen(strict), unknown] {
             assert_eq!((strictly.enforcement, strictly.spared), (Enforcement::Refuse, false));
         }
+        assert_eq!(unknown.mode_said_by, SaidBy::Policy);
     }
 }

@@ -2,11 +2,14 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::*;
+use super::{
+    explain::{Explained, RecordState},
+    *,
+};
 use crate::{
     cache::Picture,
     domain::{
-        AuditEntry, Change, Epoch, IdentityFault, Operation, Outcome, Partition, Partitions,
+        Asked, AuditEntry, Change, Epoch, IdentityFault, Operation, Outcome, Partition, Partitions,
         Policy, Position, Reason, Revision, Role, Source, Subject, Verb, Watermark,
         audit::{AuditActor, AuditOutcome},
         change::{Act, CustomerChange},
@@ -184,6 +187,11 @@ async fn restrictions_that_cannot_be_read_are_never_taken_for_none() {
     let unseen = gated.gate.view(&customer(), None).await.err();
     assert_eq!(unseen, Some(Unseen::Missing(Missing::Unreachable)));
     assert_eq!(gated.ask(None).await.decision.outcome(), Outcome::Undecided);
+    let question = Asked::plain(Operation::Read).into_readings();
+    let Explained { verdicts, seen } = gated.gate.explain(&customer(), vec![question]).await;
+    assert_eq!(verdicts[0].answer.decision, gated.ask(None).await.decision);
+    assert_eq!((seen.record, seen.is_known()), (RecordState::Unreadable, Some(true)));
+    assert_eq!(seen.restricted_at, Some(revision));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         Asked, Check, Code, CustomerId, CustomerKey, Identity, IdentityFault, LimitCheck,
-        Operation, TenantId, Token,
+        Operation, Readings, TenantId, Token,
     },
     gate::Answer,
     policy::{self, Becomes},
@@ -81,6 +81,15 @@ pub(super) async fn many(
 fn read(plane: &DataPlane, own: &OwnTenant, mut fields: Fields) -> Result<Check, Problem> {
     let customer: Option<String> = fields.take("customerId");
     let tenant: Option<String> = fields.take("tenantId");
+    let readings = read_asked(plane, &mut fields)?;
+    let min_revision = fields.parse("minRevision", str::parse::<Token>);
+    fields.finish()?;
+    let identity = identity(plane, own, customer.as_deref(), tenant.as_deref())?;
+    Ok(readings.of(identity, min_revision.map(Ok)))
+}
+
+/// Reads what a question asks, whoever it is about.
+pub(super) fn read_asked(plane: &DataPlane, fields: &mut Fields) -> Result<Readings, Problem> {
     let action: Option<Operation> = fields.take("action");
     let method: Option<String> = fields.take("method");
     let path: Option<String> = fields.take("path");
@@ -89,7 +98,6 @@ fn read(plane: &DataPlane, own: &OwnTenant, mut fields: Fields) -> Result<Check,
         Some(limit) => Some(read_limit(&fields.path_of("limit"), limit)?),
         None => None,
     };
-    let min_revision = fields.parse("minRevision", str::parse::<Token>);
     let plain = |operation| Asked::plain(operation).into_readings();
     let readings = match (action, &method, &path) {
         (Some(action), None, None) => plain(action),
@@ -106,14 +114,11 @@ fn read(plane: &DataPlane, own: &OwnTenant, mut fields: Fields) -> Result<Check,
         }
     };
     // What is asked for by name goes before what the route asks for.
-    let readings = readings.map(|asked| Asked {
+    Ok(readings.map(|asked| Asked {
         feature: feature.clone().or(asked.feature),
         limit: limit.clone().or(asked.limit),
         ..asked
-    });
-    fields.finish()?;
-    let identity = identity(plane, own, customer.as_deref(), tenant.as_deref())?;
-    Ok(readings.of(identity, min_revision.map(Ok)))
+    }))
 }
 
 fn read_limit(path: &str, limit: Value) -> Result<LimitCheck, Problem> {

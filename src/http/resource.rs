@@ -94,7 +94,9 @@ impl Resource {
 }
 
 impl ShownRestriction {
-    fn of(held: &Restriction, private: &Private) -> Self {
+    /// Shows `held` with what is kept `private` of it.
+    #[must_use]
+    pub(super) fn of(held: &Restriction, private: &Private) -> Self {
         let note = private.note_on(held);
         Self {
             kind: held.kind,
