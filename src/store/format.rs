@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sha1::{Digest as _, Sha1};
 
 use super::{RestrictedEntry, StoreError, StoredRecord};
+pub use crate::domain::digest::{hex, sha1_hex};
 use crate::domain::{CustomerKey, Record, Restrictions, Revision, customer::RecordBody};
 
 /// The newest format that this version reads and the one that it writes.
@@ -74,23 +75,6 @@ pub fn entry_digest(key: &CustomerKey, revision: Revision) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hash[..8]);
     u64::from_be_bytes(first)
-}
-
-/// Lower-case hex of SHA-1, as the audit chain uses it.
-#[must_use]
-pub fn sha1_hex(text: &str) -> String {
-    hex(&Sha1::digest(text))
-}
-
-/// Lower-case hex.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        use std::fmt::Write as _;
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
 }
 
 /// What the store holds is not the JSON that was expected. It may be private, so the error tells
