@@ -19,7 +19,7 @@ use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
     Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
     alias::{Alias, Claim},
-    audit::{AuditOutcome, StoredAudit, chain::ChainPage},
+    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead},
     change::{Act, CustomerChange},
     customer::RecordBody,
     fleet::FleetShadow,
@@ -109,6 +109,14 @@ impl Store {
         match self {
             Self::Embedded(store) => store.audit_chain(after, limit).await,
             Self::Redis(store) => store.audit_chain(partition, after, limit).await,
+        }
+    }
+
+    /// Reads the newest entry of a partition's audit trail, as far as it is signed.
+    pub async fn audit_head(&self, partition: Partition) -> Result<Option<ChainHead>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.audit_head(),
+            Self::Redis(store) => store.audit_head(partition).await,
         }
     }
 

@@ -406,3 +406,38 @@ fn the_chain_is_shown_to_those_who_see_every_tenant() {
         assert_eq!(named(&answer), [field], "{query}");
     }
 }
+
+#[test]
+fn a_chain_that_was_made_anew_does_not_have_what_was_signed() {
+    let mut forger = Forger::begin();
+    let directory = forger.tollgate.data_dir();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (key_file, other_key, heads) = (path("audit.key"), path("other.key"), path("audit-heads"));
+    std::fs::write(&key_file, "a key of many bytes").unwrap_or_else(|it| panic!("{it}"));
+    std::fs::write(&other_key, "another key of as many").unwrap_or_else(|it| panic!("{it}"));
+    forger.tollgate.terminate();
+    let flags = ["--store", &forger.server.url(), "--audit-key-file", &key_file];
+    forger.tollgate = Tollgate::start_in(directory.clone(), &flags);
+    let signed = || std::fs::read_to_string(&heads).unwrap_or_default();
+    forger.tollgate.wait_until("signed", || signed().ends_with('\n'));
+    assert!(!signed().contains("a key of"), "{}", signed());
+
+    let with_heads = ["--key-file", &key_file, "--heads", &heads];
+    assert_eq!(verified(&forger.tollgate, &with_heads).0, Some(0));
+    act(&forger.tollgate, "c1", "freeze", &json!({}));
+    assert_eq!(verified(&forger.tollgate, &with_heads).0, Some(0));
+    let trail = forger.trail();
+    let mut forged = trail.clone();
+    forged[3].entry = forged[3].entry.replace("disable", "freeze");
+    forge(&forger, &mut forged);
+    assert_eq!(verified(&forger.tollgate, &[]).0, Some(0));
+    let (code, told) = verified(&forger.tollgate, &with_heads);
+    assert_eq!((code, &told["why"]), (Some(1), &json!("other_than_signed")));
+    assert_eq!(told["brokenAt"], json!(trail[5].id), "{told}");
+
+    let output =
+        forger.tollgate.cli(&["audit", "verify", "--key-file", &other_key, "--heads", &heads]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap_or_default();
+    assert!(said.contains("line 1 of") && said.contains("not signed with this key"), "{said}");
+}

@@ -2,6 +2,7 @@
 
 pub mod chain;
 mod filter;
+pub mod head;
 
 pub use filter::{AuditAction, AuditFilter, UnknownAction, UnknownOutcome};
 

@@ -36,7 +36,7 @@ use crate::{
     domain::{
         Change, Customer, CustomerKey, Epoch, Partition,
         alias::{Alias, Claim},
-        audit::{StoredAudit, chain::ChainPage},
+        audit::{StoredAudit, chain::ChainPage, head::ChainHead},
     },
 };
 
@@ -132,6 +132,11 @@ impl Embedded {
     ) -> Result<ChainPage, StoreError> {
         let (snapshot, after) = (self.snapshot()?, after.map(str::to_owned));
         off_the_runtime(move || snapshot.audit_chain(after.as_deref(), limit)).await
+    }
+
+    /// See [`super::Store::audit_head`].
+    pub fn audit_head(&self) -> Result<Option<ChainHead>, StoreError> {
+        self.snapshot()?.audit_head()
     }
 
     /// See [`super::Store::commit`]. It is made also if the caller stops waiting.

@@ -6,8 +6,11 @@ use serde::Deserialize;
 use sha1::{Digest as _, Sha1};
 
 use super::{RestrictedEntry, StoreError, StoredRecord};
-pub use crate::domain::digest::{hex, sha1_hex};
 use crate::domain::{CustomerKey, Record, Restrictions, Revision, customer::RecordBody};
+pub use crate::domain::{
+    audit::chain::id_order,
+    digest::{hex, sha1_hex},
+};
 
 /// The newest format that this version reads and the one that it writes.
 pub const FORMAT: u64 = 1;
@@ -82,13 +85,6 @@ pub fn entry_digest(key: &CustomerKey, revision: Revision) -> u64 {
 pub(crate) fn malformed(what: impl Display, error: &serde_json::Error) -> StoreError {
     let (line, column) = (error.line(), error.column());
     StoreError::Unexpected(format!("{what} is malformed at line {line}, column {column}"))
-}
-
-/// The order of log and audit ids, `<millis>-<counter>`; as text 9-0 would come after 10-0.
-#[must_use]
-pub fn id_order(id: &str) -> (u64, u64) {
-    let (millis, counter) = id.split_once('-').unwrap_or((id, "0"));
-    (millis.parse().unwrap_or(0), counter.parse().unwrap_or(0))
 }
 
 /// What the store holds is not what was expected.

@@ -47,6 +47,7 @@ use crate::domain::{
     audit::{
         StoredAudit,
         chain::{ChainPage, Link},
+        head::ChainHead,
     },
 };
 
@@ -220,6 +221,16 @@ impl Redis {
         let has_more = found.len() > limit;
         let links = found.into_iter().take(limit).map(|(id, fields)| read_link(id, &fields));
         Ok(ChainPage { head: head.unwrap_or_default(), links: links.collect(), has_more })
+    }
+
+    /// See [`super::Store::audit_head`].
+    pub async fn audit_head(&self, partition: Partition) -> Result<Option<ChainHead>, StoreError> {
+        let mut command = redis::cmd("XREVRANGE");
+        command.arg(self.keys.audit(partition)).arg("+").arg("-").arg("COUNT").arg(1);
+        let found: Vec<(String, LinkFields)> = self.commands.ask(partition, &command).await?;
+        let newest = found.into_iter().next().map(|(id, fields)| read_link(id, &fields));
+        let Partition(partition) = partition;
+        Ok(newest.map(|Link { id, chain, .. }| ChainHead { partition, id, chain }))
     }
 
     /// See [`super::Store::commit`]. It is sent once: a connection that breaks leaves it open

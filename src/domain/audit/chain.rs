@@ -1,10 +1,14 @@
 //! Each entry of a partition's audit trail is chained to the one before it, so that none can be
 //! changed or taken out without a trace.
 
-use std::fmt::Display;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use serde::{Deserialize, Serialize};
 
+use super::head::ChainHead;
 use crate::domain::digest::{sha1_hex, sha256_hex};
 
 /// What chains an entry to the one before it, whose chain is `previous`. Nothing is before the
@@ -60,6 +64,8 @@ pub struct Walk {
     /// Whether the oldest entry that is kept may follow from what is not.
     archived: bool,
     chain: String,
+    /// What was signed of the entries that are not walked yet, by their places.
+    signed: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Walk {
@@ -68,6 +74,11 @@ impl Walk {
     #[must_use]
     pub fn begin(archived: bool) -> Self {
         Self { archived, ..Self::default() }
+    }
+
+    /// Expects what was signed of this trail.
+    pub fn expect(&mut self, ChainHead { id, chain, .. }: ChainHead) {
+        self.signed.entry(id).or_default().insert(chain);
     }
 
     /// Goes on along the next part of the trail.
@@ -80,16 +91,29 @@ impl Walk {
                 let why = if was_first { Why::NoBeginning } else { Why::DoesNotFollow };
                 return Err(Broken { at: Some(link.id.clone()), why });
             }
+            if let Some(signed) = self.signed.remove(&link.id)
+                && signed.iter().any(|chain| *chain != link.chain)
+            {
+                return Err(Broken { at: Some(link.id.clone()), why: Why::OtherThanSigned });
+            }
             meets_head |= page.head == link.chain;
             link.chain.clone_into(&mut self.chain);
             self.first.get_or_insert_with(|| link.id.clone());
             self.last = Some(link.id.clone());
             self.entries += 1;
         }
-        if page.has_more || meets_head {
+        if page.has_more {
             return Ok(());
         }
-        Err(Broken { at: self.last.clone(), why: Why::EndMissing })
+        if !meets_head {
+            return Err(Broken { at: self.last.clone(), why: Why::EndMissing });
+        }
+        let kept = self.first.as_deref().map(id_order).filter(|_| self.archived);
+        let mut missing = self.signed.keys().filter(|id| kept.is_none_or(|it| id_order(id) >= it));
+        match missing.next() {
+            Some(id) => Err(Broken { at: Some(id.clone()), why: Why::OtherThanSigned }),
+            None => Ok(()),
+        }
     }
 
     fn is_followed_by(&self, link: &Link) -> bool {
@@ -117,6 +141,8 @@ pub enum Why {
     DoesNotFollow,
     /// Entries behind this one are gone.
     EndMissing,
+    /// The entry is not there as it was signed: the chain was made anew.
+    OtherThanSigned,
     /// The first entry that is kept is not the first that was written, or was changed.
     NoBeginning,
 }
@@ -129,8 +155,16 @@ impl Why {
             Self::DoesNotFollow => "does_not_follow",
             Self::EndMissing => "end_missing",
             Self::NoBeginning => "no_beginning",
+            Self::OtherThanSigned => "other_than_signed",
         }
     }
+}
+
+/// The order of log and audit ids, `<millis>-<counter>`; as text 9-0 would come after 10-0.
+#[must_use]
+pub fn id_order(id: &str) -> (u64, u64) {
+    let (millis, counter) = id.split_once('-').unwrap_or((id, "0"));
+    (millis.parse().unwrap_or(0), counter.parse().unwrap_or(0))
 }
 
 /// From the year 2001 to the year 2286.
@@ -224,6 +258,31 @@ mod tests {
         assert_eq!(walked(&page, true), Ok(4));
         let nothing = ChainPage { links: Vec::new(), ..trail() };
         assert_eq!(walked(&nothing, true), Err((String::new(), Why::EndMissing)));
+    }
+
+    #[test]
+    fn what_was_signed_has_to_be_in_the_chain() {
+        let of = |link: &Link, chain: &str| ChainHead {
+            partition: 0,
+            id: link.id.clone(),
+            chain: chain.to_owned(),
+        };
+        let walked = |page: &ChainPage, archived: bool, head: ChainHead| {
+            let mut walk = Walk::begin(archived);
+            walk.expect(head);
+            walk.take(page).map_err(|it| (it.at.unwrap_or_default(), it.why))
+        };
+        let whole = trail();
+        let [oldest, third] = [0, 2].map(|place| whole.links[place].clone());
+        let signed = of(&third, &third.chain);
+        assert_eq!(walked(&whole, false, signed.clone()), Ok(()));
+        let other = Err((third.id.clone(), Why::OtherThanSigned));
+        assert_eq!(walked(&whole, false, of(&third, &oldest.chain)), other);
+        let empty = ChainPage { head: String::new(), links: Vec::new(), has_more: false };
+        assert_eq!(walked(&empty, false, signed), other);
+        let mut archived = whole;
+        archived.links.remove(0);
+        assert_eq!(walked(&archived, true, of(&oldest, &oldest.chain)), Ok(()));
     }
 
     fn link_id(place: usize) -> String {

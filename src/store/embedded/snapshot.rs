@@ -18,6 +18,7 @@ use crate::{
         audit::{
             StoredAudit,
             chain::{ChainPage, Link},
+            head::ChainHead,
         },
     },
     store::{
@@ -144,6 +145,16 @@ impl Snapshot {
             });
         }
         Ok(ChainPage { head, links, has_more: rows.next().transpose()?.is_some() })
+    }
+
+    pub(super) fn audit_head(&self) -> Result<Option<ChainHead>, StoreError> {
+        let trail = self.0.open_table(AUDIT)?;
+        let newest = trail.last()?;
+        Ok(newest.map(|(id, row)| ChainHead {
+            partition: 0,
+            id: EntryId::from(id.value()).to_string(),
+            chain: row.value().1.to_owned(),
+        }))
     }
 
     pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {
