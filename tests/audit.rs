@@ -327,9 +327,9 @@ fn an_entry_that_was_changed_by_hand_is_named() {
         |it| it.entry.clear(),
     ];
     for change in changes {
-        let mut forged = trail.clone();
-        change(&mut forged[3]);
-        forger.rewrite(&forged);
+        let mut altered = trail.clone();
+        change(&mut altered[3]);
+        forger.rewrite(&altered);
         assert_eq!(forger.verdict(), broken(&trail[3], "does_not_follow"));
     }
     let output = forger.tollgate.cli(&["audit", "verify"]);
@@ -427,9 +427,9 @@ fn a_chain_that_was_made_anew_does_not_have_what_was_signed() {
     act(&forger.tollgate, "c1", "freeze", &json!({}));
     assert_eq!(verified(&forger.tollgate, &with_heads).0, Some(0));
     let trail = forger.trail();
-    let mut forged = trail.clone();
-    forged[3].entry = forged[3].entry.replace("disable", "freeze");
-    forge(&forger, &mut forged);
+    let mut altered = trail.clone();
+    altered[3].entry = altered[3].entry.replace("disable", "freeze");
+    forge(&forger, &mut altered);
     assert_eq!(verified(&forger.tollgate, &[]).0, Some(0));
     let (code, told) = verified(&forger.tollgate, &with_heads);
     assert_eq!((code, &told["why"]), (Some(1), &json!("other_than_signed")));
