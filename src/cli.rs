@@ -80,7 +80,7 @@ enum Verb {
     /// Shows changes of status as they happen
     Watch(watch::Watch),
     /// Lists who did what, the newest first
-    Audit(audit::Audit),
+    Audit(Box<audit::Audit>),
     /// Makes, lists and revokes the keys of operators and applications
     #[command(subcommand)]
     Keys(keys::Keys),

@@ -232,6 +232,16 @@ pub struct Config {
     #[arg(skip = Secret::from_environment(ADMIN_TOKEN))]
     pub admin_token_variable: Option<Secret>,
 
+    /// File with a key of 16 bytes or more, with which the newest link of every chain of the audit
+    /// trail is signed each minute.
+    #[arg(long, env = "TOLLGATE_AUDIT_KEY_FILE", value_name = "PATH", help_heading = "Audit")]
+    pub audit_key_file: Option<PathBuf>,
+
+    /// File to which what is signed is appended; without it, `audit-heads` in the data directory.
+    #[arg(long, env = "TOLLGATE_AUDIT_HEADS", value_name = "PATH", help_heading = "Audit")]
+    #[arg(requires = "audit_key_file")]
+    pub audit_heads: Option<PathBuf>,
+
     /// What happens to a customer that the store does not know.
     #[arg(long, env = "TOLLGATE_UNKNOWN_CUSTOMERS", value_name = "ACTION", default_value = "deny")]
     #[arg(value_parser = choice::UNKNOWN_CUSTOMERS.parser(), help_heading = "Decisions")]
@@ -393,6 +403,18 @@ impl Config {
         }
     }
 
+    /// The key that signs the audit trail, if it is signed.
+    pub fn audit_key(&self) -> Result<Option<Secret>, ConfigError> {
+        let path = self.audit_key_file.as_deref();
+        path.map(|path| Secret::audit_key("--audit-key-file", path)).transpose()
+    }
+
+    /// Where what is signed is appended.
+    #[must_use]
+    pub fn audit_heads(&self) -> PathBuf {
+        self.audit_heads.clone().unwrap_or_else(|| self.data_dir.join(AUDIT_HEADS))
+    }
+
     /// Where the snapshot file is, if there is one.
     #[must_use]
     pub fn snapshot_file(&self) -> Option<PathBuf> {
@@ -414,6 +436,7 @@ fn log_level(raw: &str) -> Result<String, telemetry::TelemetryError> {
     telemetry::log_filter(raw).map(|_| raw.to_owned())
 }
 
+const AUDIT_HEADS: &str = "audit-heads";
 const SNAPSHOT_FILE: &str = "snapshot";
 const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";
 /// Shorter ones can be guessed.

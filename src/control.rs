@@ -20,7 +20,7 @@ use crate::{
         Action, Actor, AuditEntry, Change, Customer, CustomerId, CustomerKey, Partition, Record,
         Refusal, Restrictions, Revision, Source, Timestamp, Token,
         action::{Plan, plan},
-        audit::{AuditActor, AuditOutcome, StoredAudit},
+        audit::{AuditActor, AuditOutcome, StoredAudit, chain::ChainPage},
     },
     feed::{Acknowledged, Alarm, FeedStatus, Kept, changes::Changes},
     store::{
@@ -190,6 +190,17 @@ impl Control {
     /// Lists audit entries.
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         self.counted(StoreCommand::List, self.store.audit(page)).await
+    }
+
+    /// Lists a partition's audit entries with their chain.
+    pub async fn audit_chain(
+        &self,
+        partition: Partition,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChainPage, StoreError> {
+        let page = self.store.audit_chain(partition, after, limit);
+        self.counted(StoreCommand::List, page).await
     }
 
     /// The token for a revision of `partition` in the history that is followed here.

@@ -11,6 +11,7 @@ pub mod change;
 pub mod check;
 pub mod customer;
 pub mod decision;
+pub mod digest;
 pub mod entitlement;
 pub mod fleet;
 pub mod freshness;

@@ -138,6 +138,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/customers/{id}/limits", get(operator_limits))
         .route("/v1/customers/{id}/{verb}", post(operator::act))
         .route("/v1/audit", get(audit::of_all))
+        .route("/v1/audit/chain", get(audit::chain))
         .route("/v1/explain/{id}", get(explain::explain))
         .route("/v1/changes", get(changes::watch))
         .route("/v1/snapshot", get(snapshot::read))

@@ -29,6 +29,7 @@ pub mod config;
 pub mod app;
 
 pub mod grpc;
+pub mod heads;
 pub mod http;
 pub mod identify;
 pub mod ingest;

@@ -19,7 +19,7 @@ use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
     Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
     alias::{Alias, Claim},
-    audit::{AuditOutcome, StoredAudit},
+    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead},
     change::{Act, CustomerChange},
     customer::RecordBody,
     fleet::FleetShadow,
@@ -97,6 +97,27 @@ impl Store {
     /// Reads a page of the audit trail, the newest entry first.
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         each!(self, store => store.audit(page).await)
+    }
+
+    /// Reads a page of a partition's audit trail with its chain, the oldest entry first.
+    pub async fn audit_chain(
+        &self,
+        partition: Partition,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChainPage, StoreError> {
+        match self {
+            Self::Embedded(store) => store.audit_chain(after, limit).await,
+            Self::Redis(store) => store.audit_chain(partition, after, limit).await,
+        }
+    }
+
+    /// Reads the newest entry of a partition's audit trail, as far as it is signed.
+    pub async fn audit_head(&self, partition: Partition) -> Result<Option<ChainHead>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.audit_head(),
+            Self::Redis(store) => store.audit_head(partition).await,
+        }
     }
 
     /// Makes a change, with its audit entry and its place in the log, or nothing at all.

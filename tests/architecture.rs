@@ -14,10 +14,11 @@ const RINGS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "config", "http", "grpc", "identify", "ingest", "recovery", "sweep", "policy", "gate",
-            "control", "feed", "cache", "store", "domain",
+            "config", "http", "grpc", "heads", "identify", "ingest", "recovery", "sweep", "policy",
+            "gate", "control", "feed", "cache", "store", "domain",
         ],
     ),
+    ("heads", &["control", "store", "domain"]),
     ("ingest", &["control", "feed", "cache", "store", "domain"]),
     ("sweep", &["control", "feed", "cache", "store", "domain"]),
     ("config", &["identify", "domain"]),

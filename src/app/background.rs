@@ -2,16 +2,17 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::store::watch_eviction;
+use super::{ServeError, store::watch_eviction};
 use crate::{
     config::{Config, OnStoreLoss},
     control::{Control, tenure::Tenure},
     feed::random_epoch,
+    heads::Heads,
     http::IngestView,
     ingest::Ingest,
     lifecycle::Tasks,
     recovery::Recovery,
-    store::{Lease, Store, StoreError},
+    store::{Lease, Store},
     sweep::Sweep,
 };
 
@@ -21,10 +22,11 @@ pub(super) struct Background {
     ingest: Option<Ingest>,
     recovery: Option<Recovery>,
     sweep: Sweep,
+    heads: Option<Heads>,
 }
 
 impl Background {
-    pub(super) fn build(config: &Config, control: &Control) -> Result<Self, StoreError> {
+    pub(super) fn build(config: &Config, control: &Control) -> Result<Self, ServeError> {
         let store = &control.store;
         let tenure = Tenure::new(store.clone(), Lease::Ingest, control.clock.clone())?;
         let channel = config.ingest_channel.on();
@@ -44,7 +46,13 @@ impl Background {
             None
         };
         let sweep = Sweep { control: control.clone(), tenure: tenure.clone() };
-        Ok(Self { tenure, ingest, recovery, sweep })
+        let heads = config.audit_key()?.map(|key| Heads {
+            control: control.clone(),
+            tenure: tenure.clone(),
+            key: key.expose().as_bytes().to_vec(),
+            file: config.audit_heads(),
+        });
+        Ok(Self { tenure, ingest, recovery, sweep, heads })
     }
 
     /// What operators are shown of it.
@@ -58,7 +66,7 @@ impl Background {
 
     /// Lets it run, until `draining`.
     pub(super) fn spawn(self, tasks: &mut Tasks, draining: CancellationToken) {
-        let Self { tenure, ingest, recovery, sweep } = self;
+        let Self { tenure, ingest, recovery, sweep, heads } = self;
         let control = sweep.control.clone();
         let may_write = {
             let control = control.clone();
@@ -79,5 +87,8 @@ impl Background {
             tasks.spawn_endless("eviction watch", watch_eviction(store, metrics));
         }
         tasks.spawn_endless("sweep", sweep.run());
+        if let Some(heads) = heads {
+            tasks.spawn_endless("heads", heads.run());
+        }
     }
 }

@@ -185,6 +185,12 @@ pub(super) fn reason() -> impl TypedValueParser<Value = RestrictionReason> {
     PossibleValuesParser::new(words).try_map(|raw| raw.parse::<RestrictionReason>())
 }
 
+/// A time, or a duration before now.
+pub(super) fn past_moment(raw: &str) -> Result<Timestamp, InvalidTimestamp> {
+    let before_now = |span| Clock::system().now().saturating_sub(span);
+    raw.parse().or_else(|error| parse_duration(raw).map(before_now).map_err(|_| error))
+}
+
 /// A time, or a duration from now.
 fn moment(raw: &str) -> Result<Timestamp, InvalidTimestamp> {
     let from_now = |span| Clock::system().now().saturating_add(span);

@@ -10,6 +10,7 @@ use serde::{
 use serde_json::{Value, json};
 
 use super::{
+    acts::past_moment,
     answer::{is_set, list, text},
     client::{Call, Client},
     confirm::is_confirmed,
@@ -19,10 +20,8 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::parse_duration,
     domain::{
-        AuditEntry, CustomerKey, Kind, Restriction, Restrictions, Source, TenantId, Timestamp,
-        Verb, audit::AuditOutcome, time::InvalidTimestamp,
+        AuditEntry, CustomerKey, Kind, Restriction, Restrictions, Source, TenantId, Timestamp, Verb,
     },
 };
 
@@ -34,7 +33,7 @@ pub(super) struct Undo {
     source: Source,
 
     /// Since when: a time like 2026-11-21T10:00:00Z, or how long ago like 30m
-    #[arg(long, value_name = "TIME", value_parser = past)]
+    #[arg(long, value_name = "TIME", value_parser = past_moment)]
     since: Timestamp,
 
     /// Do it without asking
@@ -109,17 +108,14 @@ impl Undo {
         loop {
             let call = Call::new("GET", "/v1/audit")
                 .query("limit", Some(100))
+                .query("outcome", Some("changed"))
+                .query("since", Some(self.since))
                 .query("before", cursor.as_ref());
             let page = client.send(&call)?;
-            let mut is_past = false;
             for entry in list(&page, "entries") {
                 let entry =
                     AuditEntry::deserialize(entry).map_err(|error| Failure::local(&error))?;
-                // Clocks differ, so entries are not strictly in the order of their times.
-                is_past = entry.at.saturating_add(CLOCKS_DIFFER) < self.since;
-                let is_meant = entry.at >= self.since
-                    && entry.outcome == AuditOutcome::Changed
-                    && entry.source.as_ref() == Some(&self.source)
+                let is_meant = entry.source.as_ref() == Some(&self.source)
                     && Verb::deserialize(action_of(&entry)).is_ok();
                 // The newest comes first, so that the oldest stays.
                 if is_meant && let Ok(customer) = CustomerKey::parse(&entry.subject) {
@@ -127,7 +123,7 @@ impl Undo {
                 }
             }
             cursor = Some(text(&page, "nextCursor").to_owned());
-            if is_past || !is_set(&page, "hasMore") {
+            if !is_set(&page, "hasMore") {
                 return Ok(before);
             }
         }
@@ -202,12 +198,3 @@ fn words(held: &[Restriction]) -> String {
     let words: Vec<_> = held.iter().map(|it| format!("{} ({})", it.kind, it.reason)).collect();
     if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
 }
-
-/// A time, or a duration before now.
-fn past(raw: &str) -> Result<Timestamp, InvalidTimestamp> {
-    let ago = |span| Clock::system().now().saturating_sub(span);
-    raw.parse().or_else(|error| parse_duration(raw).map(ago).map_err(|_| error))
-}
-
-/// How much the clocks of instances may differ.
-const CLOCKS_DIFFER: std::time::Duration = std::time::Duration::from_mins(5);

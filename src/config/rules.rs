@@ -15,6 +15,7 @@ impl Config {
         self.headers()?;
         self.boot()?;
         self.admin_token()?;
+        self.audit_key()?;
         self.store_password()?;
         self.sentinel_password()?;
         self.store_tls()?;
@@ -124,6 +125,14 @@ pub enum ConfigError {
     /// A short admin token.
     #[error("the admin token must be at least {0} bytes long")]
     AdminTokenShort(usize),
+    /// A key for the audit trail that could be guessed.
+    #[error("the key of {setting} must have {least} bytes or more")]
+    AuditKeyShort {
+        /// Which setting.
+        setting: &'static str,
+        /// How many bytes it must have.
+        least: usize,
+    },
     /// Two admin tokens.
     #[error("TOLLGATE_ADMIN_TOKEN and --admin-token-file exclude each other; give one of them")]
     AdminTokenTwice,

@@ -40,6 +40,15 @@ impl Secret {
             text => Ok(Self::new(text)),
         }
     }
+
+    /// The key that signs the audit trail.
+    pub fn audit_key(setting: &'static str, path: &Path) -> Result<Self, ConfigError> {
+        let key = Self::from_file(setting, path)?;
+        if key.expose().len() < MIN_AUDIT_KEY_BYTES {
+            return Err(ConfigError::AuditKeyShort { setting, least: MIN_AUDIT_KEY_BYTES });
+        }
+        Ok(key)
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -54,6 +63,8 @@ impl fmt::Display for Secret {
     }
 }
 
+/// Shorter ones can be guessed.
+const MIN_AUDIT_KEY_BYTES: usize = 16;
 pub(super) const REDACTED: &str = "***";
 
 #[cfg(test)]

@@ -1,5 +1,11 @@
 //! What the audit trail keeps of every act.
 
+pub mod chain;
+mod filter;
+pub mod head;
+
+pub use filter::{AuditAction, AuditFilter, UnknownAction, UnknownOutcome};
+
 use serde::{Deserialize, Serialize};
 
 use super::{

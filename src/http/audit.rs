@@ -1,23 +1,25 @@
 //! The audit trail, newest first.
 
+mod chain;
+mod export;
+mod wanted;
+
 use axum::{
     Json,
     extract::{RawQuery, Request, State},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 
+pub(super) use self::chain::chain;
+use self::wanted::{Asked, Format, Wanted};
 use super::{
-    OperatorPlane,
-    authenticate::Caller,
-    customers::{DEFAULT_LIMIT, page_limit},
-    fields::{InPath, query},
-    operator::READS,
-    problem::Problem,
+    OperatorPlane, authenticate::Caller, fields::InPath, operator::READS, problem::Problem,
 };
 use crate::{
-    domain::{AuditEntry, CustomerKey, Token, audit::StoredAudit},
-    store::{AuditCursor, AuditPage},
+    control::Control,
+    domain::{AuditEntry, Token, audit::StoredAudit},
 };
 
 /// `GET /v1/customers/{id}/audit`.
@@ -30,7 +32,8 @@ pub(super) async fn of_customer(
     let caller = Caller::of(&plane, &request)?;
     caller.require(READS)?;
     let customer = caller.customer(&id)?;
-    page(&plane, Some(customer), None, raw.as_deref()).await
+    let asked = Asked::of_query(raw.as_deref(), accepted(&request))?;
+    answer(plane, asked.about(customer)).await
 }
 
 /// `GET /v1/audit`.
@@ -43,41 +46,31 @@ pub(super) async fn of_all(
     caller.require(READS)?;
     let is_bound = caller.names_tenant || caller.actor.tenant.is_some();
     let bound_to = caller.tenant.as_ref().filter(|_| is_bound);
-    let scope = bound_to.map(|tenant| format!("{tenant}:"));
-    page(&plane, None, scope.as_deref(), raw.as_deref()).await
+    let asked = Asked::of_query(raw.as_deref(), accepted(&request))?;
+    answer(plane, asked.within(bound_to)).await
 }
 
-async fn page(
-    plane: &OperatorPlane,
-    customer: Option<CustomerKey>,
-    scope: Option<&str>,
-    raw: Option<&str>,
-) -> Result<Response, Problem> {
-    let mut given = query(raw, &["limit", "before"])?;
-    let limit = given.remove("limit").map_or(Ok(DEFAULT_LIMIT), |raw| page_limit(&raw))?;
-    let before = given.remove("before").filter(|id| !id.is_empty());
-    let before = before.map(|raw| raw.parse::<AuditCursor>()).transpose();
-    let before = before.map_err(|error| Problem::invalid_field("before", error))?;
-    let control = &plane.operators.control;
-    let mut found = control.audit(&AuditPage { customer, before, limit: limit + 1 }).await?;
-    let has_more = found.len() > limit;
-    found.truncate(limit);
-    let next_cursor = found.last().map(|entry| AuditCursor::from(entry).to_string());
-    let next_cursor = next_cursor.filter(|_| has_more);
-    // Keys and sources are of no tenant, also not of one that is named `key`.
-    let in_scope = |StoredAudit { entry, .. }: &StoredAudit| {
-        scope.is_none_or(|scope| {
-            entry.subject.starts_with(scope)
-                && !entry.action.starts_with("keys_")
-                && !entry.action.starts_with("ingest_")
-        })
+async fn answer(plane: OperatorPlane, asked: Asked) -> Result<Response, Problem> {
+    let Asked { wanted, before, format } = asked;
+    let limit = match format {
+        Format::Page { limit } => limit,
+        Format::Lines => return export::export(plane, wanted, before).await,
     };
-    let entries = found.into_iter().filter(in_scope).map(|stored| Shown {
-        revision: control.token(stored.partition, stored.revision),
-        id: stored.id,
-        entry: stored.entry,
-    });
-    Ok(Json(Page { entries: entries.collect(), has_more, next_cursor }).into_response())
+    let control = &plane.operators.control;
+    let found = wanted.read(control, before, limit).await?;
+    let entries = found.entries.into_iter().map(|stored| Shown::of(control, stored)).collect();
+    let next_cursor = found.next.map(|cursor| cursor.to_string());
+    Ok(Json(Page { entries, has_more: next_cursor.is_some(), next_cursor }).into_response())
+}
+
+/// Whether the caller asks for lines of JSON.
+fn accepted(request: &Request) -> bool {
+    let kinds = request.headers().get_all(header::ACCEPT).iter();
+    let mut kinds = kinds.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    kinds.any(|kind| {
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case(export::KIND)
+    })
 }
 
 #[derive(Serialize)]
@@ -94,4 +87,14 @@ struct Shown {
     revision: Option<Token>,
     #[serde(flatten)]
     entry: AuditEntry,
+}
+
+impl Shown {
+    fn of(control: &Control, stored: StoredAudit) -> Self {
+        Self {
+            revision: control.token(stored.partition, stored.revision),
+            id: stored.id,
+            entry: stored.entry,
+        }
+    }
 }

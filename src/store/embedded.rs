@@ -36,7 +36,7 @@ use crate::{
     domain::{
         Change, Customer, CustomerKey, Epoch, Partition,
         alias::{Alias, Claim},
-        audit::StoredAudit,
+        audit::{StoredAudit, chain::ChainPage, head::ChainHead},
     },
 };
 
@@ -122,6 +122,21 @@ impl Embedded {
     pub async fn audit(&self, page: &AuditPage) -> Result<Vec<StoredAudit>, StoreError> {
         let (snapshot, page) = (self.snapshot()?, page.clone());
         off_the_runtime(move || snapshot.audit(&page)).await
+    }
+
+    /// See [`super::Store::audit_chain`].
+    pub async fn audit_chain(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChainPage, StoreError> {
+        let (snapshot, after) = (self.snapshot()?, after.map(str::to_owned));
+        off_the_runtime(move || snapshot.audit_chain(after.as_deref(), limit)).await
+    }
+
+    /// See [`super::Store::audit_head`].
+    pub fn audit_head(&self) -> Result<Option<ChainHead>, StoreError> {
+        self.snapshot()?.audit_head()
     }
 
     /// See [`super::Store::commit`]. It is made also if the caller stops waiting.

@@ -7,6 +7,10 @@ use sha1::{Digest as _, Sha1};
 
 use super::{RestrictedEntry, StoreError, StoredRecord};
 use crate::domain::{CustomerKey, Record, Restrictions, Revision, customer::RecordBody};
+pub use crate::domain::{
+    audit::chain::id_order,
+    digest::{hex, sha1_hex},
+};
 
 /// The newest format that this version reads and the one that it writes.
 pub const FORMAT: u64 = 1;
@@ -76,35 +80,11 @@ pub fn entry_digest(key: &CustomerKey, revision: Revision) -> u64 {
     u64::from_be_bytes(first)
 }
 
-/// Lower-case hex of SHA-1, as the audit chain uses it.
-#[must_use]
-pub fn sha1_hex(text: &str) -> String {
-    hex(&Sha1::digest(text))
-}
-
-/// Lower-case hex.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        use std::fmt::Write as _;
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
 /// What the store holds is not the JSON that was expected. It may be private, so the error tells
 /// where it is wrong and never what is there.
 pub(crate) fn malformed(what: impl Display, error: &serde_json::Error) -> StoreError {
     let (line, column) = (error.line(), error.column());
     StoreError::Unexpected(format!("{what} is malformed at line {line}, column {column}"))
-}
-
-/// The order of log and audit ids, `<millis>-<counter>`; as text 9-0 would come after 10-0.
-#[must_use]
-pub fn id_order(id: &str) -> (u64, u64) {
-    let (millis, counter) = id.split_once('-').unwrap_or((id, "0"));
-    (millis.parse().unwrap_or(0), counter.parse().unwrap_or(0))
 }
 
 /// What the store holds is not what was expected.

@@ -43,7 +43,12 @@ use super::{
     format::{self, FORMAT, unexpected},
 };
 use crate::domain::{
-    Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision, audit::StoredAudit,
+    Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision,
+    audit::{
+        StoredAudit,
+        chain::{ChainPage, Link},
+        head::ChainHead,
+    },
 };
 
 /// A store in Redis or Valkey.
@@ -196,6 +201,36 @@ impl Redis {
         entries.sort_by_key(|entry| (newest_first(entry), entry.partition));
         entries.truncate(page.limit);
         Ok(entries)
+    }
+
+    /// See [`super::Store::audit_chain`].
+    pub async fn audit_chain(
+        &self,
+        partition: Partition,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChainPage, StoreError> {
+        let after = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let mut pipeline = redis::pipe();
+        // First, so that the entry it is of is there when the entries are read.
+        pipeline.cmd("HMGET").arg(self.keys.meta(partition)).arg(&["chain"]);
+        let entries = pipeline.cmd("XRANGE").arg(self.keys.audit(partition)).arg(after).arg("+");
+        entries.arg("COUNT").arg(limit + 1);
+        let ((head,), found): ((Option<String>,), Vec<(String, LinkFields)>) =
+            self.commands.ask(partition, &pipeline).await?;
+        let has_more = found.len() > limit;
+        let links = found.into_iter().take(limit).map(|(id, fields)| read_link(id, &fields));
+        Ok(ChainPage { head: head.unwrap_or_default(), links: links.collect(), has_more })
+    }
+
+    /// See [`super::Store::audit_head`].
+    pub async fn audit_head(&self, partition: Partition) -> Result<Option<ChainHead>, StoreError> {
+        let mut command = redis::cmd("XREVRANGE");
+        command.arg(self.keys.audit(partition)).arg("+").arg("-").arg("COUNT").arg(1);
+        let found: Vec<(String, LinkFields)> = self.commands.ask(partition, &command).await?;
+        let newest = found.into_iter().next().map(|(id, fields)| read_link(id, &fields));
+        let Partition(partition) = partition;
+        Ok(newest.map(|Link { id, chain, .. }| ChainHead { partition, id, chain }))
     }
 
     /// See [`super::Store::commit`]. It is sent once: a connection that breaks leaves it open
@@ -410,6 +445,8 @@ type Answered<T> = Result<T, RedisError>;
 type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
+/// Bytes, since nobody knows what somebody wrote there by hand.
+type LinkFields = std::collections::HashMap<Vec<u8>, Vec<u8>>;
 
 fn read_head(head: MetaHead) -> Result<(Epoch, Revision), StoreError> {
     let (Some(epoch), Some(revision)) = head else {
@@ -458,6 +495,21 @@ fn read_audit(
         chain: field("chain")?.clone(),
         id,
     })
+}
+
+/// An entry as it is held, also one that nobody could read. What is missing is empty.
+fn read_link(id: String, fields: &LinkFields) -> Link {
+    let field = |name: &str| {
+        let held = fields.get(name.as_bytes()).map(Vec::as_slice).unwrap_or_default();
+        String::from_utf8_lossy(held).into_owned()
+    };
+    Link {
+        revision: field("rev"),
+        millis: field("ms"),
+        entry: field("entry"),
+        chain: field("chain"),
+        id,
+    }
 }
 
 /// Refuses a store that a newer Tollgate wrote.

@@ -6,7 +6,6 @@
 use redb::{
     ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition, WriteTransaction,
 };
-use sha2::{Digest as _, Sha256};
 
 use super::{
     tables::{
@@ -16,11 +15,14 @@ use super::{
     writer::SetAlias,
 };
 use crate::{
-    domain::{Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp, alias::Claim},
+    domain::{
+        Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp, alias::Claim,
+        audit::chain::chained, digest::sha256_hex,
+    },
     store::{
         Commit, CommitError, Committed, CreateError, CustomerWrite, Idempotency, Push, StoreError,
         StoredRecord, Write,
-        format::{self, hex, sha1_hex, unexpected},
+        format::{self, unexpected},
     },
 };
 
@@ -184,7 +186,7 @@ impl<'txn> Batch<'txn> {
     }
 
     fn write(&mut self, commit: &Commit, plan: Plan) -> Result<Committed, StoreError> {
-        let Plan { meta, subject, rows, audit } = plan;
+        let Plan { mut meta, subject, rows, audit } = plan;
         self.touched = true;
         let revision = meta.revision;
         let customer = match &commit.write {
@@ -212,7 +214,7 @@ impl<'txn> Batch<'txn> {
             Write::Conflict { .. } | Write::Fleet { .. } => None,
             Write::Nothing { customer } => customer.as_ref(),
         };
-        self.append_audit(customer, revision, &audit)?;
+        self.append_audit(&mut meta, customer, &audit)?;
         let changed = subject.is_some();
         if let Some(subject) = subject {
             self.append_change(&meta, subject)?;
@@ -241,19 +243,20 @@ impl<'txn> Batch<'txn> {
     /// without a trace.
     fn append_audit(
         &self,
+        meta: &mut Meta,
         customer: Option<&CustomerKey>,
-        revision: Revision,
         entry: &str,
     ) -> Result<(), StoreError> {
         let mut trail = self.transaction.open_table(AUDIT)?;
-        let (last, previous) = match trail.last()? {
+        let (last, newest) = match trail.last()? {
             Some((id, row)) => (Some(id.value().into()), row.value().1.to_owned()),
             None => (None, String::new()),
         };
         let id = EntryId::next(last, self.now);
-        let sha256 = hex(&Sha256::digest(entry));
-        let chain = sha1_hex(&format!("{previous}{revision}{}{sha256}", id.millis));
-        trail.insert(id.key(), (revision.0, chain.as_str(), entry))?;
+        let previous = meta.chain.take().unwrap_or(newest);
+        let chain = chained(&previous, meta.revision, id.millis, &sha256_hex(entry));
+        trail.insert(id.key(), (meta.revision.0, chain.as_str(), entry))?;
+        meta.chain = Some(chain);
         if let Some(customer) = customer {
             let mut index = self.transaction.open_table(CUSTOMER_AUDIT)?;
             index.insert((customer.as_str(), id.key()), ())?;

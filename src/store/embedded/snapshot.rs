@@ -8,14 +8,18 @@ use redb::{
 };
 
 use super::tables::{
-    ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, GUARD, KEYS, LOG, META, Meta, PRIVATE, RECORDS,
-    RESTRICTED,
+    ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, KEYS, LOG, META, Meta, PRIVATE,
+    RECORDS, RESTRICTED,
 };
 use crate::{
     domain::{
         Change, Customer, CustomerKey, Lineage, Partition, Partitions, Private, Revision, Subject,
         alias::{Alias, Claim},
-        audit::StoredAudit,
+        audit::{
+            StoredAudit,
+            chain::{ChainPage, Link},
+            head::ChainHead,
+        },
     },
     store::{
         Among, AuditPage, CustomerPage, Direction, Head, Read, ReadMany, RestrictedPage,
@@ -115,6 +119,42 @@ impl Snapshot {
             }
         }
         Ok(entries)
+    }
+
+    pub(super) fn audit_chain(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ChainPage, StoreError> {
+        let trail = self.0.open_table(AUDIT)?;
+        let newest = trail.last()?.map(|(_, row)| row.value().1.to_owned());
+        let head = self.meta()?.and_then(|meta| meta.chain).or(newest).unwrap_or_default();
+        let after = after.map(str::parse::<EntryId>).transpose()?;
+        let low = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
+        let mut rows = trail.range::<EntryKey>((low, Bound::Unbounded))?;
+        let mut links = Vec::new();
+        for row in rows.by_ref().take(limit) {
+            let (id, row) = row?;
+            let (id, (revision, chain, entry)) = (EntryId::from(id.value()), row.value());
+            links.push(Link {
+                id: id.to_string(),
+                revision: revision.to_string(),
+                millis: id.millis.to_string(),
+                entry: entry.to_owned(),
+                chain: chain.to_owned(),
+            });
+        }
+        Ok(ChainPage { head, links, has_more: rows.next().transpose()?.is_some() })
+    }
+
+    pub(super) fn audit_head(&self) -> Result<Option<ChainHead>, StoreError> {
+        let trail = self.0.open_table(AUDIT)?;
+        let newest = trail.last()?;
+        Ok(newest.map(|(id, row)| ChainHead {
+            partition: 0,
+            id: EntryId::from(id.value()).to_string(),
+            chain: row.value().1.to_owned(),
+        }))
     }
 
     pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {

@@ -75,6 +75,9 @@ pub(super) struct Meta {
     restricted_digest: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fleet_mode: Option<String>,
+    /// The newest audit entry's chain. A version before this was kept leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) chain: Option<String>,
 }
 
 impl Meta {
@@ -89,6 +92,7 @@ impl Meta {
             restricted_count: 0,
             restricted_digest: 0,
             fleet_mode: None,
+            chain: None,
         }
     }
 
