@@ -297,5 +297,6 @@ const LIMITS_FIELDS: [&str; 10] = [
 const STATUS: &str = "Only those with this status; inactive ones are listed only when asked for. \
                       Inactive is FlexPortal's word for closed; Wingback's call named inactivate \
                       makes a customer frozen";
-const STATUSES: [&str; 4] = ["active", "frozen", "inactive", "disabled"];
+/// Every status, the one that lets everything through first.
+pub(super) const STATUSES: [&str; 4] = ["active", "frozen", "inactive", "disabled"];
 const PAGE: u8 = 100;
