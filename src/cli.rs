@@ -20,6 +20,7 @@ mod operator;
 mod out;
 mod policy;
 mod probe;
+mod review;
 mod serve;
 mod shadow;
 mod store;
@@ -75,6 +76,8 @@ enum Verb {
     Put(customers::Put),
     /// Deletes a customer softly, as deactivate does: nothing is lost
     Delete(customers::One),
+    /// Lists who is restricted, since when, by whom and why, the longest first
+    Review(review::Review),
     /// Takes back what one source did to customers since some time
     Undo(undo::Undo),
     /// Shows changes of status as they happen
@@ -145,6 +148,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Explain(explain) => explain.run(out),
         Verb::Put(put) => put.run(out),
         Verb::Delete(one) => one.delete(out),
+        Verb::Review(review) => review.run(out),
         Verb::Undo(undo) => undo.run(out),
         Verb::Watch(watch) => watch.run(out),
         Verb::Audit(audit) => audit.run(out),

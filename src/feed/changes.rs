@@ -39,7 +39,7 @@ pub enum News {
     Changed {
         /// In which partition, and at which revision.
         token: Token,
-        /// When, in the store's own words.
+        /// By what.
         change: Arc<Change>,
     },
     /// A partition is another than it was, and nobody knows by which changes.
@@ -70,19 +70,8 @@ impl News {
     /// What was done to which customer.
     #[must_use]
     pub fn customer(&self) -> Option<&CustomerChange> {
-        match self {
-            Self::Changed { change, .. } => match &change.subject {
-                Subject::Customer(changed) => Some(changed),
-                Subject::Conflict { .. }
-                | Subject::Created
-                | Subject::Fleet { .. }
-                | Subject::Key { .. }
-                | Subject::Source { .. }
-                | Subject::Succeeded
-                | Subject::Unreadable(_) => None,
-            },
-            Self::Replaced { .. } => None,
-        }
+        let Self::Changed { change, .. } = self else { return None };
+        if let Subject::Customer(changed) = &change.subject { Some(changed) } else { None }
     }
 }
 

@@ -330,16 +330,8 @@ fn read_forgotten(raw: &str) -> Option<Forgotten> {
         OPEN => false,
         _ => return None,
     };
-    match Subject::from_log(parts.next()?) {
-        Subject::Customer(change) => Some(Forgotten { token, change, common, since, in_conflict }),
-        Subject::Conflict { .. }
-        | Subject::Created
-        | Subject::Fleet { .. }
-        | Subject::Key { .. }
-        | Subject::Source { .. }
-        | Subject::Succeeded
-        | Subject::Unreadable(_) => None,
-    }
+    let Subject::Customer(change) = Subject::from_log(parts.next()?) else { return None };
+    Some(Forgotten { token, change, common, since, in_conflict })
 }
 
 fn read_census(raw: &str) -> Option<Census> {

@@ -124,17 +124,12 @@ fn commit_together(
 fn heard(pushes: &mut mpsc::Receiver<Push>) -> Vec<(u64, Option<String>)> {
     let mut heard = Vec::new();
     while let Ok(Push { change, .. }) = pushes.try_recv() {
-        let who = match change.subject {
-            Subject::Customer(change) => Some(change.key.id().to_owned()),
-            Subject::Conflict { .. }
-            | Subject::Created
-            | Subject::Fleet { .. }
-            | Subject::Key { .. }
-            | Subject::Source { .. }
-            | Subject::Succeeded
-            | Subject::Unreadable(_) => None,
+        let revision = change.revision.0;
+        let Subject::Customer(changed) = change.subject else {
+            heard.push((revision, None));
+            continue;
         };
-        heard.push((change.revision.0, who));
+        heard.push((revision, Some(changed.key.id().to_owned())));
     }
     heard
 }
