@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{
     answer::{cell, list},
     client::Call,
-    confirm::is_confirmed,
+    confirm::Consent,
     failure::{Exit, Failure},
     operator::Operator,
     out::{Out, Rows},
@@ -70,13 +70,8 @@ impl All {
 /// A decision about what the store lost.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Decide {
-    /// Do it without asking
-    #[arg(long)]
-    yes: bool,
-
-    /// Only tell what it would do
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 
     #[command(flatten)]
     operator: Operator,
@@ -93,11 +88,10 @@ impl Decide {
             cell(effect, "shutsOut"),
             cell(effect, "restricted"),
         ));
-        if self.dry_run {
+        if self.consent.dry_run {
             return Ok(self.print(&asked, out));
         }
-        if !self.yes && !is_confirmed(out)? {
-            out.note("Nothing was done.");
+        if !self.consent.is_given(out)? {
             return Ok(Exit::Failed);
         }
         let done = client.send(&Call::new("POST", path).body(json!({})))?;

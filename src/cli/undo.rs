@@ -13,7 +13,7 @@ use super::{
     acts::past_moment,
     answer::{is_set, list, text},
     client::{Call, Client},
-    confirm::is_confirmed,
+    confirm::Consent,
     failure::{Exit, Failure},
     operator::Operator,
     out::{Out, Rows},
@@ -36,13 +36,8 @@ pub(super) struct Undo {
     #[arg(long, value_name = "TIME", value_parser = past_moment)]
     since: Timestamp,
 
-    /// Do it without asking
-    #[arg(long)]
-    yes: bool,
-
-    /// Only tell what it would do
-    #[arg(long, conflicts_with = "yes")]
-    dry_run: bool,
+    #[command(flatten)]
+    consent: Consent,
 
     #[command(flatten)]
     operator: Operator,
@@ -79,11 +74,10 @@ impl Undo {
             "{count} customers are restricted by {source} otherwise than before {}.",
             self.since,
         ));
-        if self.dry_run || plans.is_empty() {
+        if self.consent.dry_run || plans.is_empty() {
             return Ok(Exit::Done);
         }
-        if !self.yes && !is_confirmed(out)? {
-            out.note("Nothing was done.");
+        if !self.consent.is_given(out)? {
             return Ok(Exit::Failed);
         }
         let mut refused = 0;
