@@ -36,6 +36,11 @@ struct Inner {
 struct Heard {
     /// The newest that was heard, and of which history.
     place: Option<(Epoch, Revision)>,
+    /// The shadow that the store said last, whether in force or not.
+    said: Option<FleetShadow>,
+    /// The last one that operators ended before its time. A store that forgot that may go on saying
+    /// it, as after a failover; it stays ended here.
+    ended: Option<FleetShadow>,
     /// What was last said of it in the log.
     told: Option<FleetShadow>,
 }
@@ -71,6 +76,11 @@ impl Fleet {
             return;
         }
         heard.place = Some((epoch.clone(), revision));
+        if said.is_none() && heard.said.is_some() {
+            heard.ended = heard.said;
+        }
+        let said = said.filter(|_| said != heard.ended);
+        heard.said = said;
         let until = said.map_or(0, |shadow| shadow.until.as_millis());
         self.0.until.store(until, Ordering::Relaxed);
         let in_force = said.filter(|shadow| shadow.is_in_force(self.0.clock.now()));
@@ -132,5 +142,21 @@ mod tests {
         fleet.hear(&epoch("e1"), Revision(7), Some(for_a_minute(&clock)));
         fleet.hear(&epoch("e2"), Revision(3), None);
         assert_eq!(fleet.mode(clock.now()), None);
+    }
+
+    #[test]
+    fn a_shadow_that_was_ended_stays_ended_where_the_store_forgets_that() {
+        let (fleet, clock) = fleet();
+        let shadow = for_a_minute(&clock);
+        fleet.hear(&epoch("e1"), Revision(7), Some(shadow));
+        fleet.hear(&epoch("e1"), Revision(8), None);
+        for revision in [7, 9] {
+            fleet.hear(&epoch("e2"), Revision(revision), Some(shadow));
+            assert_eq!(fleet.mode(clock.now()), None);
+        }
+        // Another one is another.
+        let later = FleetShadow { until: shadow.until.saturating_add(Duration::from_millis(1)) };
+        fleet.hear(&epoch("e2"), Revision(10), Some(later));
+        assert_eq!(fleet.mode(clock.now()), Some(Mode::Shadow));
     }
 }
