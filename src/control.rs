@@ -5,6 +5,7 @@ mod aliases;
 pub mod conflicts;
 pub mod fleet;
 pub mod guard;
+pub mod import;
 pub mod keys;
 pub mod succession;
 pub mod tenure;
@@ -25,7 +26,7 @@ use crate::{
     feed::{Acknowledged, Alarm, FeedStatus, Kept, changes::Changes},
     store::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
-        Logged, Push, Store, StoreError, Write, Writer,
+        Logged, Push, Store, StoreError, Trail, Write, Writer,
     },
     telemetry::{Metrics, StoreCommand},
 };
@@ -303,6 +304,7 @@ impl Control {
             writer: writer.clone(),
             audit: self.audit_entry(attempt, planned),
             idempotency: request.idempotency.clone(),
+            trail: Trail::Both,
         }
     }
 
@@ -322,6 +324,7 @@ impl Control {
             before: Restrictions::default(),
             after: Restrictions::default(),
             request_id: request.request_id.clone(),
+            batch: None,
             at: self.clock.now(),
         }
     }
@@ -347,7 +350,8 @@ impl Control {
         let partition = write.partition(self.store.partitions());
         let writer = self.writer(partition)?;
         let epoch = writer.epoch.clone();
-        let committed = self.commit(Commit { write, writer, audit, idempotency }).await?;
+        let commit = Commit { write, writer, audit, idempotency, trail: Trail::Both };
+        let committed = self.commit(commit).await?;
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
         Ok(committed)

@@ -511,6 +511,18 @@ pub struct Commit {
     /// What makes a repetition harmless. A refused act asks whether it was done before, and uses
     /// up no key.
     pub idempotency: Option<Idempotency>,
+    /// Which trails keep that.
+    pub trail: Trail,
+}
+
+/// Which audit trails keep an entry.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Trail {
+    /// The partition's, chained, and that of the customer if it is about one.
+    #[default]
+    Both,
+    /// The customer's alone: the partition's has an entry for all that were changed together.
+    Customer,
 }
 
 impl Commit {

@@ -42,7 +42,7 @@ use tollgate::{
     store::{
         Among, AuditPage, Census, Commit, CommitError, Committed, CreateError, CustomerPage,
         CustomerWrite, Direction, Head, Idempotency, Lease, Logged, Push, RestrictedEntry, Session,
-        Store, StoredRecord, Write, Writer,
+        Store, StoredRecord, Trail, Write, Writer,
         embedded::Embedded,
         format,
         redis::{Redis, Settings},
@@ -1033,6 +1033,7 @@ fn customer(id: &str, restrictions: &str) -> CustomerWrite {
             until: None,
             at: None,
             exact: false,
+            imported: false,
             recovers: None,
         },
     }
@@ -1047,7 +1048,7 @@ fn operator_key(id: &str, stored: Option<&str>) -> Write {
 }
 
 fn commit(write: Write, writer: Writer, idempotency: Option<Idempotency>) -> Commit {
-    Commit { audit: audit_of(&write), write, writer, idempotency }
+    Commit { audit: audit_of(&write), write, writer, idempotency, trail: Trail::Both }
 }
 
 /// The entry that goes with a write.
@@ -1081,6 +1082,7 @@ fn audit_of(write: &Write) -> AuditEntry {
         before: Restrictions::default(),
         after: Restrictions::default(),
         request_id: None,
+        batch: None,
         at: Timestamp::from_millis(1_763_719_200_120),
     }
 }

@@ -83,12 +83,13 @@ pub struct UnknownAction;
 pub struct UnknownOutcome;
 
 /// Acts on what is no customer, and those that settle what a store forgot.
-const APART: [&str; 11] = [
+const APART: [&str; 12] = [
     "conflict_listed",
     "conflict_settled",
     "fleet_enforce",
     "fleet_shadow",
     "forgotten_dropped",
+    "import",
     "ingest_pause",
     "ingest_resume",
     "keys_create",

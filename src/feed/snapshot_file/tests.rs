@@ -125,6 +125,7 @@ fn change(revision: u64, number: u64, compact: &str) -> Change {
         until: None,
         at: None,
         exact: false,
+        imported: false,
         recovers: None,
     };
     let restrictions = Restrictions::parse_compact(compact).unwrap();

@@ -6,7 +6,7 @@ local meta, record, private, restricted, restricted_index, customers, log, audit
       idempotency, field_of, lost = unpack(KEYS)
 local what, epoch, watermark, expected, customer, record_start, record_end, private_json, compact,
       line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel,
-      publish = unpack(ARGV)
+      publish, trail = unpack(ARGV)
 
 for key, kind in pairs({
   [meta] = 'hash', [record] = 'string', [private] = 'string', [restricted] = 'hash',
@@ -96,18 +96,24 @@ elseif what == 'field' then
   end
 end
 
-local chain = redis.sha1hex((head[5] or '') .. revision .. millis .. entry_sha256)
+local chain = head[5] or ''
+local audit_id
 local audited = {'rev', revision, 'ms', millis, 'entry', entry, 'chain', chain}
-local audit_id = redis.call('XADD', audit, '*', unpack(audited))
+if trail == 'both' then
+  chain = redis.sha1hex(chain .. revision .. millis .. entry_sha256)
+  audited[8] = chain
+  audit_id = redis.call('XADD', audit, '*', unpack(audited))
+  redis.call('HSET', meta, 'chain', chain)
+end
 if customer ~= '' then
   -- The same id in both trails, unless the customer's has a later one: from before the clock was
   -- set back and the other trail was archived.
-  local added = redis.pcall('XADD', customer_audit, 'MAXLEN', '50', audit_id, unpack(audited))
-  if type(added) == 'table' and added.err then
+  local added = audit_id and redis.pcall('XADD', customer_audit, 'MAXLEN', '50', audit_id,
+                                         unpack(audited))
+  if not added or (type(added) == 'table' and added.err) then
     redis.call('XADD', customer_audit, 'MAXLEN', '50', '*', unpack(audited))
   end
 end
-redis.call('HSET', meta, 'chain', chain)
 
 local changed = '0'
 local log_id

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     super::{
         Commit, CommitError, Committed, CreateError, Logged, StoreError, Succession,
-        SuccessionError, Write,
+        SuccessionError, Trail, Write,
         format::{self, FORMAT, hex, unexpected},
     },
     keys::Keys,
@@ -118,7 +118,11 @@ pub(super) fn commit(
         .arg(arguments.field)
         .arg(arguments.stored)
         .arg(keys.channel(partition))
-        .arg(keys.channels.publish());
+        .arg(keys.channels.publish())
+        .arg(match commit.trail {
+            Trail::Both => "both",
+            Trail::Customer => "customer",
+        });
     Ok(invocation)
 }
 
