@@ -9,12 +9,15 @@ mod check;
 mod customers;
 mod dialect;
 mod explain;
+mod export;
 mod fields;
 mod fleet;
 mod gateway;
+mod import;
 mod ingest;
 mod keys;
 mod limits;
+mod lines;
 mod operator;
 mod problem;
 mod resource;
@@ -137,6 +140,12 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/customers/{id}/audit", get(audit::of_customer))
         .route("/v1/customers/{id}/limits", get(operator_limits))
         .route("/v1/customers/{id}/{verb}", post(operator::act))
+        // Not beneath `/v1/customers`, where any name may be a customer's.
+        .route("/v1/export", get(export::export))
+        .route(
+            "/v1/import",
+            post(import::import).layer(DefaultBodyLimit::max(import::BODY_AT_MOST)),
+        )
         .route("/v1/audit", get(audit::of_all))
         .route("/v1/audit/chain", get(audit::chain))
         .route("/v1/explain/{id}", get(explain::explain))

@@ -85,8 +85,8 @@ impl Control {
         self.record_batch(request, recorded(batch.clone(), judged, lines), None).await?;
 
         let given_up = AtomicBool::new(false);
-        let done =
-            stream::iter(&groups).map(|group| self.import_group(request, lines, group, &given_up));
+        let done = stream::iter(0..groups.len())
+            .map(|group| self.import_group(request, lines, &groups, group, &given_up));
         let done: Vec<Vec<_>> = done.buffer_unordered(AT_ONCE).collect().await;
         let mut outcomes = BTreeMap::new();
         for (place, outcome) in done.into_iter().flatten() {
@@ -109,12 +109,14 @@ impl Control {
 
     /// Whom the lines mean, each customer once.
     async fn grouped(&self, lines: &[Line]) -> Result<Vec<Group>, StoreError> {
-        let meant = stream::iter(lines)
-            .map(|line| self.customer_meant(&line.tenant, &line.statement.source, &line.customer));
+        // By their places: the compiler takes no closure over borrowed lines here.
+        let meant = stream::iter(0..lines.len()).map(|place| self.meant_by(lines, place));
         let meant: Vec<_> = meant.buffered(AT_ONCE).collect().await;
         let mut places: BTreeMap<CustomerKey, Vec<usize>> = BTreeMap::new();
         for (place, key) in meant.into_iter().enumerate() {
-            places.entry(key?).or_default().push(place);
+            if let Some(key) = key? {
+                places.entry(key).or_default().push(place);
+            }
         }
         let groups = stream::iter(places).map(async |(key, lines)| {
             let current = match self.customer(&key).await {
@@ -126,6 +128,15 @@ impl Control {
         });
         let groups: Vec<Result<Group, StoreError>> = groups.buffered(AT_ONCE).collect().await;
         groups.into_iter().collect()
+    }
+
+    async fn meant_by(
+        &self,
+        lines: &[Line],
+        place: usize,
+    ) -> Result<Option<CustomerKey>, StoreError> {
+        let Some(Line { tenant, customer, statement }) = lines.get(place) else { return Ok(None) };
+        self.customer_meant(tenant, &statement.source, customer).await.map(Some)
     }
 
     /// Works out what comes of the lines if nobody else does anything meanwhile.
@@ -163,9 +174,11 @@ impl Control {
         &self,
         request: &Request,
         lines: &[Line],
-        group: &Group,
+        groups: &[Group],
+        group: usize,
         given_up: &AtomicBool,
     ) -> Vec<(usize, Outcome)> {
+        let Some(group) = groups.get(group) else { return Vec::new() };
         let mut outcomes = Vec::with_capacity(group.lines.len());
         let mut read = Some(group.current.clone());
         for place in &group.lines {

@@ -13,9 +13,12 @@ use axum::{
 use serde::Serialize;
 
 pub(super) use self::chain::chain;
-use self::wanted::{Asked, Format, Wanted};
+use self::{
+    export::Entries,
+    wanted::{Asked, Format, Wanted},
+};
 use super::{
-    OperatorPlane, authenticate::Caller, fields::InPath, operator::READS, problem::Problem,
+    OperatorPlane, authenticate::Caller, fields::InPath, lines, operator::READS, problem::Problem,
 };
 use crate::{
     control::Control,
@@ -54,7 +57,10 @@ async fn answer(plane: OperatorPlane, asked: Asked) -> Result<Response, Problem>
     let Asked { wanted, before, format } = asked;
     let limit = match format {
         Format::Page { limit } => limit,
-        Format::Lines => return export::export(plane, wanted, before).await,
+        Format::Lines => {
+            let control = plane.operators.control;
+            return lines::answer(Entries { control, wanted, before }, plane.draining).await;
+        }
     };
     let control = &plane.operators.control;
     let found = wanted.read(control, before, limit).await?;
@@ -69,7 +75,7 @@ fn accepted(request: &Request) -> bool {
     let mut kinds = kinds.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
     kinds.any(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case(export::KIND)
+        kind.eq_ignore_ascii_case(lines::KIND)
     })
 }
 

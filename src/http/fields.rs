@@ -14,10 +14,18 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::problem::{Detail, Problem};
+use super::{
+    BODY_AT_MOST,
+    problem::{Detail, Problem},
+};
 
 /// Reads a request's body to its end. Whoever sends too much of it, or takes too long, is refused.
 pub(super) async fn whole_body(request: Request) -> Result<Bytes, Problem> {
+    whole_body_up_to(BODY_AT_MOST, request).await
+}
+
+/// The same where a body may have another number of bytes.
+pub(super) async fn whole_body_up_to(most: usize, request: Request) -> Result<Bytes, Problem> {
     let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
     let body = body.map_err(|_| {
         let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
@@ -25,7 +33,7 @@ pub(super) async fn whole_body(request: Request) -> Result<Bytes, Problem> {
     })?;
     body.map_err(|rejected| {
         if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = "a body may have at most 65536 bytes";
+            let message = format!("a body may have at most {most} bytes");
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
         }
         Problem::invalid_field("body", "the body did not arrive whole")
@@ -133,6 +141,11 @@ impl Fields {
         self.wrong.push(Detail { path, message: message.to_string(), code: "invalid" });
     }
 
+    /// Takes over what was wrong with a part of it.
+    pub(super) fn take_errors(&mut self, problem: Problem) {
+        self.wrong.extend(problem.into_details());
+    }
+
     /// Whether anything was wrong so far.
     #[must_use]
     pub(super) fn has_errors(&self) -> bool {
@@ -187,12 +200,19 @@ pub(super) fn query(
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    require_kind(headers, "application/json")
+}
+
+/// Refuses a body that says it is something else than `expected`, or JSON of its own kind where
+/// JSON is expected.
+pub(super) fn require_kind(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json") {
+    let is_json = expected == "application/json" && kind.ends_with("+json");
+    if kind.eq_ignore_ascii_case(expected) || is_json {
         return Ok(());
     }
-    let message = "the body must be application/json";
+    let message = format!("the body must be {expected}");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
 }
 
