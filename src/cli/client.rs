@@ -52,6 +52,11 @@ impl Client {
         Self { tenant, ..self }
     }
 
+    /// Waits so long for whole answers.
+    pub(super) fn patient(self, span: Duration) -> Self {
+        Self { agent: agent(&self.tls, Some(span)), ..self }
+    }
+
     /// Sends `call`, and reads the JSON of a good answer.
     pub(super) fn send(&self, call: &Call) -> Result<Value, Failure> {
         let (status, text) = self.exchange(call)?;
@@ -98,9 +103,13 @@ impl Client {
             request = request.header(*name, value);
         }
         match &call.body {
-            Some(body) => {
+            Some(Content::Json(body)) => {
                 let request = request.header("content-type", "application/json");
                 self.agent.run(request.body(body.to_string())?)
+            }
+            Some(Content::Lines(lines)) => {
+                let request = request.header("content-type", "application/x-ndjson");
+                self.agent.run(request.body(lines.clone())?)
             }
             None => self.agent.run(Builder::body(request, ())?),
         }
@@ -134,7 +143,7 @@ fn agent(tls: &TlsConfig, whole: Option<Duration>) -> Agent {
         .max_redirects(0)
         .tls_config(tls.clone())
         .timeout_connect(Some(TIMEOUT))
-        .timeout_recv_response(Some(TIMEOUT))
+        .timeout_recv_response(Some(whole.unwrap_or(TIMEOUT)))
         .timeout_global(whole)
         .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
     config.build().new_agent()
@@ -146,7 +155,13 @@ pub(super) struct Call {
     method: &'static str,
     target: String,
     headers: Vec<(&'static str, String)>,
-    body: Option<Value>,
+    body: Option<Content>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Json(Value),
+    Lines(Vec<u8>),
 }
 
 impl Call {
@@ -172,7 +187,12 @@ impl Call {
 
     /// With a body.
     pub(super) fn body(self, body: Value) -> Self {
-        Self { body: Some(body), ..self }
+        Self { body: Some(Content::Json(body)), ..self }
+    }
+
+    /// With lines of JSON.
+    pub(super) fn lines(self, lines: Vec<u8>) -> Self {
+        Self { body: Some(Content::Lines(lines)), ..self }
     }
 }
 

@@ -15,8 +15,8 @@ use futures_util::{StreamExt as _, stream};
 use super::{ActError, Attempt, Control, Request, TRIES};
 use crate::{
     domain::{
-        Action, AuditEntry, Customer, CustomerId, CustomerKey, Record, Refusal, Role, TenantId,
-        Verb,
+        Action, AuditEntry, Customer, CustomerId, CustomerKey, Record, Refusal, Revision, Role,
+        TenantId, Verb,
         action::Plan,
         audit::{
             AuditOutcome,
@@ -180,7 +180,7 @@ impl Control {
     ) -> Vec<(usize, Outcome)> {
         let Some(group) = groups.get(group) else { return Vec::new() };
         let mut outcomes = Vec::with_capacity(group.lines.len());
-        let mut read = Some(group.current.clone());
+        let mut read = Some(group);
         for place in &group.lines {
             let Some(line) = lines.get(*place).filter(|_| !given_up.load(Ordering::Relaxed)) else {
                 break;
@@ -232,17 +232,17 @@ impl Control {
         Ok(())
     }
 
-    /// Makes a customer what a line says. `read` is the customer, if it was read a moment ago.
+    /// Makes a customer what a line says. `read` has it as it was read a moment ago.
     async fn import_line(
         &self,
         request: &Request,
         key: &CustomerKey,
         line: &Line,
-        mut read: Option<Option<Customer>>,
+        mut read: Option<&Group>,
     ) -> Outcome {
         for _ in 0..TRIES {
             let current = match read.take() {
-                Some(current) => current,
+                Some(group) => group.current.clone(),
                 None => self.customer(key).await?,
             };
             let now = self.clock.now();
@@ -256,41 +256,41 @@ impl Control {
                 counted.extend(self.admit(request, key, plan).await?);
             }
             let outcome = came_to(current.as_ref(), &plans);
-            match self.commit_each(request, key, current, plans).await {
-                Ok(()) => {
-                    self.release_aliases(leaving).await;
-                    return Ok(outcome);
-                }
-                Err(CommitError::Conflict | CommitError::Store(StoreError::Forgotten)) => {}
-                Err(error) => return Err(error.into()),
+            if self.commit_each(request, key, current, plans).await? {
+                self.release_aliases(leaving).await;
+                return Ok(outcome);
             }
         }
         Err(Refusal::KeptChanging.into())
     }
 
-    /// Commits acts on one customer, each upon the one before it.
+    /// Commits acts on one customer, each upon the one before it; not where somebody else has
+    /// changed the customer meanwhile.
     async fn commit_each(
         &self,
         request: &Request,
         key: &CustomerKey,
         mut current: Option<Customer>,
         plans: Vec<(Action, Plan)>,
-    ) -> Result<(), CommitError> {
+    ) -> Result<bool, ActError> {
         let partition = self.store.partitions().of(key);
         for (action, plan) in plans {
-            let writer = self.writer(partition).map_err(|error| match error {
-                ActError::StoreLost(why) => CommitError::Lost(why),
-                error => StoreError::Unreachable(error.to_string()).into(),
-            })?;
+            let writer = self.writer(partition)?;
             let attempt =
                 Attempt { request, key, action: &action, current: current.as_ref(), writer };
             let mut commit = self.commit_of(&attempt, Ok(&plan));
             (commit.trail, commit.idempotency) = (Trail::Customer, None);
-            let Committed { revision, .. } = self.commit(commit).await?;
+            let revision = match self.commit(commit).await {
+                Ok(Committed { revision, .. }) => revision,
+                Err(CommitError::Conflict | CommitError::Store(StoreError::Forgotten)) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            };
             let record = Record { key: key.clone(), revision, body: plan.body };
             current = Some(Customer { record, private: plan.private });
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn record_batch(
@@ -368,7 +368,7 @@ fn came_to(before: Option<&Customer>, plans: &[(Action, Plan)]) -> Imported {
 /// The customer after the last of `plans`.
 fn made(key: &CustomerKey, plans: Vec<(Action, Plan)>) -> Option<Customer> {
     let (_, Plan { body, private, .. }) = plans.into_iter().next_back()?;
-    let record = Record { key: key.clone(), revision: Default::default(), body };
+    let record = Record { key: key.clone(), revision: Revision::default(), body };
     Some(Customer { record, private })
 }
 
