@@ -167,6 +167,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/store", get(store::stat))
         .route("/v1/store/trust", post(store::trust))
         .route("/v1/store/refill", post(store::refill))
+        .route("/v1/store/whole", post(store::whole))
         .route("/v1/store/conflicts", get(store::conflicts))
         .route("/v1/store/conflicts/settle", post(store::settle))
         .fallback(no_such_url)

@@ -575,6 +575,11 @@ pub enum Write {
         /// The customer it was about.
         customer: Option<CustomerKey>,
     },
+    /// That a partition no longer lacks records.
+    Whole {
+        /// Which one.
+        partition: Partition,
+    },
 }
 
 impl Write {
@@ -584,6 +589,7 @@ impl Write {
         match self {
             Write::Customer(write) => partitions.of(&write.key),
             Write::Conflict { forgotten, .. } => forgotten.partition,
+            Write::Whole { partition } => *partition,
             Write::Nothing { customer: Some(key) } => partitions.of(key),
             Write::Fleet { .. }
             | Write::Key { .. }
@@ -612,7 +618,7 @@ impl Write {
             Self::Source { source, stored } => {
                 Some(Subject::Source { source: source.clone(), stored: stored.clone() })
             }
-            Self::Nothing { .. } => None,
+            Self::Nothing { .. } | Self::Whole { .. } => None,
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Many customers go in and out as lines of JSON.
 
 #![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
+#![expect(clippy::print_stdout, reason = "what was measured is printed")]
 
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
 use std::{
     fs,
-    io::{BufReader, Read as _, Write as _},
+    io::{BufReader, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -56,7 +57,13 @@ impl Input {
                 "name": format!("Customer {number}"),
             })
         };
-        Self::of(&(0..count).map(line).collect::<Vec<_>>())
+        let input = Self::text("");
+        let mut file = BufWriter::new(fs::File::create(input.path()).unwrap());
+        for number in 0..count {
+            writeln!(file, "{}", line(number)).unwrap();
+        }
+        file.flush().unwrap();
+        input
     }
 
     fn path(&self) -> String {
@@ -621,9 +628,7 @@ fn instances_follow_an_import_change_by_change() {
     let redis = RedisServer::start(Flavor::Redis, Persistence::None);
     let flags = ["--store", &redis.url(), "--max-staleness", "2s"];
     let (writer, other) = (Tollgate::start(&flags), Tollgate::start(&flags));
-    let snapshots =
-        |tollgate: &Tollgate| tollgate.status()["feed"]["partitions"][0]["generation"].clone();
-    let before = snapshots(&other);
+    let before = resnapshots(&other);
     let input = Input::crowd(3000);
     let path = input.path();
     let running = Running::begin(&mut writer.command(&["import", &path]));
@@ -636,6 +641,127 @@ fn instances_follow_an_import_change_by_change() {
     assert_eq!(code, Some(0), "{told}");
     assert!(stalest < 2.0, "{stalest}");
     other.wait_until("following", || other.status()["cache"]["restricted"] == 900);
-    assert_eq!(snapshots(&other), before, "it read everything anew");
+    assert_eq!(resnapshots(&other), before, "it read everything anew");
     assert_eq!(other.reason_to_write("c002990"), "customer_disabled");
+}
+
+#[test]
+fn a_store_that_was_filled_again_lacks_records_until_an_import_of_all_of_them() {
+    let redis = RedisServer::start(Flavor::Redis, Persistence::None);
+    let flags = ["--store", &redis.url()];
+    let (first, second) = (Tollgate::start(&flags), Tollgate::start(&flags));
+    let input = Input::crowd(50);
+    import(&first, &input, &[]);
+    let heard = |tollgate: &Tollgate| tollgate.status()["cache"]["restricted"] == 15;
+    second.wait_until("told of it", || heard(&second));
+    let client = redis::Client::open(redis.tcp_url()).unwrap();
+    redis::cmd("FLUSHALL").exec(&mut client.get_connection().unwrap()).unwrap();
+    for tollgate in [&first, &second] {
+        tollgate.wait_until("aware of it", || !tollgate.status()["store"]["lost"].is_null());
+    }
+    let refilled = first.cli(&["store", "refill-redis", "--yes"]);
+    assert!(refilled.status.success(), "{refilled:?}");
+    for tollgate in [&first, &second] {
+        tollgate.wait_until("partial", || tollgate.reason_to_write("nobody") == "not_restricted");
+    }
+
+    // What is refused is lacking.
+    let broken = Input::text(&(fs::read_to_string(input.path()).unwrap() + "{}\n"));
+    let (told, code, messages) = import(&first, &broken, &["--whole"]);
+    assert_eq!((counts(&told)[3], code), (1, Some(1)), "{messages}");
+    assert!(messages.contains("not taken for whole"), "{messages}");
+    assert_eq!(first.reason_to_write("nobody"), "not_restricted");
+    // A file of all customers is not told from one of a few, so somebody has to say it.
+    assert_eq!(import(&first, &input, &[]).1, Some(0));
+    assert_eq!(first.reason_to_write("nobody"), "not_restricted");
+
+    let before = [&first, &second].map(resnapshots);
+    assert_eq!(import(&first, &input, &["--whole"]).1, Some(0));
+    for tollgate in [&first, &second] {
+        tollgate.wait_until("whole", || tollgate.reason_to_write("nobody") == "customer_unknown");
+        assert_eq!(tollgate.reason_to_write("c000000"), "customer_disabled");
+        assert_eq!(tollgate.reason_to_write("c000009"), "active");
+    }
+    assert_eq!([&first, &second].map(resnapshots), before);
+    // Also for those who come later.
+    assert_eq!(Tollgate::start(&flags).reason_to_write("nobody"), "customer_unknown");
+    let trail = first.operate("GET", "/v1/audit?action=store_whole", None).json();
+    assert_eq!(trail["entries"].as_array().unwrap().len(), 1, "{trail}");
+    let token = role(&first, "manager");
+    let weak = first.operate_as(&[("x-api-key", &token)], "POST", "/v1/store/whole", None);
+    assert_refused(&weak, 403, "INSUFFICIENT_ROLE");
+}
+
+/// How often an instance has read everything anew.
+fn resnapshots(tollgate: &Tollgate) -> u64 {
+    tollgate.metric("tollgate_feed_resnapshots_total")
+}
+
+#[test]
+#[ignore = "takes minutes, and says nothing of the program without --release"]
+fn long_form() {
+    const CUSTOMERS: u32 = 1_000_000;
+    let redis = RedisServer::start(Flavor::Redis, Persistence::None);
+    let flags = ["--store", &redis.url()];
+    let (writer, other) = (Tollgate::start(&flags), Tollgate::start(&flags));
+    let before = resnapshots(&other);
+    let input = Input::crowd(CUSTOMERS);
+    let path = input.path();
+    let arguments = ["import", &path, "--rate", "1000000"];
+
+    let (mut stalest, mut memory) = (0.0_f64, 0);
+    let mut watch = |running: &Running, until: &dyn Fn() -> bool| {
+        while !until() {
+            stalest = stalest.max(other.sum_of("tollgate_feed_staleness_seconds", ""));
+            memory = memory.max(peak_memory(running.child.id()));
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    let begun = Instant::now();
+    let running = Running::begin(&mut writer.command(&arguments));
+    watch(&running, &|| lines_done(&input.state()) >= u64::from(CUSTOMERS / 2));
+    running.signal(Signal::INT);
+    let (code, told) = running.ended();
+    println!("{told}");
+    assert_eq!(code, Some(1));
+    let running = Running::begin(&mut writer.command(&arguments));
+    thread::sleep(Duration::from_millis(100));
+    watch(&running, &|| !input.state().exists());
+    let (code, told) = running.ended();
+    println!("{told}");
+    assert_eq!(code, Some(0));
+    let took = begun.elapsed();
+
+    other.wait_until("following", || other.status()["cache"]["restricted"] == CUSTOMERS * 3 / 10);
+    let megabytes = |bytes: u64| bytes >> 20;
+    println!(
+        "{CUSTOMERS} customers, interrupted half way: {took:.1?}, {:.0} a second; peak memory: \
+         the import {} MiB, its instance {} MiB, another instance {} MiB; that one was never \
+         further behind than {stalest:.3} s, and read {} snapshots",
+        f64::from(CUSTOMERS) / took.as_secs_f64(),
+        megabytes(memory),
+        megabytes(writer.peak_memory()),
+        megabytes(other.peak_memory()),
+        resnapshots(&other) - before,
+    );
+    // Every line is on record once: none was lost, and none was done again.
+    let batches = writer.list("/v1/audit", "entries", "before");
+    let batches = batches.iter().filter(|entry| entry["action"] == "import").rev();
+    let mut next = 1;
+    for entry in batches {
+        assert_eq!(entry["batch"]["firstLine"], next, "{entry}");
+        next = entry["batch"]["lastLine"].as_u64().unwrap() + 1;
+    }
+    assert_eq!(next, u64::from(CUSTOMERS) + 1);
+    is_all_there(&writer, CUSTOMERS);
+    assert!(stalest < 30.0, "{stalest}");
+    assert_eq!(resnapshots(&other), before);
+}
+
+/// The most memory that a process took so far, in bytes; nothing once it has ended.
+fn peak_memory(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak = peak.and_then(|peak| peak.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    peak.unwrap_or_default() * 1024
 }

@@ -26,6 +26,7 @@ use self::{
 };
 use super::{
     answer::{list, text},
+    client::Call,
     failure::{Exit, Failure, Refused},
     interrupt::Interrupt,
     operator::Operator,
@@ -65,6 +66,11 @@ pub(super) struct Import {
     /// Begin with the first line, also if an earlier run did not come to the last
     #[arg(long)]
     restart: bool,
+
+    /// The file has every customer there is: once all of it is imported, a store that was filled
+    /// again and lacks records is taken for whole. Needs the role admin
+    #[arg(long)]
+    whole: bool,
 
     /// How long to wait for a tollgate or a store that stops answering
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = parse_duration)]
@@ -158,6 +164,14 @@ impl Import {
         match ended? {
             Ended::Interrupted => Ok(Exit::Failed),
             Ended::Whole => {
+                if state.counts.refused > 0 {
+                    if self.whole {
+                        out.note("Lines were refused, so the store is not taken for whole.");
+                    }
+                } else if self.whole {
+                    let call = Call::new("POST", "/v1/store/whole");
+                    self.operator.client_of_all()?.send(&call)?;
+                }
                 if let Some(file) = &file {
                     file.remove()?;
                 }

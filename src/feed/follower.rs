@@ -4,7 +4,10 @@
 mod inspection;
 mod unheard;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -332,6 +335,11 @@ impl<'a> Follower<'a> {
         let staged = staged.map(|picture| picture.census());
         let ours = staged.or_else(|| self.feed.cache.census(partition));
         let disagrees = staged.is_some() && head.as_ref().map(|head| head.restricted) != staged;
+        if let (Some(head), Some(picture)) = (&head, self.feed.cache.picture(partition))
+            && head.epoch == picture.epoch
+        {
+            picture.partial.store(head.partial, Ordering::Relaxed);
+        }
         let said = head.as_ref().map(|head| (head.epoch.clone(), head.revision, head.fleet));
         let stepped = self.step(asked, partition, Event::Head { head, ours, asked: moment, floor });
         self.hear_fleet(partition, said);

@@ -83,7 +83,7 @@ pub struct UnknownAction;
 pub struct UnknownOutcome;
 
 /// Acts on what is no customer, and those that settle what a store forgot.
-const APART: [&str; 12] = [
+const APART: [&str; 13] = [
     "conflict_listed",
     "conflict_settled",
     "fleet_enforce",
@@ -96,6 +96,7 @@ const APART: [&str; 12] = [
     "keys_revoke",
     "store_refilled",
     "store_trusted",
+    "store_whole",
 ];
 
 #[cfg(test)]

@@ -126,7 +126,8 @@ impl<'txn> Batch<'txn> {
             Write::Conflict { .. }
             | Write::Key { .. }
             | Write::Source { .. }
-            | Write::Nothing { .. } => None,
+            | Write::Nothing { .. }
+            | Write::Whole { .. } => None,
         };
         let audit = serde_json::to_string(&commit.audit).map_err(unexpected)?;
         Ok(Verdict::Sound(Box::new(Plan { meta, subject, rows, audit })))
@@ -209,9 +210,9 @@ impl<'txn> Batch<'txn> {
                 guard.insert(source.as_str(), stored.as_str())?;
                 None
             }
-            // A store of one process forgets nothing that it has to be told of; and the fleet's mode
-            // is part of the row that every commit writes.
-            Write::Conflict { .. } | Write::Fleet { .. } => None,
+            // A store of one process forgets nothing that it has to be told of, and lacks nothing;
+            // and the fleet's mode is part of the row that every commit writes.
+            Write::Conflict { .. } | Write::Fleet { .. } | Write::Whole { .. } => None,
             Write::Nothing { customer } => customer.as_ref(),
         };
         self.append_audit(&mut meta, customer, commit.trail, &audit)?;

@@ -88,7 +88,7 @@ if what == 'customer' then
   end
   redis.call('HSET', meta, 'restricted_count', string.format('%.0f', count),
              'restricted_digest', bit.tohex(high) .. bit.tohex(low))
-elseif what == 'field' then
+elseif field ~= '' then
   if stored == '' then
     redis.call('HDEL', field_of, field)
   else

@@ -12,7 +12,7 @@ use super::{
         format::{self, FORMAT, hex, unexpected},
     },
     keys::Keys,
-    session::FLEET_MODE,
+    session::{FLEET_MODE, PARTIAL},
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Partitions, Revision, Subject};
 
@@ -63,6 +63,12 @@ pub(super) fn commit(
             arguments.stored = shadow.map(|shadow| shadow.to_string()).unwrap_or_default();
             None
         }
+        // A field of meta that every instance reads at every heartbeat, so nobody has to be told.
+        Write::Whole { .. } => {
+            arguments.what = "nothing";
+            PARTIAL.clone_into(&mut arguments.field);
+            None
+        }
         Write::Nothing { customer } => {
             arguments.what = "nothing";
             customer.as_ref()
@@ -98,7 +104,10 @@ pub(super) fn commit(
             Write::Conflict { .. } => keys.conflicts(partition),
             Write::Key { .. } => keys.operators(),
             Write::Source { .. } => keys.guard(),
-            Write::Customer(_) | Write::Fleet { .. } | Write::Nothing { .. } => meta.clone(),
+            Write::Customer(_)
+            | Write::Fleet { .. }
+            | Write::Nothing { .. }
+            | Write::Whole { .. } => meta.clone(),
         })
         .key(keys.lost(partition))
         .arg(arguments.what)
