@@ -26,6 +26,7 @@ pub(super) struct Client {
     base: BaseUrl,
     settings: &'static str,
     tls: TlsConfig,
+    patience: Duration,
     token: Option<Secret>,
     tenant: Option<TenantId>,
 }
@@ -34,7 +35,7 @@ impl Client {
     /// The listener at `base`, which `settings` tell, asked with `tls`.
     pub(super) fn new(base: BaseUrl, settings: &'static str, tls: TlsConfig) -> Self {
         let agent = agent(&tls, Some(TIMEOUT));
-        Self { agent, base, settings, tls, token: None, tenant: None }
+        Self { agent, base, settings, tls, patience: TIMEOUT, token: None, tenant: None }
     }
 
     /// Whether the listener is on this machine.
@@ -54,7 +55,7 @@ impl Client {
 
     /// Waits so long for whole answers.
     pub(super) fn patient(self, span: Duration) -> Self {
-        Self { agent: agent(&self.tls, Some(span)), ..self }
+        Self { agent: agent(&self.tls, Some(span)), patience: span, ..self }
     }
 
     /// Sends `call`, and reads the JSON of a good answer.
@@ -120,7 +121,7 @@ impl Client {
             let refused = error.kind() == io::ErrorKind::ConnectionRefused;
             if refused { "connection refused".to_owned() } else { error.to_string() }
         } else if matches!(error, ureq::Error::Timeout(_)) {
-            format!("no answer within {TIMEOUT:?}")
+            format!("no answer within {:?}", self.patience)
         } else {
             error.to_string()
         };

@@ -12,11 +12,11 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{ActError, Attempt, Control, Request, TRIES};
+use super::{ActError, Attempt, Control, EFFECT_AWAITED, Request, TRIES};
 use crate::{
     domain::{
         Action, AuditEntry, Customer, CustomerId, CustomerKey, Record, Refusal, Revision, Role,
-        TenantId, Verb,
+        TenantId, Token, Verb,
         action::Plan,
         audit::{
             AuditOutcome,
@@ -276,6 +276,7 @@ impl Control {
         let partition = self.store.partitions().of(key);
         for (action, plan) in plans {
             let writer = self.writer(partition)?;
+            let epoch = writer.epoch.clone();
             let attempt =
                 Attempt { request, key, action: &action, current: current.as_ref(), writer };
             let mut commit = self.commit_of(&attempt, Ok(&plan));
@@ -287,6 +288,8 @@ impl Control {
                 }
                 Err(error) => return Err(error.into()),
             };
+            // Whoever imports here and asks here next is answered by what they did.
+            self.cache.reaches(&Token { epoch, partition, revision }, EFFECT_AWAITED).await;
             let record = Record { key: key.clone(), revision, body: plan.body };
             current = Some(Customer { record, private: plan.private });
         }

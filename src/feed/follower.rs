@@ -487,6 +487,8 @@ impl<'a> Follower<'a> {
     ) {
         // First, since the watermark tells that the change has taken effect.
         self.hear_key(asked, change);
+        // Whoever asked for it no longer counts it once they are told that it is kept.
+        self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.remember(partition, &watermark.epoch, change);
         if let Subject::Fleet { shadow } = change.subject {
             self.feed.fleet.hear(&watermark.epoch, change.revision, shadow);
@@ -496,7 +498,6 @@ impl<'a> Follower<'a> {
         self.feed.cache.apply(partition, change, watermark);
         self.feed.changes.applied(partition, &epoch, change);
         self.feed.journal.applied(partition, change, withholds);
-        self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.feed.metrics.feed_changes.increment(1);
         self.feed.metrics.feed_watermark.set(change.revision.0);
         if let Some(committed_at) = change.committed_at() {

@@ -25,55 +25,7 @@ pub(super) fn commit(
     let entry = serde_json::to_string(&commit.audit).map_err(unexpected)?;
     let entry_sha256 = hex(&Sha256::digest(&entry));
     let digests = commit.idempotency.as_ref();
-    let line = commit.write.subject().map(|subject| subject.to_log()).unwrap_or_default();
-
-    let mut arguments = Arguments { line, ..Arguments::default() };
-    let customer: Option<&CustomerKey> = match &commit.write {
-        Write::Customer(write) => {
-            arguments.what = "customer";
-            arguments.expected = write.expected.map(|at| at.to_string()).unwrap_or_default();
-            arguments.record_end = format::record_tail(&write.body)?;
-            arguments.private = serde_json::to_string(&write.private).map_err(unexpected)?;
-            arguments.compact = write.body.restrictions.to_compact();
-            Some(&write.key)
-        }
-        Write::Conflict { forgotten, stored } => {
-            arguments.what = "field";
-            arguments.field = forgotten.to_string();
-            arguments.stored = stored.clone().unwrap_or_default();
-            None
-        }
-        Write::Key { id, stored } => {
-            arguments.what = "field";
-            arguments.field.clone_from(id);
-            arguments.stored = stored.clone().unwrap_or_default();
-            None
-        }
-        // A field of another hash, and written alike.
-        Write::Source { source, stored } => {
-            arguments.what = "field";
-            source.as_str().clone_into(&mut arguments.field);
-            arguments.stored.clone_from(stored);
-            None
-        }
-        // A field of meta.
-        Write::Fleet { shadow } => {
-            arguments.what = "field";
-            FLEET_MODE.clone_into(&mut arguments.field);
-            arguments.stored = shadow.map(|shadow| shadow.to_string()).unwrap_or_default();
-            None
-        }
-        // A field of meta that every instance reads at every heartbeat, so nobody has to be told.
-        Write::Whole { .. } => {
-            arguments.what = "nothing";
-            PARTIAL.clone_into(&mut arguments.field);
-            None
-        }
-        Write::Nothing { customer } => {
-            arguments.what = "nothing";
-            customer.as_ref()
-        }
-    };
+    let (arguments, customer) = arguments(&commit.write)?;
 
     // What a commit does not touch is named by a key that it does: on a cluster every key has to
     // be of the same partition, and no name may be empty.
@@ -133,6 +85,60 @@ pub(super) fn commit(
             Trail::Customer => "customer",
         });
     Ok(invocation)
+}
+
+/// What the script is told of a write, and the customer that it is about.
+fn arguments(write: &Write) -> Result<(Arguments, Option<&CustomerKey>), StoreError> {
+    let line = write.subject().map(|subject| subject.to_log()).unwrap_or_default();
+
+    let mut arguments = Arguments { line, ..Arguments::default() };
+    let customer = match write {
+        Write::Customer(write) => {
+            arguments.what = "customer";
+            arguments.expected = write.expected.map(|at| at.to_string()).unwrap_or_default();
+            arguments.record_end = format::record_tail(&write.body)?;
+            arguments.private = serde_json::to_string(&write.private).map_err(unexpected)?;
+            arguments.compact = write.body.restrictions.to_compact();
+            Some(&write.key)
+        }
+        Write::Conflict { forgotten, stored } => {
+            arguments.what = "field";
+            arguments.field = forgotten.to_string();
+            arguments.stored = stored.clone().unwrap_or_default();
+            None
+        }
+        Write::Key { id, stored } => {
+            arguments.what = "field";
+            arguments.field.clone_from(id);
+            arguments.stored = stored.clone().unwrap_or_default();
+            None
+        }
+        // A field of another hash, and written alike.
+        Write::Source { source, stored } => {
+            arguments.what = "field";
+            source.as_str().clone_into(&mut arguments.field);
+            arguments.stored.clone_from(stored);
+            None
+        }
+        // A field of meta.
+        Write::Fleet { shadow } => {
+            arguments.what = "field";
+            FLEET_MODE.clone_into(&mut arguments.field);
+            arguments.stored = shadow.map(|shadow| shadow.to_string()).unwrap_or_default();
+            None
+        }
+        // A field of meta that every instance reads at every heartbeat, so nobody has to be told.
+        Write::Whole { .. } => {
+            arguments.what = "nothing";
+            PARTIAL.clone_into(&mut arguments.field);
+            None
+        }
+        Write::Nothing { customer } => {
+            arguments.what = "nothing";
+            customer.as_ref()
+        }
+    };
+    Ok((arguments, customer))
 }
 
 /// Reads what the commit script answered.
