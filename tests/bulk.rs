@@ -389,6 +389,18 @@ fn aliases_go_from_one_customer_to_another_within_a_file() {
 }
 
 #[test]
+fn who_gets_an_alias_by_one_line_is_meant_by_it_in_the_next() {
+    let tollgate = in_memory();
+    let lines = [
+        json!({"customerId": "c1", "aliases": {"stripe": "cus_1"}}),
+        json!({"customerId": "cus_1", "source": "stripe", "status": "frozen"}),
+    ];
+    let (told, _, messages) = import(&tollgate, &Input::of(&lines), &[]);
+    assert_eq!(counts(&told), [1, 1, 0, 0], "{messages}");
+    assert_eq!(tollgate.reason_to_write("c1"), "customer_frozen");
+}
+
+#[test]
 fn who_may_import_and_what_is_no_import() {
     let tollgate = in_memory();
     let line = r#"{"customerId":"c1"}"#;

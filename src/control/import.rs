@@ -16,7 +16,7 @@ use super::{ActError, Attempt, Control, EFFECT_AWAITED, Request, TRIES};
 use crate::{
     domain::{
         Action, AuditEntry, Customer, CustomerId, CustomerKey, Record, Refusal, Revision, Role,
-        TenantId, Token, Verb,
+        Source, TenantId, Token, Verb,
         action::Plan,
         audit::{
             AuditOutcome,
@@ -113,10 +113,20 @@ impl Control {
         let meant = stream::iter(0..lines.len()).map(|place| self.meant_by(lines, place));
         let meant: Vec<_> = meant.buffered(AT_ONCE).collect().await;
         let mut places: BTreeMap<CustomerKey, Vec<usize>> = BTreeMap::new();
-        for (place, key) in meant.into_iter().enumerate() {
-            if let Some(key) = key? {
-                places.entry(key).or_default().push(place);
+        // Who gets an alias by an earlier line may be meant by it in a later one.
+        let mut gained: BTreeMap<(&TenantId, &Source, &CustomerId), CustomerKey> = BTreeMap::new();
+        for ((place, line), key) in lines.iter().enumerate().zip(meant) {
+            let Some(mut key) = key? else { continue };
+            let Line { tenant, customer, statement } = line;
+            if key == CustomerKey::new(tenant, customer)
+                && let Some(other) = gained.get(&(tenant, &statement.source, customer))
+            {
+                key = other.clone();
             }
+            for (source, id) in statement.fields.aliases.iter().flatten().flatten() {
+                gained.insert((tenant, source, id), key.clone());
+            }
+            places.entry(key).or_default().push(place);
         }
         let groups = stream::iter(places).map(async |(key, lines)| {
             let current = match self.customer(&key).await {
@@ -388,5 +398,5 @@ fn is_about_all(error: &ActError) -> bool {
 }
 
 /// How many customers are looked at or changed at a time.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 64;
 const OTHERWISE: &str = "not all of the lines came to what the entry before tells of them";

@@ -73,7 +73,7 @@ impl Sender {
                 Err(failure) => failure,
             };
             let waited = self.clock.moment().saturating_since(begun);
-            if !self.was_taken || !may_pass(&failure) || waited >= self.patience {
+            if !self.may_pass(&failure) || waited >= self.patience {
                 return Err(failure);
             }
             if pause == FIRST_PAUSE {
@@ -88,14 +88,18 @@ impl Sender {
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
-}
 
-/// Whether the same may be taken later.
-fn may_pass(failure: &Failure) -> bool {
-    match failure {
-        Failure::Refused(refused) => matches!(refused.status, 408 | 503),
-        Failure::Unreachable { .. } => true,
-        Failure::Local(_) | Failure::Policy(..) | Failure::Usage(_) => false,
+    /// Whether the same may be taken later. Where nothing was taken yet, whoever began it can do
+    /// more about a Tollgate that is not there, and about a store that somebody has to decide on.
+    fn may_pass(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Refused(refused) => {
+                let waits_for_somebody = ["SOURCE_PAUSED", "STORE_LOST"].contains(&&*refused.code);
+                matches!(refused.status, 408 | 503) && (self.was_taken || !waits_for_somebody)
+            }
+            Failure::Unreachable { .. } => self.was_taken,
+            Failure::Local(_) | Failure::Policy(..) | Failure::Usage(_) => false,
+        }
     }
 }
 
