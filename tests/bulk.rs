@@ -8,7 +8,7 @@ mod support;
 
 use std::{
     fs,
-    io::{BufReader, BufWriter, Read as _, Write as _},
+    io::{BufRead as _, BufReader, BufWriter, Read as _, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
@@ -500,13 +500,20 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 
 /// Every customer of the crowd is there, once, as its line says.
 fn is_all_there(tollgate: &Tollgate, count: u32) {
-    let lines = exported(tollgate, &[]);
-    assert_eq!(lines.len(), count as usize);
-    for (number, line) in lines.iter().enumerate() {
-        assert_eq!(line["customerId"], format!("c{number:06}"));
-        let status = ["disabled", "frozen", "inactive"].get(number % 10).unwrap_or(&"active");
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("all");
+    let output = tollgate.cli(&["export", "--out", path.to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    let mut found = 0;
+    for line in BufReader::new(fs::File::open(&path).unwrap()).lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert_eq!(line["customerId"], format!("c{found:06}"));
+        let status = ["disabled", "frozen", "inactive"].get(found % 10).unwrap_or(&"active");
         assert_eq!(line["status"], *status, "{line}");
+        assert_eq!(line["limits"]["seats"]["max"], found, "{line}");
+        found += 1;
     }
+    assert_eq!(found, count as usize);
 }
 
 #[test]
