@@ -10,7 +10,7 @@ pub mod redis;
 
 pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -87,6 +87,17 @@ impl Store {
         claim: Option<&Claim>,
     ) -> Result<bool, StoreError> {
         each!(self, store => store.set_alias(alias, held, claim).await)
+    }
+
+    /// Notes when keys were last used: the latest that anybody says counts. Nothing is written
+    /// where there is no history.
+    pub async fn note_key_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        each!(self, store => store.note_key_uses(uses).await)
+    }
+
+    /// When each key was last used, of those of which that was noted.
+    pub async fn key_uses(&self) -> Result<HashMap<String, Timestamp>, StoreError> {
+        each!(self, store => store.key_uses().await)
     }
 
     /// How many customers there are.

@@ -102,6 +102,7 @@ promises! {
     what_the_guard_says_of_a_source_is_stored_and_heard_by_sessions
     the_mode_of_the_fleet_is_stored_and_heard_by_sessions
     an_alias_changes_hands_by_compare_and_set
+    the_latest_use_of_a_key_is_the_one_that_counts
     customers_are_counted
     a_lease_has_one_holder_who_renews_it_and_gives_it_back
     a_lease_that_is_not_renewed_goes_to_who_asks_next
@@ -644,6 +645,22 @@ async fn an_alias_changes_hands_by_compare_and_set(adapter: Adapter) {
     let theirs = Alias { tenant: TenantId::parse("other").unwrap(), source, id };
     assert!(world.store.set_alias(&theirs, None, Some(&other)).await.unwrap());
     assert_eq!(world.store.alias(&alias).await.unwrap(), None);
+}
+
+async fn the_latest_use_of_a_key_is_the_one_that_counts(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let uses = |pairs: &[(&str, i64)]| -> Vec<(String, Timestamp)> {
+        let pair = |it: &(&str, i64)| (it.0.to_owned(), Timestamp::from_millis(it.1));
+        pairs.iter().map(pair).collect()
+    };
+    assert_eq!(world.store.key_uses().await.unwrap().len(), 0);
+    for told in [&[("k1", 1_795_255_203_123), ("k2", 5)][..], &[("k1", 7), ("k2", 8)], &[("k3", 1)]]
+    {
+        world.store.note_key_uses(&uses(told)).await.unwrap();
+    }
+    let mut noted: Vec<_> = world.store.key_uses().await.unwrap().into_iter().collect();
+    noted.sort();
+    assert_eq!(noted, uses(&[("k1", 1_795_255_203_123), ("k2", 8), ("k3", 1)]));
 }
 
 async fn customers_are_counted(adapter: Adapter) {

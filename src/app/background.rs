@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ServeError, store::watch_eviction};
 use crate::{
     config::{Config, OnStoreLoss},
-    control::{Control, tenure::Tenure},
+    control::{Control, key_use::KeyUses, tenure::Tenure},
     feed::random_epoch,
     heads::Heads,
     http::IngestView,
@@ -72,6 +72,7 @@ impl Background {
             let control = control.clone();
             move || control.may_write()
         };
+        let key_uses_until = draining.clone();
         tasks.spawn("lease", async move {
             draining.run_until_cancelled(tenure.keep(may_write)).await;
             tenure.give_back().await;
@@ -87,6 +88,11 @@ impl Background {
             tasks.spawn_endless("eviction watch", watch_eviction(store, metrics));
         }
         tasks.spawn_endless("sweep", sweep.run());
+        let mut key_uses = KeyUses::new(control);
+        tasks.spawn("key uses", async move {
+            key_uses_until.run_until_cancelled(key_uses.keep()).await;
+            key_uses.tell().await;
+        });
         if let Some(heads) = heads {
             tasks.spawn_endless("heads", heads.run());
         }

@@ -12,6 +12,7 @@ mod tests;
 mod writer;
 
 use std::{
+    collections::HashMap,
     fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -34,7 +35,7 @@ use super::{
 use crate::{
     clock::Clock,
     domain::{
-        Change, Customer, CustomerKey, Epoch, Partition,
+        Change, Customer, CustomerKey, Epoch, Partition, Timestamp,
         alias::{Alias, Claim},
         audit::{StoredAudit, chain::ChainPage, head::ChainHead},
     },
@@ -110,6 +111,18 @@ impl Embedded {
         let (alias, held, claim) = (alias.to_string(), held.cloned(), claim.cloned());
         let set = SetAlias { alias, held, claim };
         self.0.writer.ask(|reply| Request::SetAlias(set, reply)).await?
+    }
+
+    /// See [`super::Store::note_key_uses`].
+    pub async fn note_key_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        let uses = uses.to_vec();
+        self.0.writer.ask(|reply| Request::NoteKeyUses(uses, reply)).await?
+    }
+
+    /// See [`super::Store::key_uses`].
+    #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
+    pub async fn key_uses(&self) -> Result<HashMap<String, Timestamp>, StoreError> {
+        self.snapshot()?.key_uses()
     }
 
     /// See [`super::Store::count_customers`].

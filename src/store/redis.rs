@@ -6,6 +6,7 @@ mod commands;
 mod connection;
 mod creation;
 pub mod inbox;
+mod key_use;
 mod keys;
 mod lease;
 mod refusal;

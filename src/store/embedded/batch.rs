@@ -10,7 +10,7 @@ use redb::{
 use super::{
     tables::{
         ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME,
-        KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
+        KEY_USES, KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
     },
     writer::SetAlias,
 };
@@ -89,6 +89,20 @@ impl<'txn> Batch<'txn> {
         };
         self.touched = true;
         Ok(true)
+    }
+
+    /// Notes when keys were used, where no later use is noted.
+    pub(super) fn note_key_uses(&mut self, uses: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        let mut table = self.transaction.open_table(KEY_USES)?;
+        if self.meta.is_none() {
+            return Ok(());
+        }
+        for (id, at) in uses {
+            let noted = table.get(id.as_str())?.map_or(0, |noted| noted.value());
+            table.insert(id.as_str(), noted.max(at.as_millis()))?;
+        }
+        self.touched = true;
+        Ok(())
     }
 
     /// Writes what remains. Returns the changes to push; nothing at all when nothing was

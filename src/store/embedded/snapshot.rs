@@ -1,6 +1,6 @@
 //! Reads of the database as it was at one moment.
 
-use std::ops::Bound;
+use std::{collections::HashMap, ops::Bound};
 
 use redb::{
     Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
@@ -8,12 +8,13 @@ use redb::{
 };
 
 use super::tables::{
-    ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, KEYS, LOG, META, Meta, PRIVATE,
-    RECORDS, RESTRICTED,
+    ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, KEY_USES, KEYS, LOG, META, Meta,
+    PRIVATE, RECORDS, RESTRICTED,
 };
 use crate::{
     domain::{
         Change, Customer, CustomerKey, Lineage, Partition, Partitions, Private, Revision, Subject,
+        Timestamp,
         alias::{Alias, Claim},
         audit::{
             StoredAudit,
@@ -216,6 +217,16 @@ impl Snapshot {
         let aliases = self.0.open_table(ALIASES)?;
         let held = aliases.get(alias.to_string().as_str())?;
         held.map(|held| held.value().parse().map_err(unexpected)).transpose()
+    }
+
+    pub(super) fn key_uses(&self) -> Result<HashMap<String, Timestamp>, StoreError> {
+        let uses = self.0.open_table(KEY_USES)?;
+        let uses = uses.iter()?.map(|row| {
+            let (id, at) = row?;
+            let at = i64::try_from(at.value()).unwrap_or(i64::MAX);
+            Ok((id.value().to_owned(), Timestamp::from_millis(at)))
+        });
+        uses.collect()
     }
 
     pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {

@@ -38,6 +38,8 @@ pub(super) const IDEMPOTENCY_BY_TIME: TableDefinition<'_, (u64, &str), ()> =
     TableDefinition::new("idempotency_by_time");
 /// Id of an operator's key to the key, in JSON.
 pub(super) const KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("keys");
+/// Id of an operator's key to when it was last used, in milliseconds.
+pub(super) const KEY_USES: TableDefinition<'_, &str, u64> = TableDefinition::new("key_uses");
 /// Name of a source to what the guard says of it, in JSON.
 pub(super) const GUARD: TableDefinition<'_, &str, &str> = TableDefinition::new("guard");
 
@@ -58,6 +60,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(IDEMPOTENCY)?;
     transaction.open_table(IDEMPOTENCY_BY_TIME)?;
     transaction.open_table(KEYS)?;
+    transaction.open_table(KEY_USES)?;
     transaction.open_table(GUARD)?;
     transaction.open_table(ALIASES)?;
     Ok(transaction.commit()?)

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{batch::Batch, snapshot::Snapshot};
 use crate::{
     clock::Clock,
-    domain::{Epoch, alias::Claim},
+    domain::{Epoch, Timestamp, alias::Claim},
     store::{Commit, CommitError, Committed, CreateError, Push, StoreError},
 };
 
@@ -26,6 +26,8 @@ pub(super) enum Request {
     Create(Epoch, oneshot::Sender<Result<(), CreateError>>),
     /// To put a claim of an alias in the place of another.
     SetAlias(SetAlias, oneshot::Sender<Result<bool, StoreError>>),
+    /// To note when keys were used.
+    NoteKeyUses(Vec<(String, Timestamp)>, oneshot::Sender<Result<(), StoreError>>),
     /// For a snapshot that holds nothing that is not pushed yet.
     Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
     /// To push every change from now on.
@@ -115,6 +117,9 @@ impl Desk {
                     }
                     Request::SetAlias(set, reply) => {
                         let _ = reply.send(self.transact(|batch| batch.set_alias(&set)));
+                    }
+                    Request::NoteKeyUses(uses, reply) => {
+                        let _ = reply.send(self.transact(|batch| batch.note_key_uses(&uses)));
                     }
                     Request::Snapshot(reply) => {
                         let _ = reply.send(Snapshot::of(&self.database));

@@ -123,6 +123,11 @@ impl Keys {
         self.name(Partition(0), "keys")
     }
 
+    /// When they were last used.
+    pub(super) fn key_uses(&self) -> String {
+        self.name(Partition(0), "key-uses")
+    }
+
     /// What the guard says of sources lives there too.
     pub(super) fn guard(&self) -> String {
         self.name(Partition(0), "guard")
