@@ -40,7 +40,7 @@ use crate::{
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
     gate::{self, Gate},
-    http::{Admin, DataPlane, DisabledBilling, OperatorPlane, Operators, PolicyShown},
+    http::{Admin, DataPlane, DisabledBilling, OperatorPlane, Operators, PolicyShown, Sessions},
     identify::IdentitySource,
     lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
     policy::{InForce, InvalidPolicy, Rules},
@@ -117,13 +117,8 @@ impl App {
         let store = store::open(config, &clock)?;
         let is_own = matches!(store, Store::Embedded(_));
         let capacity = config.cache_capacity.get();
-        let cache = Cache::new(
-            store.clone(),
-            capacity,
-            config.fill_timeout,
-            clock.clone(),
-            metrics.clone(),
-        );
+        let timeout = config.fill_timeout;
+        let cache = Cache::new(store.clone(), capacity, timeout, clock.clone(), metrics.clone());
         let keyring = Keyring::default();
         let source =
             Source { cache: cache.clone(), keyring: keyring.clone(), clock: clock.clone() };
@@ -193,10 +188,11 @@ impl App {
         };
         let background = may_write.then(|| Background::build(config, &operators.control));
         let background = background.transpose()?;
-        let ingest = background.as_ref().map(|background| background.view(config));
+        let ingest = background.as_ref().map(|it| it.view(config));
         let makes_first_key = is_own && admin_token.is_none();
-        let draining = CancellationToken::new();
-        let operators = OperatorPlane { operators, plane: plane.clone(), ingest, draining };
+        let (draining, sessions) = (CancellationToken::new(), sessions(config)?);
+        let shown = plane.clone();
+        let operators = OperatorPlane { operators, plane: shown, ingest, sessions, draining };
         let answering = Answering { plane, operators, admin, certificates };
         Ok(Self {
             feed,
@@ -210,6 +206,11 @@ impl App {
             background,
         })
     }
+}
+
+fn sessions(config: &Config) -> Result<Sessions, ServeError> {
+    let encrypted = config.operator_tls()?.is_some();
+    Ok(Sessions { lifetime: config.session_lifetime, encrypted })
 }
 
 /// Whether an empty store may be begun: never where only one that exists will do.

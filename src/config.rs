@@ -222,6 +222,11 @@ pub struct Config {
     #[command(flatten)]
     pub tls: ListenersTls,
 
+    /// How long a session that is begun with `POST /session` goes on at most.
+    #[arg(long, env = "TOLLGATE_SESSION_LIFETIME", value_name = "DURATION", default_value = "12h")]
+    #[arg(help_heading = "Listeners", value_parser = parse_duration)]
+    pub session_lifetime: Duration,
+
     /// File with a token that acts as an admin key, for automation. `TOLLGATE_ADMIN_TOKEN` gives
     /// the token itself.
     #[arg(long, env = "TOLLGATE_ADMIN_TOKEN_FILE", value_name = "PATH")]

@@ -5,7 +5,9 @@ mod aliases;
 pub mod conflicts;
 pub mod fleet;
 pub mod guard;
+pub mod key_use;
 pub mod keys;
+pub mod sessions;
 pub mod succession;
 pub mod tenure;
 

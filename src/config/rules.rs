@@ -36,6 +36,7 @@ impl Config {
             ("--grace", self.grace),
             ("--max-boot-age", self.max_boot_age),
             ("--boot-timeout", self.boot_timeout),
+            ("--session-lifetime", self.session_lifetime),
         ];
         if let Some((setting, _)) = durations.into_iter().find(|(_, span)| *span == Duration::ZERO)
         {

@@ -242,6 +242,8 @@ label! {
         AuthRequired = "AUTH_REQUIRED",
         /// It gave two that disagree.
         ConflictingCredentials = "CONFLICTING_CREDENTIALS",
+        /// It came with a session's cookie, and may be another site's doing.
+        CsrfRequired = "CSRF_REQUIRED",
         /// Its key's role does not reach.
         InsufficientRole = "INSUFFICIENT_ROLE",
         /// Its credentials are wrong, expired or revoked.

@@ -85,11 +85,11 @@ impl Tollgate {
 
     /// Starts one in a data directory that another one used before.
     pub(crate) fn start_in(data_dir: Arc<TempDir>, flags: &[&str]) -> Self {
-        let mut child = serve(data_dir.path(), flags)
-            .env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = serve(data_dir.path(), flags);
+        if !flags.contains(&"--admin-token-file") {
+            command.env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN);
+        }
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, written) = (child.stderr.take().unwrap(), Arc::clone(&log));
         thread::spawn(move || {

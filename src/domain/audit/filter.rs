@@ -83,7 +83,7 @@ pub struct UnknownAction;
 pub struct UnknownOutcome;
 
 /// Acts on what is no customer, and those that settle what a store forgot.
-const APART: [&str; 11] = [
+const APART: [&str; 14] = [
     "conflict_listed",
     "conflict_settled",
     "fleet_enforce",
@@ -93,6 +93,9 @@ const APART: [&str; 11] = [
     "ingest_resume",
     "keys_create",
     "keys_revoke",
+    "keys_rotate",
+    "session_begin",
+    "session_end",
     "store_refilled",
     "store_trusted",
 ];
