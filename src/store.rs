@@ -17,9 +17,9 @@ use tokio::sync::mpsc;
 pub use self::redis::repair::{Rewrite, Step};
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
-    Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
+    Record, Restrictions, Revision, Source, Subject, Timestamp, Token, Verb,
     alias::{Alias, Claim},
-    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead},
+    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead, notes::Notes},
     change::{Act, CustomerChange},
     customer::RecordBody,
     fleet::FleetShadow,
@@ -519,6 +519,8 @@ pub struct Commit {
     pub writer: Writer,
     /// What the audit trail keeps of it.
     pub audit: AuditEntry,
+    /// The notes that the entry has the digest of.
+    pub notes: Option<Notes>,
     /// What makes a repetition harmless. A refused act asks whether it was done before, and uses
     /// up no key.
     pub idempotency: Option<Idempotency>,
@@ -597,7 +599,7 @@ impl Write {
         match self {
             Self::Customer(write) => Some(Subject::Customer(CustomerChange {
                 key: write.key.clone(),
-                restrictions: write.body.restrictions.clone(),
+                restrictions: write.body.told(),
                 entitlements_changed: write.entitlements_changed,
                 act: write.act.clone(),
             })),
@@ -631,6 +633,14 @@ pub struct CustomerWrite {
     pub entitlements_changed: bool,
     /// What was done.
     pub act: Act,
+}
+
+impl CustomerWrite {
+    /// Whether it erases the customer, and so all notes on it that were kept before.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.act.verb == Verb::Purge
+    }
 }
 
 /// What a writer knows of the store's history.

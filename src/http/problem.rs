@@ -131,6 +131,7 @@ impl Problem {
             Refusal::CustomerUnknown => StatusCode::NOT_FOUND,
             Refusal::EndsBeforeStart => return Self::invalid_field("until", refusal),
             Refusal::AliasTaken
+            | Refusal::CustomerPurged
             | Refusal::HasActiveSubscriptions
             | Refusal::HasPendingOrders
             | Refusal::HasUnreturnedDevices

@@ -275,6 +275,7 @@ impl Label for Verb {
         Self::Enable,
         Self::Freeze,
         Self::Lapse,
+        Self::Purge,
         Self::Put,
         Self::Reactivate,
         Self::Unfreeze,

@@ -72,7 +72,7 @@ impl FromStr for AuditOutcome {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "must be one of disable, enable, freeze, unfreeze, deactivate, reactivate, put, delete, \
-     lapsed, {}",
+     lapsed, purge, {}",
     APART.join(", ")
 )]
 pub struct UnknownAction;
@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn every_act_has_a_name_and_nothing_else_has() {
-        for verb in Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse]) {
+        for verb in
+            Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse, Verb::Purge])
+        {
             assert_eq!(verb.as_str().parse(), Ok(AuditAction(verb.as_str())));
             assert!(UnknownAction.to_string().contains(verb.as_str()), "{verb:?}");
         }

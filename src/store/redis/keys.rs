@@ -101,6 +101,10 @@ impl Keys {
         self.name(partition, &format!("audit:{customer}"))
     }
 
+    pub(super) fn notes(&self, partition: Partition, customer: &CustomerKey) -> String {
+        self.name(partition, &format!("notes:{customer}"))
+    }
+
     pub(super) fn idempotency(&self, partition: Partition, key_digest: &str) -> String {
         self.name(partition, &format!("idem:{key_digest}"))
     }
