@@ -7,8 +7,12 @@
 pub mod embedded;
 pub mod format;
 pub mod redis;
+mod unresolved;
 
-pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
+pub use self::{
+    redis::inbox::{ForeignWriters, Inbox, Listening},
+    unresolved::UnresolvedEntry,
+};
 
 use std::{fmt, str::FromStr, time::Duration};
 

@@ -263,7 +263,9 @@ pub fn plan(
     let mut body = before.clone();
     let mut private = current.map(|customer| customer.private.clone()).unwrap_or_default();
     let private_before = private.clone();
-    let remembered = |postmark: &Postmark| postmark.after(before.last_messages.get(&source), now);
+    let tells_status = action.status.is_some() || action.verb != Verb::Put;
+    let order = if tells_status { &before.last_messages } else { &before.last_entitlements };
+    let remembered = |postmark: &Postmark| postmark.after(order.get(&source), now);
     let remembered = action.postmark.as_ref().map(remembered).transpose()?;
 
     // What happened a while ago began then.
@@ -282,7 +284,9 @@ pub fn plan(
     let is_as_shown = body == before && private == private_before;
     let at = remembered.as_ref().map(|last| last.at);
     if let Some(last) = remembered {
-        body.last_messages.insert(source.clone(), last);
+        let order =
+            if tells_status { &mut body.last_messages } else { &mut body.last_entitlements };
+        order.insert(source.clone(), last);
     } else if acted && let Some(last) = body.last_messages.get_mut(&source) {
         last.forget_text();
     }

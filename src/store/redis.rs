@@ -18,6 +18,7 @@ mod settings;
 mod slots;
 mod succession;
 mod topology;
+mod unresolved;
 
 use std::{
     collections::BTreeMap,

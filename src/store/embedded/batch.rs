@@ -10,9 +10,9 @@ use redb::{
 use super::{
     tables::{
         ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME,
-        KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
+        KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
     },
-    writer::SetAlias,
+    writer::{AddUnresolved, SetAlias},
 };
 use crate::{
     domain::{
@@ -89,6 +89,33 @@ impl<'txn> Batch<'txn> {
         };
         self.touched = true;
         Ok(true)
+    }
+
+    /// Puts something at the end of the list of what waits for a customer, and tells how many had
+    /// to go for that; nothing in another history.
+    pub(super) fn add_unresolved(
+        &mut self,
+        add: &AddUnresolved,
+    ) -> Result<Option<u64>, StoreError> {
+        if self.meta.as_ref().is_none_or(|meta| meta.epoch != add.epoch) {
+            return Ok(None);
+        }
+        let mut list = self.transaction.open_table(UNRESOLVED)?;
+        let last = list.last()?.map(|(id, _)| EntryId::from(id.value()));
+        list.insert(EntryId::next(last, self.now).key(), add.text.as_str())?;
+        let mut dropped = 0;
+        while list.len()? > add.at_most && list.pop_first()?.is_some() {
+            dropped += 1;
+        }
+        self.touched = true;
+        Ok(Some(dropped))
+    }
+
+    /// Takes one off that list.
+    pub(super) fn remove_unresolved(&mut self, id: &str) -> Result<(), StoreError> {
+        let id = id.parse::<EntryId>()?.key();
+        self.touched |= self.transaction.open_table(UNRESOLVED)?.remove(id)?.is_some();
+        Ok(())
     }
 
     /// Writes what remains. Returns the changes to push; nothing at all when nothing was
@@ -340,7 +367,8 @@ impl<'txn> Batch<'txn> {
             && at.open_table(IDEMPOTENCY_BY_TIME)?.is_empty()?
             && at.open_table(KEYS)?.is_empty()?
             && at.open_table(GUARD)?.is_empty()?
-            && at.open_table(ALIASES)?.is_empty()?))
+            && at.open_table(ALIASES)?.is_empty()?
+            && at.open_table(UNRESOLVED)?.is_empty()?))
     }
 }
 

@@ -9,7 +9,7 @@ use redb::{
 
 use super::tables::{
     ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, KEYS, LOG, META, Meta, PRIVATE,
-    RECORDS, RESTRICTED,
+    RECORDS, RESTRICTED, UNRESOLVED,
 };
 use crate::{
     domain::{
@@ -23,7 +23,7 @@ use crate::{
     },
     store::{
         Among, AuditPage, CustomerPage, Direction, Head, Read, ReadMany, RestrictedPage,
-        StoreError, StoredRecord, Tally,
+        StoreError, StoredRecord, Tally, UnresolvedEntry,
         format::{self, unexpected},
     },
 };
@@ -216,6 +216,28 @@ impl Snapshot {
         let aliases = self.0.open_table(ALIASES)?;
         let held = aliases.get(alias.to_string().as_str())?;
         held.map(|held| held.value().parse().map_err(unexpected)).transpose()
+    }
+
+    pub(super) fn unresolved(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<UnresolvedEntry>, StoreError> {
+        let after = after.map(str::parse::<EntryId>).transpose()?;
+        let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
+        let list = self.0.open_table(UNRESOLVED)?;
+        let found = list.range((after, Bound::Unbounded))?.take(limit);
+        found
+            .map(|row| {
+                let (id, text) = row?;
+                let id = EntryId::from(id.value()).to_string();
+                Ok(UnresolvedEntry { id, text: text.value().to_owned() })
+            })
+            .collect()
+    }
+
+    pub(super) fn count_unresolved(&self) -> Result<u64, StoreError> {
+        Ok(self.0.open_table(UNRESOLVED)?.len()?)
     }
 
     pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
