@@ -657,7 +657,8 @@ async fn customers_are_counted(adapter: Adapter) {
 }
 
 async fn what_waits_for_a_customer_is_listed_in_order_and_the_oldest_goes_first(adapter: Adapter) {
-    let World { store, .. } = World::of(adapter).await;
+    let world = World::of(adapter).await;
+    let store = &world.store;
     assert_eq!(store.unresolved(None, 10).await.unwrap(), []);
     for (text, dropped) in [("a", 0), ("b", 0), ("c", 0), ("d", 1)] {
         assert_eq!(store.add_unresolved(&epoch(), text, 3).await.unwrap(), Some(dropped));
