@@ -18,8 +18,8 @@ use crate::{
         tenure::Tenure,
     },
     domain::{
-        Actor, CustomerId, CustomerKey, Dated, MessageId, Postmark, Refusal, Role, Source, TenantId,
-        Timestamp,
+        Actor, CustomerId, CustomerKey, Dated, MessageId, Postmark, Refusal, Role, Source,
+        TenantId, Timestamp,
     },
     store::{ForeignWriters, StoreError, format},
     telemetry::{

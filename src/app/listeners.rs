@@ -6,7 +6,10 @@ use axum::Router;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{certificates::Certificate, open_files::connections_per_listener, ports::Ports};
+use super::{
+    certificates::Certificate, open_files::connections_per_listener, ports::Ports,
+    webhooks::Webhooks,
+};
 use crate::{
     config::{Config, ConfigError, TlsFiles},
     grpc::{self, Authorizer},
@@ -23,6 +26,7 @@ pub(super) struct Certificates {
     check: Option<Certificate>,
     operator: Option<Certificate>,
     admin: Option<Certificate>,
+    webhook: Option<Certificate>,
     /// Whether whoever asks on the check listener has shown one.
     check_asks: bool,
     connections_at_most: NonZeroUsize,
@@ -41,6 +45,7 @@ impl Certificates {
             check: open(Listener::Check, check)?,
             operator: open(Listener::Operator, config.operator_tls()?)?,
             admin: open(Listener::Admin, config.admin_tls()?)?,
+            webhook: open(Listener::Webhook, config.webhook_tls()?)?,
             connections_at_most: connections_per_listener(config.max_connections),
             metrics: metrics.clone(),
         })
@@ -52,6 +57,7 @@ impl Certificates {
             Listener::Check => self.check.as_ref(),
             Listener::CheckSocket => None,
             Listener::Operator => self.operator.as_ref(),
+            Listener::Webhook => self.webhook.as_ref(),
         }
     }
 
@@ -63,8 +69,8 @@ impl Certificates {
 
     /// Keeps them as their files have them.
     fn keep_current(self, tasks: &mut Tasks) {
-        let Self { check, operator, admin, .. } = self;
-        for certificate in [check, operator, admin].into_iter().flatten() {
+        let Self { check, operator, admin, webhook, .. } = self;
+        for certificate in [check, operator, admin, webhook].into_iter().flatten() {
             tasks.spawn_endless("certificate", certificate.keep_current());
         }
     }
@@ -75,6 +81,7 @@ pub(super) struct Answering {
     pub(super) plane: DataPlane,
     pub(super) operators: OperatorPlane,
     pub(super) admin: Admin,
+    pub(super) webhooks: Option<Webhooks>,
     pub(super) certificates: Certificates,
 }
 
@@ -88,7 +95,7 @@ impl Answering {
         tasks: &mut Tasks,
         drained: CancellationToken,
     ) {
-        let Self { plane, operators, admin, certificates } = self;
+        let Self { plane, operators, admin, webhooks, certificates } = self;
         let manner = certificates.manner(Listener::Admin);
         let router = http::admin(Admin { readiness: readiness.clone(), ..admin });
         let admin_end = serve_admin(ports.admin, manner, router, drained);
@@ -112,6 +119,11 @@ impl Answering {
         listen("check socket", Listener::CheckSocket, ports.check_socket, router);
         let operators = OperatorPlane { draining: stopping, ..operators };
         listen("operator", Listener::Operator, ports.operator, http::operator(operators));
+        if let Some(webhooks) = webhooks {
+            let router = http::webhooks(webhooks.plane.clone());
+            listen("webhooks", Listener::Webhook, ports.webhook, router);
+            webhooks.keep_current(tasks);
+        }
         certificates.keep_current(tasks);
     }
 }

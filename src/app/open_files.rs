@@ -28,5 +28,5 @@ pub(super) fn connections_per_listener(wanted: NonZeroUsize) -> NonZeroUsize {
 
 /// What is left for the store, the log and files.
 const OTHERS: u64 = 128;
-/// The check port and socket, operators, and admin.
-const LISTENERS: usize = 4;
+/// The check port and socket, operators, admin, and webhooks.
+const LISTENERS: usize = 5;

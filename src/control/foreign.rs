@@ -2,14 +2,18 @@
 //! act, however it came.
 
 pub mod message;
+pub mod unresolved;
 
 use std::collections::BTreeSet;
 
 use self::message::Message;
 use super::{ActError, Control, Request};
-use crate::domain::{
-    Action, Code, CustomerId, Kind, Placement, Postmark, Refusal, TenantId, Verb,
-    action::Fields,
+use crate::{
+    domain::{
+        Action, Actor, Code, CustomerId, Kind, MessageId, Placement, Postmark, Refusal, Role,
+        Source, TenantId, Verb, action::Fields, digest::sha256_hex,
+    },
+    store::Idempotency,
 };
 
 /// What one says of a customer.
@@ -73,6 +77,36 @@ impl Says {
     }
 }
 
+impl Statement {
+    /// The request of a system that calls back, from `address`. An event of one id counts once, also
+    /// when another of the same moment came between.
+    #[must_use]
+    pub fn by_webhook(&self, source: &Source, address: Option<String>) -> Request {
+        let role = match self.says {
+            Says::Features(_) => Role::Manager,
+            Says::Status(..) => Role::Support,
+        };
+        let actor = Actor {
+            name: WEBHOOK.to_owned(),
+            source: Some(source.clone()),
+            address,
+            ..Actor::tollgate(role)
+        };
+        let id = match &self.postmark.id {
+            MessageId::Given(id) => Some(id.clone()),
+            MessageId::Digest(_) | MessageId::Unknown => None,
+        };
+        let idempotency = id.as_ref().map(|id| {
+            let (tenant, customer) = (self.tenant.as_str(), self.customer.as_str());
+            let scope = [WEBHOOK, source.as_str(), tenant, customer, id].join("\0");
+            let key_digest = sha256_hex(&scope);
+            // One that is sent again may tell how often it was.
+            Idempotency { body_digest: key_digest.clone(), key_digest }
+        });
+        Request { actor, dialect: WEBHOOK, request_id: id, expected: None, idempotency }
+    }
+}
+
 impl Control {
     /// Does what the source of `request` says of a customer, whom it may name by an alias.
     pub async fn hear(&self, request: &Request, statement: &Statement) -> Heard {
@@ -123,3 +157,5 @@ impl Says {
         }
     }
 }
+
+const WEBHOOK: &str = "webhook";

@@ -51,19 +51,30 @@ impl Message {
         }
         let not_json = Unusable { field: "message", rule: "must be a JSON object in UTF-8" };
         let whole: Map<String, Value> = serde_json::from_slice(text).map_err(|_| not_json)?;
-        let envelope = Object(&whole);
-        let digest = digest(text);
-        let Some(version) = envelope.text("specversion")? else {
-            return Self::of(&whole, None, None, digest);
-        };
-        if version != "1.0" {
-            return Err(Unusable { field: "specversion", rule: "must be \"1.0\"" });
+        if whole.contains_key(SPECVERSION) {
+            Self::in_cloud_event(&whole, digest(text))
+        } else {
+            Self::of(&whole, None, None, digest(text))
         }
-        let Some(Value::Object(data)) = whole.get("data") else {
-            return Err(Unusable { field: "data", rule: "must be a JSON object" });
-        };
+    }
+
+    /// Reads the event of a webhook, `{"type", "timestamp", "data"}` or a `CloudEvents` envelope,
+    /// with a message as its `data`. Its `timestamp` stands in for the message's own `at`.
+    pub fn in_event(event: &Map<String, Value>, digest: String) -> Result<Self, Unusable> {
+        if event.contains_key(SPECVERSION) {
+            return Self::in_cloud_event(event, digest);
+        }
+        Self::of(data_of(event)?, None, Object(event).time("timestamp")?, digest)
+    }
+
+    fn in_cloud_event(event: &Map<String, Value>, digest: String) -> Result<Self, Unusable> {
+        let envelope = Object(event);
+        let version = envelope.text(SPECVERSION)?.unwrap_or_default();
+        if version != "1.0" {
+            return Err(Unusable { field: SPECVERSION, rule: "must be \"1.0\"" });
+        }
         let (id, time) = (envelope.id()?, envelope.time("time")?);
-        Self::of(data, id, time, digest)
+        Self::of(data_of(event)?, id, time, digest)
     }
 
     /// Reads the fields of a message. `id` and `at` stand in for its own, `digest` is of the text
@@ -123,6 +134,11 @@ impl Message {
     }
 }
 
+fn data_of(event: &Map<String, Value>) -> Result<&Map<String, Value>, Unusable> {
+    let data = event.get("data").and_then(Value::as_object);
+    data.ok_or(Unusable { field: "data", rule: "must be a JSON object" })
+}
+
 /// What tells a text from another.
 #[must_use]
 pub fn digest(text: &[u8]) -> String {
@@ -159,6 +175,7 @@ impl<'a> Object<'a> {
     }
 }
 
+const SPECVERSION: &str = "specversion";
 /// How long a message may be.
 pub const BYTES_AT_MOST: usize = 16 * 1024;
 const NOTES_AT_MOST: usize = 2000;
