@@ -160,6 +160,6 @@ impl<'a> News<'a> {
 }
 
 /// An event may come to wait just when its customer has appeared.
-const EVERY: Duration = Duration::from_secs(10);
+const EVERY: Duration = Duration::from_secs(5);
 const SOON: Duration = Duration::from_millis(100);
 const READ_AT_ONCE: usize = 500;

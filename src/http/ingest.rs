@@ -93,8 +93,7 @@ pub(super) async fn unresolved(
     let tenant = tenant.map(Caller::tenant).transpose()?;
     let (mut shown, mut has_more) = (Vec::new(), false);
     'pages: loop {
-        let page =
-            plane.operators.control.unresolved(after.as_deref(), UNRESOLVED_AT_ONCE).await?;
+        let page = plane.operators.control.unresolved(after.as_deref(), UNRESOLVED_AT_ONCE).await?;
         let Some((last, _)) = page.last() else { break };
         let last = last.clone();
         for (id, found) in page {
