@@ -136,9 +136,7 @@ impl App {
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let (alarm, acknowledged) = (Alarm::default(), Acknowledged::default());
         let changes = Changes::default();
-        let may_write = is_own
-            || config.operator_listen.on().is_some()
-            || config.webhooks.webhook_listen.on().is_some();
+        let may_write = is_own || config.is_acted_on();
         let fleet = Fleet::new(clock.clone(), metrics.clone());
         let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
@@ -196,10 +194,9 @@ impl App {
             snapshot,
             booted_from: boot.booted_from(),
         };
-        let background = may_write.then(|| Background::build(config, &operators.control));
-        let background = background.transpose()?;
+        let background =
+            may_write.then(|| Background::build(config, &operators.control)).transpose()?;
         let ingest = background.as_ref().map(|background| background.view(config));
-        let makes_first_key = is_own && admin_token.is_none();
         let draining = CancellationToken::new();
         let operators = OperatorPlane { operators, plane: plane.clone(), ingest, draining };
         let answering = Answering { plane, operators, admin, webhooks, certificates };
@@ -211,7 +208,7 @@ impl App {
             policy_file,
             answering,
             prometheus,
-            makes_first_key,
+            makes_first_key: is_own && admin_token.is_none(),
             background,
         })
     }

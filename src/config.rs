@@ -387,6 +387,12 @@ impl Config {
         }
     }
 
+    /// Whether anybody acts on customers through this instance, so that it has to write.
+    #[must_use]
+    pub fn is_acted_on(&self) -> bool {
+        self.operator_listen.on().is_some() || self.webhooks.webhook_listen.on().is_some()
+    }
+
     /// How many customers a source may restrict.
     #[must_use]
     pub fn guard_rule(&self) -> Option<GuardRule> {

@@ -12,7 +12,7 @@ use crate::{
         tenure::Tenure,
     },
     domain::Source,
-    feed::changes::Missed,
+    feed::changes,
     telemetry::{Label as _, WebhookResult, WebhookSource, event::WebhookTurnedAway},
 };
 
@@ -137,20 +137,15 @@ impl<'a> News<'a> {
     /// Waits until a customer appears, or its record becomes another.
     async fn wait(&mut self) {
         loop {
-            let is_news = match self.control.changes.since(self.place) {
-                Ok((news, end)) => {
-                    self.place = end;
-                    let may_tell = |change: &crate::feed::changes::News| {
-                        change.customer().is_none_or(|changed| changed.entitlements_changed)
-                    };
-                    news.iter().any(may_tell)
-                }
-                Err(Missed) => {
-                    self.place = *self.heard.borrow_and_update();
-                    true
-                }
+            let Ok((news, end)) = self.control.changes.since(self.place) else {
+                self.place = *self.heard.borrow_and_update();
+                return;
             };
-            if is_news {
+            self.place = end;
+            let may_tell = |news: &changes::News| {
+                news.customer().is_none_or(|changed| changed.entitlements_changed)
+            };
+            if news.iter().any(may_tell) {
                 return;
             }
             // The sender lives as long as the control does.

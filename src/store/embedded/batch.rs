@@ -101,8 +101,8 @@ impl<'txn> Batch<'txn> {
             return Ok(None);
         }
         let mut list = self.transaction.open_table(UNRESOLVED)?;
-        let last = list.last()?.map(|(id, _)| EntryId::from(id.value()));
-        list.insert(EntryId::next(last, self.now).key(), add.text.as_str())?;
+        let newest = list.last()?.map(|(id, _)| EntryId::from(id.value()));
+        list.insert(EntryId::next(newest, self.now).key(), add.text.as_str())?;
         let mut dropped = 0;
         while list.len()? > add.at_most && list.pop_first()?.is_some() {
             dropped += 1;
