@@ -137,7 +137,11 @@ impl Control {
             Ok(acted) if acted.replayed => Ok(Heard::Repeated),
             Ok(acted) if acted.changed => Ok(Heard::Applied),
             Ok(_) => Ok(Heard::Unchanged),
-            Err(ActError::Refused(Refusal::CustomerUnknown)) => Ok(Heard::Unresolved),
+            Err(ActError::Refused(Refusal::CustomerUnknown))
+                if *stranger == Stranger::Unresolved =>
+            {
+                Ok(Heard::Unresolved)
+            }
             Err(error) => Err(error),
         }
     }

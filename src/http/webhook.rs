@@ -219,7 +219,7 @@ impl WebhookPlane {
         address: Option<String>,
     ) -> Result<WebhookResult, TurnedAway> {
         let request = statement.by_webhook(&endpoint.source, address.clone());
-        let error = match self.control.hear(&request, statement).await {
+        let (result, error) = match self.control.hear(&request, statement).await {
             Heard::Applied => return Ok(WebhookResult::Applied),
             Heard::Outdated => return Ok(WebhookResult::Outdated),
             Heard::Repeated => return Ok(WebhookResult::Repeated),
@@ -233,20 +233,12 @@ impl WebhookPlane {
                         self.tell_dropped(endpoint.kind, dropped);
                         return Ok(WebhookResult::Unresolved);
                     }
-                    Err(error) => error,
+                    Err(error) => (WebhookResult::Failed, error),
                 }
             }
-            Heard::Refused(refusal) => ActError::Refused(refusal),
-            Heard::Waits(error) => error,
-        };
-        let result = match &error {
-            ActError::Refused(_) => WebhookResult::Refused,
-            ActError::SourcePaused { .. } => WebhookResult::Paused,
-            ActError::AliasTaken { .. }
-            | ActError::NotNow(_)
-            | ActError::NotThere(_)
-            | ActError::Store(_)
-            | ActError::StoreLost(_) => WebhookResult::Failed,
+            Heard::Refused(refusal) => (WebhookResult::Refused, refusal.into()),
+            Heard::Waits(error @ ActError::SourcePaused { .. }) => (WebhookResult::Paused, error),
+            Heard::Waits(error) => (WebhookResult::Failed, error),
         };
         Err(TurnedAway { result, why: error.to_string(), problem: error.into() })
     }
@@ -267,3 +259,6 @@ struct Told {
 const INCOMPLETE: &str = "it tells only a part of the customer's entitlements (`has_more`), so its \
                           features stay as they are";
 const BODY_AT_MOST: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -95,9 +95,14 @@ impl Presented {
         }
     }
 
-    /// Turns away who shows a wrong secret before a body is read.
+    /// Turns away who shows a wrong secret, or nothing that could be a signature, before a body is
+    /// read.
     pub(super) fn admit_early(&self, secrets: &Secrets) -> Result<(), Unproven> {
-        let Self::Token(token) = self else { return Ok(()) };
+        let token = match self {
+            Self::Signed { signatures, .. } if signatures.is_empty() => return Err(UNSIGNED),
+            Self::Signed { .. } => return Ok(()),
+            Self::Token(token) => token,
+        };
         if secrets.any(|secret| bool::from(secret.ct_eq(token.as_bytes()))) {
             return Ok(());
         }
@@ -118,7 +123,7 @@ impl Presented {
         if secrets.any(is_signed) {
             return Ok(());
         }
-        Err(Unproven::wrong("no signature is of this body and a secret that holds"))
+        Err(UNSIGNED)
     }
 }
 
@@ -205,6 +210,7 @@ fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Unprov
     }
 }
 
+const UNSIGNED: Unproven = Unproven::wrong("no signature is of this body and a secret that holds");
 const TOLERANCE: Duration = Duration::from_mins(5);
 const SIGNATURE_BYTES: usize = 32;
 const ID_BYTES_AT_MOST: usize = 256;
