@@ -40,13 +40,15 @@ impl Certificates {
             files.map(|files| Certificate::open(files, listener, metrics.clone())).transpose()
         };
         let check = config.check_tls()?;
+        // The check port and socket, operators, admin, and webhooks if they are taken.
+        let listeners = 4 + usize::from(config.webhooks.webhook_listen.on().is_some());
         Ok(Self {
             check_asks: check.as_ref().is_some_and(TlsFiles::asks_for_certificates),
             check: open(Listener::Check, check)?,
             operator: open(Listener::Operator, config.operator_tls()?)?,
             admin: open(Listener::Admin, config.admin_tls()?)?,
             webhook: open(Listener::Webhook, config.webhook_tls()?)?,
-            connections_at_most: connections_per_listener(config.max_connections),
+            connections_at_most: connections_per_listener(config.max_connections, listeners),
             metrics: metrics.clone(),
         })
     }
