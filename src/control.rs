@@ -4,6 +4,7 @@
 mod aliases;
 pub mod conflicts;
 pub mod fleet;
+pub mod foreign;
 pub mod guard;
 pub mod key_use;
 pub mod keys;
@@ -83,6 +84,8 @@ pub struct Acted {
     pub changed: bool,
     /// Whether the customer was made.
     pub created: bool,
+    /// Whether it had been done before, under the same idempotency key.
+    pub replayed: bool,
 }
 
 /// Why an act was not performed.
@@ -265,7 +268,7 @@ impl Control {
         committed: Committed,
     ) -> Result<Acted, ActError> {
         let customer = self.customer(attempt.key).await?.ok_or(Refusal::CustomerUnknown)?;
-        Ok(Acted { customer, changed: committed.changed, created: false })
+        Ok(Acted { customer, changed: committed.changed, created: false, replayed: true })
     }
 
     async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
@@ -286,6 +289,7 @@ impl Control {
             customer: Customer { record, private: plan.private },
             changed: plan.changed,
             created: current.is_none(),
+            replayed: false,
         }
     }
 

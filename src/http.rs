@@ -22,6 +22,7 @@ pub mod serve;
 mod session;
 mod snapshot;
 mod store;
+mod webhook;
 
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub use self::{
     admin::{Admin, PolicyShown, router as admin},
     ingest::IngestView,
     limits::DisabledBilling,
+    webhook::{
+        Endpoint as WebhookEndpoint, Secrets as WebhookSecrets, WebhookPlane, router as webhooks,
+    },
 };
 use self::{
     authenticate::{Caller, OwnTenant, tenant_meant},
@@ -157,6 +161,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/changes", get(changes::watch))
         .route("/v1/snapshot", get(snapshot::read))
         .route("/v1/ingest", get(ingest::status))
+        .route("/v1/ingest/unresolved", get(ingest::unresolved))
         .route("/v1/ingest/resume", post(ingest::resume))
         .route("/v1/c/customer/{id}/inactivate", post(wingback::inactivate))
         .route("/v1/c/customer/{id}/activate", post(wingback::activate))

@@ -7,8 +7,12 @@
 pub mod embedded;
 pub mod format;
 pub mod redis;
+mod unresolved;
 
-pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
+pub use self::{
+    redis::inbox::{ForeignWriters, Inbox, Listening},
+    unresolved::UnresolvedEntry,
+};
 
 use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
@@ -414,6 +418,10 @@ pub struct ReadMany {
 
 /// A record as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly always there is one, and it is soon taken out"
+)]
 pub enum StoredRecord {
     /// There is none.
     Absent,

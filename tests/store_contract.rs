@@ -45,7 +45,7 @@ use tollgate::{
     store::{
         Among, AuditPage, Census, Commit, CommitError, Committed, CreateError, CustomerPage,
         CustomerWrite, Direction, Head, Idempotency, Lease, Logged, Push, RestrictedEntry, Session,
-        Store, StoredRecord, Write, Writer,
+        Store, StoredRecord, UnresolvedEntry, Write, Writer,
         embedded::Embedded,
         format,
         redis::{Redis, Settings},
@@ -108,6 +108,7 @@ promises! {
     an_alias_changes_hands_by_compare_and_set
     the_latest_use_of_a_key_is_the_one_that_counts
     customers_are_counted
+    what_waits_for_a_customer_is_listed_in_order_and_the_oldest_goes_first
     a_lease_has_one_holder_who_renews_it_and_gives_it_back
     a_lease_that_is_not_renewed_goes_to_who_asks_next
     an_empty_store_grants_no_lease_that_would_be_its_only_key
@@ -714,6 +715,29 @@ async fn customers_are_counted(adapter: Adapter) {
         world.put(&customer(id, restrictions)).await.unwrap();
     }
     assert_eq!(world.store.count_customers().await.unwrap(), 3);
+}
+
+async fn what_waits_for_a_customer_is_listed_in_order_and_the_oldest_goes_first(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let store = &world.store;
+    assert_eq!(store.unresolved(None, 10).await.unwrap(), []);
+    for (text, dropped) in [("a", 0), ("b", 0), ("c", 0), ("d", 1)] {
+        assert_eq!(store.add_unresolved(&epoch(), text, 3).await.unwrap(), Some(dropped));
+    }
+    let texts = |entries: &[UnresolvedEntry]| {
+        entries.iter().map(|entry| entry.text.clone()).collect::<Vec<_>>()
+    };
+    let first = store.unresolved(None, 2).await.unwrap();
+    assert_eq!(texts(&first), ["b", "c"]);
+    let rest = store.unresolved(Some(&first[1].id), 2).await.unwrap();
+    assert_eq!(texts(&rest), ["d"]);
+    store.remove_unresolved(&first[1].id).await.unwrap();
+    store.remove_unresolved(&first[1].id).await.unwrap();
+    assert_eq!(texts(&store.unresolved(None, 10).await.unwrap()), ["b", "d"]);
+    assert_eq!(store.count_unresolved().await.unwrap(), 2);
+    let another = Epoch::parse("another").unwrap();
+    assert_eq!(store.add_unresolved(&another, "e", 3).await.unwrap(), None);
+    assert_eq!(store.count_unresolved().await.unwrap(), 2);
 }
 
 async fn a_lease_has_one_holder_who_renews_it_and_gives_it_back(adapter: Adapter) {

@@ -283,7 +283,9 @@ pub fn plan(
     } else if before.purged_at.is_some() && action.writes_record() {
         return Err(Refusal::CustomerPurged);
     }
-    let remembered = |postmark: &Postmark| postmark.after(before.last_messages.get(&source), now);
+    let tells_status = action.status.is_some() || action.verb != Verb::Put;
+    let order = if tells_status { &before.last_messages } else { &before.last_entitlements };
+    let remembered = |postmark: &Postmark| postmark.after(order.get(&source), now);
     let remembered = action.postmark.as_ref().map(remembered).transpose()?;
 
     // What happened a while ago began then.
@@ -302,7 +304,9 @@ pub fn plan(
     let is_as_shown = body == before && private == private_before;
     let at = remembered.as_ref().map(|last| last.at);
     if let Some(last) = remembered {
-        body.last_messages.insert(source.clone(), last);
+        let order =
+            if tells_status { &mut body.last_messages } else { &mut body.last_entitlements };
+        order.insert(source.clone(), last);
     } else if acted && let Some(last) = body.last_messages.get_mut(&source) {
         last.forget_text();
     }

@@ -58,6 +58,10 @@ pub struct RecordBody {
     /// The last message of each source that speaks by message, kept after a lift.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub last_messages: BTreeMap<Source, LastMessage>,
+    /// The last message of each source that tells features by message: what it says of the status
+    /// has an order of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_entitlements: BTreeMap<Source, LastMessage>,
     /// When the customer was erased, if it was. Nobody knows it then; its restrictions still count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purged_at: Option<Timestamp>,
@@ -98,6 +102,7 @@ impl RecordBody {
         let beside_restrictions = |body: &Self| Self {
             restrictions: Restrictions::default(),
             last_messages: BTreeMap::new(),
+            last_entitlements: BTreeMap::new(),
             updated_at: Timestamp::default(),
             ..body.clone()
         };

@@ -64,6 +64,17 @@ impl Status {
             Self::Disabled => "disabled",
         }
     }
+
+    /// The kind of restriction that makes a customer so; none an active one.
+    #[must_use]
+    pub const fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Active => None,
+            Self::Frozen => Some(Kind::Frozen),
+            Self::Inactive => Some(Kind::Inactive),
+            Self::Disabled => Some(Kind::Disabled),
+        }
+    }
 }
 
 impl From<Option<Kind>> for Status {

@@ -19,6 +19,7 @@ mod settings;
 mod slots;
 mod succession;
 mod topology;
+mod unresolved;
 
 use std::{
     collections::BTreeMap,

@@ -241,6 +241,24 @@ fn a_message_that_nobody_dated_is_told_with_its_place_in_the_order() {
 }
 
 #[test]
+fn what_a_source_says_of_features_has_an_order_apart_from_what_it_says_of_the_status() {
+    let manager = Actor { role: Role::Manager, ..billing() };
+    let features = |sent, id: &str, code| {
+        let features = Some(Some(BTreeSet::from([Code::parse(code).unwrap()])));
+        let fields = Fields { features, ..Fields::default() };
+        Action { fields, status: None, ..told(None, Dated::Sent(at(sent)), id) }
+    };
+    let later = features(50, "b", "sso");
+    let known = customer("");
+    let known = after(&known, plan(Some(&known), &later, &manager, at(60)).unwrap());
+    let status = told(Some(Kind::Disabled), Dated::Sent(at(40)), "c");
+    let planned = plan(Some(&known), &status, &billing(), at(60)).unwrap();
+    assert_eq!(planned.body.restrictions.to_compact(), "disabled,billing,other,40,");
+    let late = plan(Some(&known), &features(45, "a", "export"), &manager, at(60));
+    assert_eq!(late.unwrap_err(), Refusal::MessageOutdated);
+}
+
+#[test]
 fn a_message_of_another_source_is_not_measured_against_this_one() {
     let known = customer("");
     let first = told(Some(Kind::Frozen), Dated::Sent(at(20)), "m1");

@@ -10,9 +10,9 @@ use redb::{
 use super::{
     tables::{
         ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME,
-        KEY_USES, KEYS, LOG, META, Meta, NOTES, PRIVATE, RECORDS, RESTRICTED,
+        KEY_USES, KEYS, LOG, META, Meta, NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
     },
-    writer::SetAlias,
+    writer::{AddUnresolved, SetAlias},
 };
 use crate::{
     domain::{
@@ -102,6 +102,33 @@ impl<'txn> Batch<'txn> {
             table.insert(id.as_str(), noted.max(at.as_millis()))?;
         }
         self.touched = true;
+        Ok(())
+    }
+
+    /// Puts something at the end of the list of what waits for a customer, and tells how many had
+    /// to go for that; nothing in another history.
+    pub(super) fn add_unresolved(
+        &mut self,
+        add: &AddUnresolved,
+    ) -> Result<Option<u64>, StoreError> {
+        if self.meta.as_ref().is_none_or(|meta| meta.epoch != add.epoch) {
+            return Ok(None);
+        }
+        let mut list = self.transaction.open_table(UNRESOLVED)?;
+        let newest = list.last()?.map(|(id, _)| EntryId::from(id.value()));
+        list.insert(EntryId::next(newest, self.now).key(), add.text.as_str())?;
+        let mut dropped = 0;
+        while list.len()? > add.at_most && list.pop_first()?.is_some() {
+            dropped += 1;
+        }
+        self.touched = true;
+        Ok(Some(dropped))
+    }
+
+    /// Takes one off that list.
+    pub(super) fn remove_unresolved(&mut self, id: &str) -> Result<(), StoreError> {
+        let id = id.parse::<EntryId>()?.key();
+        self.touched |= self.transaction.open_table(UNRESOLVED)?.remove(id)?.is_some();
         Ok(())
     }
 
@@ -368,7 +395,8 @@ impl<'txn> Batch<'txn> {
             && at.open_table(IDEMPOTENCY_BY_TIME)?.is_empty()?
             && at.open_table(KEYS)?.is_empty()?
             && at.open_table(GUARD)?.is_empty()?
-            && at.open_table(ALIASES)?.is_empty()?))
+            && at.open_table(ALIASES)?.is_empty()?
+            && at.open_table(UNRESOLVED)?.is_empty()?))
     }
 }
 

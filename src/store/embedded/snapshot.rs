@@ -9,7 +9,7 @@ use redb::{
 
 use super::tables::{
     ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, KEY_USES, KEYS, LOG, META, Meta,
-    NOTES, PRIVATE, RECORDS, RESTRICTED,
+    NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
 };
 use crate::{
     domain::{
@@ -25,7 +25,7 @@ use crate::{
     },
     store::{
         Among, AuditPage, CustomerPage, Direction, Head, Read, ReadMany, RestrictedPage,
-        StoreError, StoredRecord, Tally,
+        StoreError, StoredRecord, Tally, UnresolvedEntry,
         format::{self, unexpected},
     },
 };
@@ -229,6 +229,28 @@ impl Snapshot {
             Ok((id.value().to_owned(), Timestamp::from_millis(at)))
         });
         uses.collect()
+    }
+
+    pub(super) fn unresolved(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<UnresolvedEntry>, StoreError> {
+        let after = after.map(str::parse::<EntryId>).transpose()?;
+        let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
+        let list = self.0.open_table(UNRESOLVED)?;
+        let found = list.range((after, Bound::Unbounded))?.take(limit);
+        found
+            .map(|row| {
+                let (id, text) = row?;
+                let id = EntryId::from(id.value()).to_string();
+                Ok(UnresolvedEntry { id, text: text.value().to_owned() })
+            })
+            .collect()
+    }
+
+    pub(super) fn count_unresolved(&self) -> Result<u64, StoreError> {
+        Ok(self.0.open_table(UNRESOLVED)?.len()?)
     }
 
     pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {

@@ -48,6 +48,10 @@ pub(super) const GUARD: TableDefinition<'_, &str, &str> = TableDefinition::new("
 /// `tenant:source:id` to who has that alias.
 pub(super) const ALIASES: TableDefinition<'_, &str, &str> = TableDefinition::new("aliases");
 
+/// What was said of customers that nobody knows.
+pub(super) const UNRESOLVED: TableDefinition<'_, EntryKey, &str> =
+    TableDefinition::new("unresolved");
+
 /// Makes sure that this version reads what is there, and that every table exists, so that a
 /// read never misses one.
 pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
@@ -66,6 +70,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(KEY_USES)?;
     transaction.open_table(GUARD)?;
     transaction.open_table(ALIASES)?;
+    transaction.open_table(UNRESOLVED)?;
     Ok(transaction.commit()?)
 }
 

@@ -137,6 +137,11 @@ impl Keys {
         self.name(Partition(0), "guard")
     }
 
+    /// What was said of customers that nobody knows, too.
+    pub(super) fn unresolved(&self) -> String {
+        self.name(Partition(0), "unresolved")
+    }
+
     pub(super) fn lease(&self, lease: Lease) -> String {
         let what = match lease {
             Lease::Ingest => "ingest",
