@@ -1,7 +1,5 @@
 //! Whoever is purged is erased, stays restricted, and is never made anew by what comes later.
 
-#![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
-
 #[path = "support/raw.rs"]
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod raw;
