@@ -10,6 +10,7 @@ mod policy;
 mod ports;
 mod store;
 mod watched;
+mod webhooks;
 
 use std::{
     fs::DirBuilder, future::pending, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration,
@@ -26,6 +27,7 @@ use self::{
     listeners::{Answering, Certificates},
     policy::PolicyFile,
     ports::Ports,
+    webhooks::Webhooks,
 };
 use crate::{
     cache::{Cache, Comparing, fleet::Fleet, guard::Guard, keyring::Keyring},
@@ -40,7 +42,7 @@ use crate::{
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
     gate::{self, Gate},
-    http::{Admin, DataPlane, DisabledBilling, OperatorPlane, Operators, PolicyShown},
+    http::{Admin, DataPlane, DisabledBilling, OperatorPlane, Operators, PolicyShown, Sessions},
     identify::IdentitySource,
     lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
     policy::{InForce, InvalidPolicy, Rules},
@@ -117,13 +119,8 @@ impl App {
         let store = store::open(config, &clock)?;
         let is_own = matches!(store, Store::Embedded(_));
         let capacity = config.cache_capacity.get();
-        let cache = Cache::new(
-            store.clone(),
-            capacity,
-            config.fill_timeout,
-            clock.clone(),
-            metrics.clone(),
-        );
+        let timeout = config.fill_timeout;
+        let cache = Cache::new(store.clone(), capacity, timeout, clock.clone(), metrics.clone());
         let keyring = Keyring::default();
         let source =
             Source { cache: cache.clone(), keyring: keyring.clone(), clock: clock.clone() };
@@ -134,7 +131,7 @@ impl App {
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let (alarm, acknowledged) = (Alarm::default(), Acknowledged::default());
         let changes = Changes::default();
-        let may_write = is_own || config.operator_listen.on().is_some();
+        let may_write = is_own || config.is_acted_on();
         let fleet = Fleet::new(clock.clone(), metrics.clone());
         let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
@@ -177,6 +174,7 @@ impl App {
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
         let plane = plane(config, &gate, &operators, &clock, &metrics)?;
+        let webhooks = Webhooks::open(config, &operators.control, &gate)?;
         let admin = Admin {
             readiness: Readiness::new().0,
             cache,
@@ -191,13 +189,13 @@ impl App {
             snapshot,
             booted_from: boot.booted_from(),
         };
-        let background = may_write.then(|| Background::build(config, &operators.control));
-        let background = background.transpose()?;
+        let background =
+            may_write.then(|| Background::build(config, &operators.control)).transpose()?;
         let ingest = background.as_ref().map(|background| background.view(config));
-        let makes_first_key = is_own && admin_token.is_none();
-        let draining = CancellationToken::new();
-        let operators = OperatorPlane { operators, plane: plane.clone(), ingest, draining };
-        let answering = Answering { plane, operators, admin, certificates };
+        let (draining, sessions) = (CancellationToken::new(), sessions(config)?);
+        let shown = plane.clone();
+        let operators = OperatorPlane { operators, plane: shown, ingest, sessions, draining };
+        let answering = Answering { plane, operators, admin, webhooks, certificates };
         Ok(Self {
             feed,
             boot,
@@ -206,10 +204,15 @@ impl App {
             policy_file,
             answering,
             prometheus,
-            makes_first_key,
+            makes_first_key: is_own && admin_token.is_none(),
             background,
         })
     }
+}
+
+fn sessions(config: &Config) -> Result<Sessions, ServeError> {
+    let encrypted = config.operator_tls()?.is_some();
+    Ok(Sessions { lifetime: config.session_lifetime, encrypted })
 }
 
 /// Whether an empty store may be begun: never where only one that exists will do.

@@ -22,8 +22,12 @@ mod operator;
 mod problem;
 mod resource;
 pub mod serve;
+mod session;
 mod snapshot;
 mod store;
+mod webhook;
+
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -39,6 +43,9 @@ pub use self::{
     admin::{Admin, PolicyShown, router as admin},
     ingest::IngestView,
     limits::DisabledBilling,
+    webhook::{
+        Endpoint as WebhookEndpoint, Secrets as WebhookSecrets, WebhookPlane, router as webhooks,
+    },
 };
 use self::{
     authenticate::{Caller, OwnTenant, tenant_meant},
@@ -92,6 +99,15 @@ pub struct Operators {
     pub admin: Option<AdminToken>,
 }
 
+/// How operators' sessions are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Sessions {
+    /// How long one goes on at most.
+    pub lifetime: Duration,
+    /// Whether the operator listener encrypts, so that a cookie need never go without.
+    pub encrypted: bool,
+}
+
 /// What the operator listener works with. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OperatorPlane {
@@ -101,6 +117,8 @@ pub struct OperatorPlane {
     pub plane: DataPlane,
     /// Shows what billing systems say without the API; nothing where nobody may write.
     pub ingest: Option<IngestView>,
+    /// How sessions are made.
+    pub sessions: Sessions,
     /// Ends the answers that would go on for ever.
     pub draining: CancellationToken,
 }
@@ -125,7 +143,7 @@ pub fn check(plane: DataPlane) -> Router {
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
-        .layer(from_fn(problem::log_causes))
+        .layer(from_fn_with_state(plane.metrics.clone(), problem::tell_causes))
         .with_state(plane)
 }
 
@@ -152,6 +170,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/changes", get(changes::watch))
         .route("/v1/snapshot", get(snapshot::read))
         .route("/v1/ingest", get(ingest::status))
+        .route("/v1/ingest/unresolved", get(ingest::unresolved))
         .route("/v1/ingest/resume", post(ingest::resume))
         .route("/v1/c/customer/{id}/inactivate", post(wingback::inactivate))
         .route("/v1/c/customer/{id}/activate", post(wingback::activate))
@@ -164,6 +183,8 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .route("/v1/fleet/enforce", post(fleet::enforce))
         .route("/v1/keys", get(keys::list).post(keys::create))
         .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
+        .route("/v1/keys/{id}/rotate", post(keys::rotate))
+        .route("/session", get(session::read).post(session::begin).delete(session::end))
         .route("/v1/store", get(store::stat))
         .route("/v1/store/trust", post(store::trust))
         .route("/v1/store/refill", post(store::refill))
@@ -173,7 +194,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
-        .layer(from_fn(problem::log_causes))
+        .layer(from_fn_with_state(plane.operators.control.metrics.clone(), problem::tell_causes))
         .layer(from_fn(authenticate::name_request))
         .with_state(plane)
 }
@@ -228,7 +249,7 @@ async fn guard(
     next: axum::middleware::Next,
 ) -> Result<Response, Problem> {
     if let Some(operators) = &plane.guard {
-        let actor = authenticate::actor(operators, &request)?;
+        let actor = authenticate::key_holder(operators, &request)?;
         actor.require(Role::App)?;
         request.extensions_mut().insert(OwnTenant(actor.tenant));
     }

@@ -7,19 +7,23 @@
 pub mod embedded;
 pub mod format;
 pub mod redis;
+mod unresolved;
 
-pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
+pub use self::{
+    redis::inbox::{ForeignWriters, Inbox, Listening},
+    unresolved::UnresolvedEntry,
+};
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
 use tokio::sync::mpsc;
 
 pub use self::redis::repair::{Rewrite, Step};
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
-    Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
+    Record, Restrictions, Revision, Source, Subject, Timestamp, Token, Verb,
     alias::{Alias, Claim},
-    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead},
+    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead, notes::Notes},
     change::{Act, CustomerChange},
     customer::RecordBody,
     fleet::FleetShadow,
@@ -87,6 +91,17 @@ impl Store {
         claim: Option<&Claim>,
     ) -> Result<bool, StoreError> {
         each!(self, store => store.set_alias(alias, held, claim).await)
+    }
+
+    /// Notes when keys were last used: the latest that anybody says counts. Nothing is written
+    /// where there is no history.
+    pub async fn note_key_uses(&self, uses: &[(String, Timestamp)]) -> Result<(), StoreError> {
+        each!(self, store => store.note_key_uses(uses).await)
+    }
+
+    /// When each key was last used, of those of which that was noted.
+    pub async fn key_uses(&self) -> Result<HashMap<String, Timestamp>, StoreError> {
+        each!(self, store => store.key_uses().await)
     }
 
     /// How many customers there are.
@@ -403,6 +418,10 @@ pub struct ReadMany {
 
 /// A record as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly always there is one, and it is soon taken out"
+)]
 pub enum StoredRecord {
     /// There is none.
     Absent,
@@ -508,6 +527,8 @@ pub struct Commit {
     pub writer: Writer,
     /// What the audit trail keeps of it.
     pub audit: AuditEntry,
+    /// The notes that the entry has the digest of.
+    pub notes: Option<Notes>,
     /// What makes a repetition harmless. A refused act asks whether it was done before, and uses
     /// up no key.
     pub idempotency: Option<Idempotency>,
@@ -604,7 +625,7 @@ impl Write {
         match self {
             Self::Customer(write) => Some(Subject::Customer(CustomerChange {
                 key: write.key.clone(),
-                restrictions: write.body.restrictions.clone(),
+                restrictions: write.body.told(),
                 entitlements_changed: write.entitlements_changed,
                 act: write.act.clone(),
             })),
@@ -638,6 +659,14 @@ pub struct CustomerWrite {
     pub entitlements_changed: bool,
     /// What was done.
     pub act: Act,
+}
+
+impl CustomerWrite {
+    /// Whether it erases the customer, and so all notes on it that were kept before.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.act.verb == Verb::Purge
+    }
 }
 
 /// What a writer knows of the store's history.

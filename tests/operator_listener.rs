@@ -575,6 +575,10 @@ mod credentials {
             ("GET", "/v1/keys"),
             ("POST", "/v1/keys"),
             ("DELETE", "/v1/keys/x"),
+            ("POST", "/v1/keys/x/rotate"),
+            ("POST", "/session"),
+            ("GET", "/session"),
+            ("DELETE", "/session"),
         ] {
             let answer = http(tollgate.operator, method, path, &[], None);
             assert_refused(&answer, 401, "AUTH_REQUIRED");
@@ -648,6 +652,70 @@ mod keys {
             actions,
             [(json!("keys_revoke"), subject.clone()), (json!("keys_create"), subject)]
         );
+    }
+
+    #[test]
+    fn a_rotated_key_has_a_new_token_and_the_one_before_is_good_for_as_long_as_is_said() {
+        let tollgate = with_c1();
+        let made = tollgate
+            .operate("POST", "/v1/keys", Some(&json!({"name": "alice", "role": "viewer"})))
+            .json();
+        let path = format!("/v1/keys/{}/rotate", made["id"].as_str().unwrap());
+        let status = |token: &Value| {
+            with_token(&tollgate, token.as_str().unwrap(), "GET", "/v1/customers", None).status
+        };
+        let rotate = |body: Value| {
+            let answer = tollgate.operate("POST", &path, Some(&body));
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_eq!(
+                (&answer.json()["id"], &answer.json()["name"]),
+                (&made["id"], &json!("alice"))
+            );
+            answer.json()
+        };
+        let second = rotate(json!({}));
+        assert_eq!([status(&made["token"]), status(&second["token"])], [401, 200]);
+        assert_eq!(second["previousUntil"], Value::Null);
+        let third = rotate(json!({"overlapSeconds": 3600}));
+        assert_eq!([status(&second["token"]), status(&third["token"])], [200, 200]);
+        assert!(third["previousUntil"].is_string());
+        // The one before the one before is good no longer.
+        let fourth = rotate(json!({"overlapSeconds": 1}));
+        assert_eq!([status(&second["token"]), status(&fourth["token"])], [401, 200]);
+        tollgate.wait_until("over", || status(&third["token"]) == 401);
+        assert_eq!(status(&fourth["token"]), 200);
+        let listed = tollgate.operate("GET", "/v1/keys", None);
+        assert!(!listed.body.contains("sha256"), "{listed:?}");
+        let long = json!({"overlapSeconds": 2_592_001});
+        let refused = tollgate.operate("POST", &path, Some(&long));
+        assert_refused(&refused, 400, "VALIDATION_ERROR");
+        let unknown = tollgate.operate("POST", "/v1/keys/nobody/rotate", Some(&json!({})));
+        assert_refused(&unknown, 404, "NOT_FOUND");
+        let trail = tollgate.operate("GET", "/v1/audit?action=keys_rotate", None).json();
+        assert_eq!(trail["entries"].as_array().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn when_a_key_was_last_used_is_told_by_every_instance_and_also_after_a_restart() {
+        let server = RedisServer::start(Flavor::Redis, Persistence::None);
+        let flags = ["--store", &server.url()];
+        let (mut one, other) = (Tollgate::start(&flags), Tollgate::start(&flags));
+        let body = json!({"name": "alice", "role": "viewer"});
+        let made = one.operate("POST", "/v1/keys", Some(&body)).json();
+        let last_used = |tollgate: &Tollgate| {
+            let keys = tollgate.operate("GET", "/v1/keys", None).json()["keys"].clone();
+            let keys = keys.as_array().cloned().unwrap_or_default();
+            keys.into_iter().find(|it| it["id"] == made["id"]).map(|it| it["lastUsedAt"].clone())
+        };
+        assert_eq!(last_used(&one), Some(Value::Null));
+        let token = made["token"].as_str().unwrap();
+        assert_eq!(with_token(&one, token, "GET", "/v1/customers", None).status, 200);
+        let used = last_used(&one).unwrap();
+        assert!(used.is_string(), "{used}");
+        // Who ends says what is not told yet.
+        let ended = one.terminate();
+        assert!(ended.success(), "{ended}");
+        other.wait_until("told", || last_used(&other) == Some(used.clone()));
     }
 
     #[test]

@@ -307,7 +307,10 @@ fn two_operators_who_refill_at_once_do_no_harm() {
         });
         refills.map(|refill| refill.join().unwrap())
     });
-    assert!(statuses.contains(&200) && statuses.iter().all(|it| [200, 409].contains(it)));
+    assert!(
+        statuses.contains(&200) && statuses.iter().all(|it| [200, 409].contains(it)),
+        "{statuses:?}"
+    );
     for tollgate in &tollgates {
         tollgate.wait_until("following", || {
             tollgate.status()["feed"]["phase"] == "following"

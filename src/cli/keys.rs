@@ -28,6 +28,8 @@ pub(super) enum Keys {
     Create(Create),
     /// Lists all keys, without their tokens
     List(All),
+    /// Gives a key another token, and prints it: once, and never again
+    Rotate(Rotate),
     /// Revokes a key, on every instance at once
     Revoke(Revoke),
 }
@@ -37,6 +39,7 @@ impl Keys {
         match self {
             Self::Create(create) => create.run(out),
             Self::List(all) => all.run(out),
+            Self::Rotate(rotate) => rotate.run(out),
             Self::Revoke(revoke) => revoke.run(out),
         }
     }
@@ -84,14 +87,53 @@ impl Create {
         }
         let call = Call::new("POST", "/v1/keys").body(Value::Object(body));
         let key = self.operator.client_of_all()?.send(&call)?;
-        match self.operator.output() {
-            Output::Json => out.data(Output::Json, &key, Rows::plain),
-            Output::Table => {
-                let (id, role, name) = (text(&key, "id"), text(&key, "role"), text(&key, "name"));
-                out.note(format_args!("Made key {id} of role {role} for {name}. Its token:"));
-                out.line(text(&key, "token"));
-            }
+        let (id, role, name) = (text(&key, "id"), text(&key, "role"), text(&key, "name"));
+        let made = format!("Made key {id} of role {role} for {name}. Its token:");
+        tell_token(&key, &made, self.operator.output(), out);
+        Ok(Exit::Done)
+    }
+}
+
+fn tell_token(key: &Value, what: &str, output: Output, out: &mut Out<'_>) {
+    match output {
+        Output::Json => out.data(Output::Json, key, Rows::plain),
+        Output::Table => {
+            out.note(what);
+            out.line(text(key, "token"));
         }
+    }
+}
+
+/// A key whose token is to be replaced.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Rotate {
+    /// The key's id, as the list has it
+    #[arg(value_parser = key_id)]
+    id: String,
+
+    /// How long the token before it stays good, like 24h, 30d at most; without it, that one is
+    /// refused at once
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    overlap: Option<Duration>,
+
+    #[command(flatten)]
+    operator: Operator,
+}
+
+impl Rotate {
+    fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        let overlap = self.overlap.unwrap_or_default();
+        let call = Call::new("POST", format!("/v1/keys/{}/rotate", self.id))
+            .body(json!({ "overlapSeconds": overlap.as_secs() }));
+        let key = self.operator.client_of_all()?.send(&call)?;
+        let (id, name) = (text(&key, "id"), text(&key, "name"));
+        let until = match text(&key, "previousUntil") {
+            "" => "is refused from now on".to_owned(),
+            until => format!("is good until {until}"),
+        };
+        let rotated =
+            format!("The token of key {id} for {name} before this one {until}. The new one:");
+        tell_token(&key, &rotated, self.operator.output(), out);
         Ok(Exit::Done)
     }
 }
@@ -107,10 +149,11 @@ impl All {
     fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         let answer = self.operator.client_of_all()?.send(&Call::new("GET", "/v1/keys"))?;
         out.data(self.operator.output(), &answer, || {
-            let header = Rows::under(["ID", "NAME", "ROLE", "TENANT", "SOURCE", "EXPIRES"]);
+            let header =
+                Rows::under(["ID", "NAME", "ROLE", "TENANT", "SOURCE", "EXPIRES", "LAST USED"]);
             list(&answer, "keys").iter().fold(header, |rows, key| {
                 rows.row(
-                    ["id", "name", "role", "tenant", "source", "expiresAt"]
+                    ["id", "name", "role", "tenant", "source", "expiresAt", "lastUsedAt"]
                         .map(|field| cell(key, field)),
                 )
             })

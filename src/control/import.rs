@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{ActError, Attempt, Control, EFFECT_AWAITED, Request, TRIES};
+use super::{ActError, Attempt, Control, EFFECT_AWAITED, Request, TRIES, noted};
 use crate::{
     domain::{
         Action, AuditEntry, Customer, CustomerId, CustomerKey, Record, Refusal, Revision, Role,
@@ -287,8 +287,10 @@ impl Control {
         for (action, plan) in plans {
             let writer = self.writer(partition)?;
             let epoch = writer.epoch.clone();
+            let notes = noted(&action)?;
+            let (current_now, notes) = (current.as_ref(), notes.as_ref());
             let attempt =
-                Attempt { request, key, action: &action, current: current.as_ref(), writer };
+                Attempt { request, key, action: &action, current: current_now, writer, notes };
             let mut commit = self.commit_of(&attempt, Ok(&plan));
             (commit.trail, commit.idempotency) = (Trail::Customer, None);
             let revision = match self.commit(commit).await {

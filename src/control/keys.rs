@@ -1,13 +1,18 @@
 //! Operators' keys: who may act, and how that is told.
 
+use std::time::Duration;
+
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::{ActError, Control, Request};
 use crate::{
-    cache::keyring::StoredKey,
-    domain::{Actor, Refusal, Role, Source, TenantId, Timestamp},
-    store::{StoreError, Write, format::hex},
+    cache::keyring::{PreviousToken, StoredKey},
+    domain::{Actor, AuditEntry, Refusal, Role, Source, TenantId, Timestamp},
+    store::{
+        StoreError, Write,
+        format::{hex, unexpected},
+    },
 };
 
 /// A key to be made.
@@ -49,7 +54,7 @@ pub enum AuthError {
 
 /// The token that the configuration gives to automation; it holds the role `admin`.
 #[derive(Clone)]
-pub struct AdminToken([u8; 32]);
+pub struct AdminToken(pub(super) [u8; 32]);
 
 impl AdminToken {
     /// Keeps the token's digest only.
@@ -74,42 +79,30 @@ impl Control {
     ) -> Result<Actor, AuthError> {
         let presented = digest(token);
         if admin.is_some_and(|admin| bool::from(admin.0.ct_eq(&presented))) {
-            let name = "admin-token".to_owned();
-            return Ok(Actor {
-                name,
-                key_id: None,
-                role: Role::Admin,
-                tenant: None,
-                source: None,
-                address: None,
-            });
+            return Ok(automation());
         }
         let id = token.strip_prefix(TOKEN_PREFIX).and_then(|rest| rest.split_once('_'));
         let (id, _) = id.ok_or(AuthError::InvalidToken)?;
-        let unknown = || {
-            if self.keyring.is_read() { AuthError::InvalidToken } else { AuthError::KeysUnread }
-        };
-        let key = self.keyring.find(id).ok_or_else(unknown)?;
-        let is_right = bool::from(key.sha256.as_bytes().ct_eq(hex(&presented).as_bytes()));
-        let expired = key.expires_at.is_some_and(|end| end <= self.clock.now());
-        if !is_right || expired {
+        let key = self.stored(id)?;
+        if key.session_of.is_some() || !key.is_opened_by(&hex(&presented), self.clock.now()) {
             return Err(AuthError::InvalidToken);
         }
-        Ok(Actor {
-            name: key.name,
-            key_id: Some(id.to_owned()),
-            role: key.role,
-            tenant: key.tenant,
-            source: key.source,
-            address: None,
-        })
+        self.keyring.note_use(id, self.clock.now());
+        Ok(holder(id, key))
+    }
+
+    /// The key or session with this id, or why there is none.
+    pub(super) fn stored(&self, id: &str) -> Result<StoredKey, AuthError> {
+        let is_read = self.keyring.is_read();
+        let unknown = if is_read { AuthError::InvalidToken } else { AuthError::KeysUnread };
+        self.keyring.find(id).ok_or(unknown)
     }
 
     /// Makes a key.
     pub async fn create_key(&self, request: &Request, new: NewKey) -> Result<MadeKey, ActError> {
         require_admin(request)?;
-        let (id, secret) = (hex(&random::<6>()?), hex(&random::<24>()?));
-        let token = format!("{TOKEN_PREFIX}{id}_{secret}");
+        let id = new_id()?;
+        let token = new_token(TOKEN_PREFIX, &id)?;
         let stored = StoredKey {
             name: new.name,
             sha256: hex(&digest(&token)),
@@ -118,11 +111,30 @@ impl Control {
             source: new.source,
             expires_at: new.expires_at,
             created_at: self.clock.now(),
+            previous: None,
+            session_of: None,
         };
-        let json = serde_json::to_string(&stored)
-            .map_err(|error| StoreError::Unexpected(error.to_string()))?;
-        self.write_key(request, "keys_create", &id, Some(json)).await?;
+        self.write_key(request, "keys_create", &id, Some(&stored)).await?;
         Ok(MadeKey { id, stored, token })
+    }
+
+    /// Gives a key another token. The one before is good until `overlap` is over; with none, it is
+    /// not from now on, on every instance.
+    pub async fn rotate_key(
+        &self,
+        request: &Request,
+        id: &str,
+        overlap: Option<Duration>,
+    ) -> Result<MadeKey, ActError> {
+        require_admin(request)?;
+        let key = self.keyring.find(id).filter(|key| key.session_of.is_none());
+        let key = key.ok_or(ActError::NotThere("key"))?;
+        let token = new_token(TOKEN_PREFIX, id)?;
+        let until = overlap.map(|overlap| self.clock.now().saturating_add(overlap));
+        let previous = until.map(|until| PreviousToken { sha256: key.sha256.clone(), until });
+        let stored = StoredKey { sha256: hex(&digest(&token)), previous, ..key };
+        self.write_key(request, "keys_rotate", id, Some(&stored)).await?;
+        Ok(MadeKey { id: id.to_owned(), stored, token })
     }
 
     /// Revokes a key. Every instance hears of it, and refuses it from then on.
@@ -136,11 +148,46 @@ impl Control {
         request: &Request,
         action: &str,
         id: &str,
-        stored: Option<String>,
+        stored: Option<&StoredKey>,
     ) -> Result<(), ActError> {
         let audit = self.entry(request, format!("key:{id}"), action);
+        self.put_key(audit, id, stored).await
+    }
+
+    /// Writes a key or session, or takes it away.
+    pub(super) async fn put_key(
+        &self,
+        audit: AuditEntry,
+        id: &str,
+        stored: Option<&StoredKey>,
+    ) -> Result<(), ActError> {
+        let stored = stored.map(serde_json::to_string).transpose().map_err(unexpected)?;
         let write = Write::Key { id: id.to_owned(), stored };
         self.commit_apart(write, audit, None).await
+    }
+}
+
+/// Who automation is that presents the token of the configuration.
+pub(super) fn automation() -> Actor {
+    Actor {
+        name: "admin-token".to_owned(),
+        key_id: None,
+        role: Role::Admin,
+        tenant: None,
+        source: None,
+        address: None,
+    }
+}
+
+/// Who holds a key.
+pub(super) fn holder(id: &str, key: StoredKey) -> Actor {
+    Actor {
+        name: key.name,
+        key_id: Some(id.to_owned()),
+        role: key.role,
+        tenant: key.tenant,
+        source: key.source,
+        address: None,
     }
 }
 
@@ -148,11 +195,20 @@ fn require_admin(request: &Request) -> Result<(), ActError> {
     Ok(request.actor.require(Role::Admin).map_err(Refusal::from)?)
 }
 
-fn digest(token: &str) -> [u8; 32] {
+pub(super) fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+pub(super) fn new_id() -> Result<String, StoreError> {
+    Ok(hex(&random::<6>()?))
+}
+
+/// A token that nobody can guess.
+pub(super) fn new_token(prefix: &str, id: &str) -> Result<String, StoreError> {
+    Ok(format!("{prefix}{id}_{}", hex(&random::<24>()?)))
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Unexpected(error.to_string()))?;
     Ok(bytes)

@@ -187,6 +187,11 @@ impl Control {
             let Some((picture, watermark)) = known else { continue };
             let reader = self.store.open_session(&[partition]).await?.reader;
             let head = reader.head(partition).await?;
+            let came_of = |head: &Head| head.lineage.inherited(&watermark.epoch).is_some();
+            if head.as_ref().is_some_and(came_of) {
+                // Somebody else was first; this instance is about to follow what they began.
+                continue;
+            }
             all.push(Affected { partition, reader, picture, watermark, head });
         }
         if all.is_empty() {
@@ -277,6 +282,7 @@ impl Control {
             .filter_map(|RestrictedEntry { key, revision, restrictions }| {
                 let restrictions: Restrictions = restrictions?;
                 let body = RecordBody {
+                    purged_at: restrictions.is_purged().then_some(now),
                     restrictions,
                     created_at: now,
                     updated_at: now,
@@ -301,7 +307,8 @@ impl Control {
         Ok(())
     }
 
-    /// Audits it in the history that it began, as soon as that is followed here.
+    /// Audits it in the history that it began, or in one that came out of that, as soon as it is
+    /// followed here.
     async fn put_on_record(
         &self,
         request: &Request,
@@ -311,8 +318,11 @@ impl Control {
         let mut feed = self.feed.clone();
         let first = Partition(0);
         let follows = || {
-            let watermark = self.cache.watermark(first);
-            watermark.is_some_and(|watermark| watermark.epoch == *epoch)
+            let known = self.cache.picture(first).zip(self.cache.watermark(first));
+            known.is_some_and(|(picture, watermark)| {
+                let came_of_it = || picture.lineage.inherited(epoch).is_some();
+                picture.epoch == watermark.epoch && (picture.epoch == *epoch || came_of_it())
+            })
         };
         let followed = feed.wait_for(|status| status.lost().is_none() && follows());
         if tokio::time::timeout(FOLLOWED_WITHIN, followed).await.is_err() {

@@ -88,11 +88,15 @@ struct Page {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Shown {
     id: String,
     revision: Option<Token>,
     #[serde(flatten)]
     entry: AuditEntry,
+    /// Whether it had notes that were erased with their customer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    notes_erased: bool,
 }
 
 impl Shown {
@@ -100,6 +104,7 @@ impl Shown {
         Self {
             revision: control.token(stored.partition, stored.revision),
             id: stored.id,
+            notes_erased: stored.entry.notes.is_none() && stored.entry.notes_digest.is_some(),
             entry: stored.entry,
         }
     }

@@ -2,17 +2,17 @@
 
 use axum::{
     extract::Request,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     middleware::Next,
     response::Response,
 };
 
-use super::{OperatorPlane, Operators, problem::Problem, serve::Peer};
+use super::{OperatorPlane, Operators, problem::Problem, serve::Peer, session};
 use crate::{
-    control::{self, keys::AuthError},
+    control,
     domain::{Actor, CustomerId, CustomerKey, Role, TenantId},
     store::{Idempotency, format::hex},
-    telemetry::{AuthFailure, event::AuthFailed},
+    telemetry::AuthFailure,
 };
 
 /// A caller of the operator plane whose credentials are right.
@@ -41,8 +41,14 @@ impl Caller {
         let names_tenant = named.is_some();
         let default = plane.plane.identity.default_tenant.as_ref();
         let tenant = tenant_meant(named, actor.tenant.as_ref(), default)?;
+        Ok(Self { tenant, names_tenant, ..Self::of_no_tenant(actor, request) })
+    }
+
+    /// Who calls, for what is of no tenant.
+    pub(super) fn of_no_tenant(actor: Actor, request: &Request) -> Self {
         let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-        Ok(Self { actor, tenant, names_tenant, request_id: request_id.unwrap_or_default() })
+        let request_id = request_id.unwrap_or_default();
+        Self { actor, tenant: None, names_tenant: false, request_id }
     }
 
     /// Whether the caller's role reaches `needed`.
@@ -114,7 +120,7 @@ pub(super) fn every_tenant(actor: &Actor, what: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let message = format!("this key sees one tenant only, and {what} is of all");
-    Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message))
+    Err(Problem::turned_away(AuthFailure::NoTenantAccess, message))
 }
 
 /// The tenant that a caller means: the one named, else the one its key is bound to, else the
@@ -126,7 +132,7 @@ pub(super) fn tenant_meant(
 ) -> Result<Option<TenantId>, Problem> {
     if own.is_some_and(|own| named.as_ref().is_some_and(|named| named != own)) {
         let message = "this key sees another tenant only";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "NO_TENANT_ACCESS", message));
+        return Err(Problem::turned_away(AuthFailure::NoTenantAccess, message));
     }
     Ok(named.or_else(|| own.or(default).cloned()))
 }
@@ -142,25 +148,40 @@ impl OwnTenant {
     }
 }
 
-/// Tells whose credentials a request carries.
+/// Tells whose credentials a request carries: those of a key or, from a browser, of a session.
 pub(super) fn actor(operators: &Operators, request: &Request) -> Result<Actor, Problem> {
-    let failed = |code: AuthFailure, message: &str| {
-        AuthFailed { code }.emit(&operators.control.metrics);
-        Problem::new(StatusCode::UNAUTHORIZED, code.as_str(), message)
+    let Some(cookie) = session::cookie(request.headers())? else {
+        return key_holder(operators, request);
     };
-    let token = token(request.headers())?
-        .ok_or_else(|| failed(AuthFailure::AuthRequired, "this needs a key"))?;
-    let actor = operators.control.authenticate(operators.admin.as_ref(), token);
-    let actor = actor.map_err(|error| match error {
-        AuthError::InvalidToken => failed(AuthFailure::InvalidToken, &error.to_string()),
-        AuthError::KeysUnread => Problem::store_unreachable(error),
-    })?;
-    let address = request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string());
-    Ok(Actor { address, ..actor })
+    let session = operators.control.authenticate_session(operators.admin.as_ref(), &cookie);
+    if token(request.headers())?.is_some() {
+        let actor = key_holder(operators, request)?;
+        return match session {
+            Ok(session) if session.actor.key_id == actor.key_id => Ok(actor),
+            Ok(_) | Err(_) => Err(Problem::differing_credentials()),
+        };
+    }
+    let session = session?;
+    session::require_own_site(&session, request)
+        .map_err(|why| Problem::turned_away(AuthFailure::CsrfRequired, why))?;
+    Ok(Actor { address: address(request), ..session.actor })
+}
+
+/// Tells whose key a request carries, whatever session it carries beside it.
+pub(super) fn key_holder(operators: &Operators, request: &Request) -> Result<Actor, Problem> {
+    let token = token(request.headers())?;
+    let token =
+        token.ok_or_else(|| Problem::turned_away(AuthFailure::AuthRequired, "this needs a key"))?;
+    let actor = operators.control.authenticate(operators.admin.as_ref(), token)?;
+    Ok(Actor { address: address(request), ..actor })
+}
+
+fn address(request: &Request) -> Option<String> {
+    request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_string())
 }
 
 /// The one token that a request presents, in whichever header.
-fn token(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn token(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let bearer = one(headers, &header::AUTHORIZATION)?.map(|value| {
         let scheme = value.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
         scheme.map_or(value, |_| value.get(7..).unwrap_or_default()).trim()
@@ -169,8 +190,7 @@ fn token(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
         [bearer, one(headers, &API_KEY)?, one(headers, &WINGBACK_KEY)?].into_iter().flatten();
     let first = presented.next();
     if presented.any(|other| Some(other) != first) {
-        let message = "the request carries two credentials that differ";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "VALIDATION_ERROR", message));
+        return Err(Problem::differing_credentials());
     }
     Ok(first)
 }

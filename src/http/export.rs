@@ -75,8 +75,9 @@ impl Told for Customers {
         let now = control.clock.now();
         for customer in found {
             self.page.after = Some(customer.record.key.to_string());
-            let status = customer.record.body.restrictions.status_at(now);
-            if self.status.is_none_or(|wanted| wanted == status) {
+            let body = &customer.record.body;
+            let is_wanted = |wanted| body.restrictions.status_at(now) == wanted;
+            if body.purged_at.is_none() && self.status.is_none_or(is_wanted) {
                 lines.push(&Resource::of(customer, control, &self.plane.plane.gate))?;
             }
         }

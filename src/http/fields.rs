@@ -21,11 +21,11 @@ use super::{
 
 /// Reads a request's body to its end. Whoever sends too much of it, or takes too long, is refused.
 pub(super) async fn whole_body(request: Request) -> Result<Bytes, Problem> {
-    whole_body_up_to(BODY_AT_MOST, request).await
+    whole_body_within(request, BODY_AT_MOST).await
 }
 
-/// The same where a body may have another number of bytes.
-pub(super) async fn whole_body_up_to(most: usize, request: Request) -> Result<Bytes, Problem> {
+/// The same where the router takes bodies of `at_most` bytes.
+pub(super) async fn whole_body_within(request: Request, at_most: usize) -> Result<Bytes, Problem> {
     let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
     let body = body.map_err(|_| {
         let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
@@ -33,7 +33,7 @@ pub(super) async fn whole_body_up_to(most: usize, request: Request) -> Result<By
     })?;
     body.map_err(|rejected| {
         if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = format!("a body may have at most {most} bytes");
+            let message = format!("a body may have at most {at_most} bytes");
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
         }
         Problem::invalid_field("body", "the body did not arrive whole")

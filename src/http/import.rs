@@ -17,7 +17,7 @@ use self::line::{Meant, read_line};
 use super::{
     OperatorPlane,
     authenticate::Caller,
-    fields::{query, require_kind, whole_body_up_to},
+    fields::{query, require_kind, whole_body_within},
     lines,
     problem::Problem,
 };
@@ -43,7 +43,7 @@ pub(super) async fn import(
     let headers = request.headers().clone();
     // Batch by batch, whoever sends them: the log is for everybody else too.
     let _turn = TURN.acquire().await.map_err(Problem::store_unreachable)?;
-    let body = whole_body_up_to(BODY_AT_MOST, request).await?;
+    let body = whole_body_within(request, BODY_AT_MOST).await?;
     let control = &plane.operators.control;
     let store = control.cache.picture(Partition(0)).map(|it| it.lineage.created.to_string());
     let store = store.ok_or_else(|| {

@@ -1,5 +1,7 @@
 //! Operators' keys: made, listed, revoked.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::{Request, State},
@@ -64,10 +66,38 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
     caller.require(Role::Admin)?;
-    let keys = plane.operators.control.keyring.all();
-    let keys = keys.into_iter().filter(|(_, stored)| is_seen(stored, &caller));
-    let keys = keys.map(|(id, stored)| Shown::of(id, stored)).collect();
+    let control = &plane.operators.control;
+    let uses = control.key_uses().await?;
+    let keys = control.keyring.keys().into_iter().filter(|(_, stored)| is_seen(stored, &caller));
+    let keys = keys.map(|(id, stored)| Shown {
+        last_used_at: uses.get(&id).copied(),
+        open_sessions: control.open_sessions(&id),
+        ..Shown::of(id, stored)
+    });
+    let keys = keys.collect();
     Ok(Json(List { keys }).into_response())
+}
+
+/// `POST /v1/keys/{id}/rotate`: the only answer that tells the new token.
+pub(super) async fn rotate(
+    State(plane): State<OperatorPlane>,
+    InPath(id): InPath<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = Caller::of(&plane, &request)?;
+    caller.require(Role::Admin)?;
+    let control = &plane.operators.control;
+    find(&plane, &caller, &id)?;
+    let headers = request.headers().clone();
+    let (mut fields, body) = Fields::of_request(request).await?;
+    let overlap = fields.take::<u64>("overlapSeconds").map(Duration::from_secs);
+    if overlap.is_some_and(|overlap| overlap > OVERLAP_AT_MOST) {
+        fields.reject("overlapSeconds", "must be 2592000, which is 30 days, or less");
+    }
+    fields.finish()?;
+    let asked = caller.request(&headers, &format!("keys\0{id}"), &body)?;
+    let made = control.rotate_key(&asked, &id, overlap.filter(|it| !it.is_zero())).await?;
+    Ok(Json(Shown { token: Some(made.token), ..Shown::of(made.id, made.stored) }).into_response())
 }
 
 /// `DELETE /v1/keys/{id}`.
@@ -78,13 +108,17 @@ pub(super) async fn revoke(
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
     caller.require(Role::Admin)?;
-    let control = &plane.operators.control;
-    if control.keyring.find(&id).is_none_or(|stored| !is_seen(&stored, &caller)) {
-        return Err(Problem::not_found("key"));
-    }
+    find(&plane, &caller, &id)?;
     let asked = caller.request(request.headers(), &format!("keys\0{id}"), b"")?;
-    control.revoke_key(&asked, &id).await?;
+    plane.operators.control.revoke_key(&asked, &id).await?;
     Ok(Json(Revoked { success: true, id }).into_response())
+}
+
+/// The key with this id, if there is one that the caller sees.
+fn find(plane: &OperatorPlane, caller: &Caller, id: &str) -> Result<StoredKey, Problem> {
+    let key = plane.operators.control.keyring.find(id);
+    key.filter(|key| key.session_of.is_none() && is_seen(key, caller))
+        .ok_or_else(|| Problem::not_found("key"))
 }
 
 /// A key of one tenant sees the keys of that tenant only.
@@ -113,6 +147,10 @@ struct Shown {
     source: Option<Source>,
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
+    /// Until when the token before the present one is good.
+    previous_until: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    open_sessions: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
@@ -120,6 +158,20 @@ struct Shown {
 impl Shown {
     fn of(id: String, stored: StoredKey) -> Self {
         let StoredKey { name, role, tenant, source, expires_at, created_at, .. } = stored;
-        Self { id, name, role, tenant, source, created_at, expires_at, token: None }
+        Self {
+            id,
+            name,
+            role,
+            tenant,
+            source,
+            created_at,
+            expires_at,
+            previous_until: stored.previous.map(|previous| previous.until),
+            last_used_at: None,
+            open_sessions: 0,
+            token: None,
+        }
     }
 }
+
+const OVERLAP_AT_MOST: Duration = Duration::from_hours(720);

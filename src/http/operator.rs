@@ -1,4 +1,4 @@
-//! The six verbs.
+//! The six verbs, and the one that erases.
 
 use axum::{
     Json,
@@ -23,7 +23,8 @@ pub(super) async fn act(
     request: Request,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
-    let known = Verb::STATUS.into_iter().find(|known| known.as_str() == verb);
+    let mut known = Verb::STATUS.into_iter().chain([Verb::Purge]);
+    let known = known.find(|known| known.as_str() == verb);
     let verb = known.ok_or_else(|| Problem::not_found("verb"))?;
     let key = caller.customer(&id)?;
     let headers = request.headers().clone();
@@ -45,10 +46,10 @@ fn read_action(verb: Verb, mut fields: Fields) -> Result<Action, Problem> {
         placement: read_placement(&mut fields),
         ..Action::of(verb)
     };
-    if verb.lifts().is_some()
+    if verb.places().is_none()
         && (action.placement.since.is_some() || action.placement.until.is_some())
     {
-        fields.reject("until", "a verb that lifts has no `since` and no `until`");
+        fields.reject("until", "only a verb that restricts has `since` and `until`");
     }
     fields.finish()?;
     Ok(action)

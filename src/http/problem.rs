@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::Request,
+    extract::{Request, State},
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse, Response},
@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    control::ActError,
+    control::{ActError, keys::AuthError},
     domain::{Decision, Reason, Refusal, actor::RoleTooWeak},
     store::StoreError,
+    telemetry::{AuthFailure, Metrics, event::AuthFailed},
     wire::{complete_refusal, spelling},
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Problem {
     details: Vec<Detail>,
     /// What the caller is not told, for the log.
     cause: Option<Cause>,
+    /// Why the caller was turned away, if that is it.
+    turned_away: Option<AuthFailure>,
 }
 
 /// What is wrong with one field.
@@ -47,7 +50,30 @@ impl Problem {
     /// A problem with this status, code and sentence.
     #[must_use]
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: Vec::new(), cause: None }
+        let (details, cause, turned_away) = (Vec::new(), None, None);
+        Self { status, code, message: message.into(), details, cause, turned_away }
+    }
+
+    /// The caller's credentials do not do. It is counted.
+    #[must_use]
+    pub(super) fn turned_away(why: AuthFailure, message: impl Into<String>) -> Self {
+        let (status, code) = match why {
+            AuthFailure::AuthRequired | AuthFailure::InvalidToken => {
+                (StatusCode::UNAUTHORIZED, why.as_str())
+            }
+            AuthFailure::CsrfRequired
+            | AuthFailure::InsufficientRole
+            | AuthFailure::NoTenantAccess => (StatusCode::FORBIDDEN, why.as_str()),
+            AuthFailure::ConflictingCredentials => (StatusCode::BAD_REQUEST, "VALIDATION_ERROR"),
+        };
+        Self { turned_away: Some(why), ..Self::new(status, code, message) }
+    }
+
+    /// The request carries credentials of two who may not be the same.
+    #[must_use]
+    pub(super) fn differing_credentials() -> Self {
+        let message = "the request carries two credentials that differ";
+        Self::turned_away(AuthFailure::ConflictingCredentials, message)
     }
 
     /// Fields that break their rules. Nothing was changed.
@@ -105,6 +131,7 @@ impl Problem {
             Refusal::CustomerUnknown => StatusCode::NOT_FOUND,
             Refusal::EndsBeforeStart => return Self::invalid_field("until", refusal),
             Refusal::AliasTaken
+            | Refusal::CustomerPurged
             | Refusal::HasActiveSubscriptions
             | Refusal::HasPendingOrders
             | Refusal::HasUnreturnedDevices
@@ -116,7 +143,9 @@ impl Problem {
             Refusal::MessageAhead => return Self::invalid_field("at", refusal),
             Refusal::NotAtRevision => StatusCode::PRECONDITION_FAILED,
             Refusal::RevisionRequired => return Self::invalid_field("revision", refusal),
-            Refusal::RoleTooWeak(_) => StatusCode::FORBIDDEN,
+            Refusal::RoleTooWeak(_) => {
+                return Self::turned_away(AuthFailure::InsufficientRole, refusal.to_string());
+            }
         };
         Self::new(status, refusal.code(), refusal.to_string())
     }
@@ -146,11 +175,14 @@ impl Problem {
     /// The answer, with a body that `shape` makes of what is [told](Self::told).
     pub(super) fn into_response_as(self, shape: impl FnOnce(Value) -> Value) -> Response {
         let told = self.told();
-        let Self { status, cause, .. } = self;
+        let Self { status, cause, turned_away, .. } = self;
         let mut response = (status, Json(shape(told))).into_response();
         complete_refusal(status, response.headers_mut());
         if let Some(cause) = cause {
             response.extensions_mut().insert(cause);
+        }
+        if let Some(why) = turned_away {
+            response.extensions_mut().insert(why);
         }
         response
     }
@@ -159,6 +191,17 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         Self::store_unreachable(error)
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::InvalidToken => {
+                Self::turned_away(AuthFailure::InvalidToken, error.to_string())
+            }
+            AuthError::KeysUnread => Self::store_unreachable(error),
+        }
     }
 }
 
@@ -204,9 +247,19 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Logs what a caller was not told, once, at the boundary.
-pub(super) async fn log_causes(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+/// A path as it may be logged: behind a source of webhooks stands a secret.
+fn shown(path: &str) -> String {
+    let secret = path.strip_prefix("/webhooks/").and_then(|rest| rest.split_once('/'));
+    secret.map_or_else(|| path.to_owned(), |(source, _)| format!("/webhooks/{source}/***"))
+}
+
+/// Logs what a caller was not told and counts who was turned away, once, at the boundary.
+pub(super) async fn tell_causes(
+    State(metrics): State<Metrics>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (method, path) = (request.method().clone(), shown(request.uri().path()));
     let response = next.run(request).await;
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
         let status = response.status().as_u16();
@@ -214,6 +267,9 @@ pub(super) async fn log_causes(request: Request, next: Next) -> Response {
             http.method = %method, http.path = path, http.status = status, cause,
             "A request failed with {status}: {cause}",
         );
+    }
+    if let Some(code) = response.extensions().get() {
+        AuthFailed { code: *code }.emit(&metrics);
     }
     response
 }

@@ -28,6 +28,8 @@ pub(crate) struct Tollgate {
     pub(crate) operator: SocketAddr,
     /// Where it is watched.
     pub(crate) admin: SocketAddr,
+    /// Where billing systems call back; port 0 when that is off.
+    pub(crate) webhook: SocketAddr,
     data_dir: Arc<TempDir>,
 }
 
@@ -85,11 +87,11 @@ impl Tollgate {
 
     /// Starts one in a data directory that another one used before.
     pub(crate) fn start_in(data_dir: Arc<TempDir>, flags: &[&str]) -> Self {
-        let mut child = serve(data_dir.path(), flags)
-            .env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = serve(data_dir.path(), flags);
+        if !flags.contains(&"--admin-token-file") {
+            command.env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN);
+        }
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (stderr, written) = (child.stderr.take().unwrap(), Arc::clone(&log));
         thread::spawn(move || {
@@ -109,7 +111,9 @@ impl Tollgate {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let operator = if has_operator { bound("--operator-listen") } else { nowhere };
         let (check, admin) = (bound("--check-listen"), bound("--admin-listen"));
-        Self { child, log, check, operator, admin, data_dir }
+        let has_webhooks = flags.contains(&"--webhook-listen");
+        let webhook = if has_webhooks { bound("--webhook-listen") } else { nowhere };
+        Self { child, log, check, operator, admin, webhook, data_dir }
     }
 
     /// The data directory, to start another one in.

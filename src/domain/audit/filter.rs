@@ -72,7 +72,7 @@ impl FromStr for AuditOutcome {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "must be one of disable, enable, freeze, unfreeze, deactivate, reactivate, put, delete, \
-     lapsed, {}",
+     lapsed, purge, {}",
     APART.join(", ")
 )]
 pub struct UnknownAction;
@@ -83,7 +83,7 @@ pub struct UnknownAction;
 pub struct UnknownOutcome;
 
 /// Acts on what is no customer, and those that settle what a store forgot.
-const APART: [&str; 13] = [
+const APART: [&str; 16] = [
     "conflict_listed",
     "conflict_settled",
     "fleet_enforce",
@@ -94,6 +94,9 @@ const APART: [&str; 13] = [
     "ingest_resume",
     "keys_create",
     "keys_revoke",
+    "keys_rotate",
+    "session_begin",
+    "session_end",
     "store_refilled",
     "store_trusted",
     "store_whole",
@@ -105,7 +108,9 @@ mod tests {
 
     #[test]
     fn every_act_has_a_name_and_nothing_else_has() {
-        for verb in Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse]) {
+        for verb in
+            Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse, Verb::Purge])
+        {
             assert_eq!(verb.as_str().parse(), Ok(AuditAction(verb.as_str())));
             assert!(UnknownAction.to_string().contains(verb.as_str()), "{verb:?}");
         }

@@ -55,6 +55,8 @@ fn key(name: &str) -> String {
         source: None,
         expires_at: None,
         created_at: Timestamp::default(),
+        previous: None,
+        session_of: None,
     };
     serde_json::to_string(&key).unwrap()
 }

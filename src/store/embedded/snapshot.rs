@@ -1,6 +1,6 @@
 //! Reads of the database as it was at one moment.
 
-use std::ops::Bound;
+use std::{collections::HashMap, ops::Bound};
 
 use redb::{
     Database, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
@@ -8,22 +8,24 @@ use redb::{
 };
 
 use super::tables::{
-    ALIASES, AUDIT, CUSTOMER_AUDIT, CUSTOMER_AUDIT_ALONE, EntryId, EntryKey, GUARD, KEYS, LOG,
-    META, Meta, PRIVATE, RECORDS, RESTRICTED,
+    ALIASES, AUDIT, CUSTOMER_AUDIT, CUSTOMER_AUDIT_ALONE, EntryId, EntryKey, GUARD, KEY_USES, KEYS,
+    LOG, META, Meta, NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
 };
 use crate::{
     domain::{
         Change, Customer, CustomerKey, Lineage, Partition, Partitions, Private, Revision, Subject,
+        Timestamp,
         alias::{Alias, Claim},
         audit::{
             StoredAudit,
             chain::{ChainPage, Link},
             head::ChainHead,
+            notes::{Notes, NotesPlace},
         },
     },
     store::{
         Among, AuditPage, CustomerPage, Direction, Head, Read, ReadMany, RestrictedPage,
-        StoreError, StoredRecord, Tally,
+        StoreError, StoredRecord, Tally, UnresolvedEntry,
         format::{self, unexpected},
     },
 };
@@ -115,12 +117,12 @@ impl Snapshot {
                     None => trail.get(id)?,
                 };
                 let Some(row) = row else { continue };
-                entries.push(stored_audit(id.into(), row.value())?);
+                entries.push(self.stored_audit(id.into(), row.value())?);
             }
         } else {
             for row in trail.range(..before)?.rev().take(page.limit) {
                 let (id, row) = row?;
-                entries.push(stored_audit(id.value().into(), row.value())?);
+                entries.push(self.stored_audit(id.value().into(), row.value())?);
             }
         }
         Ok(entries)
@@ -147,6 +149,7 @@ impl Snapshot {
                 millis: id.millis.to_string(),
                 entry: entry.to_owned(),
                 chain: chain.to_owned(),
+                notes: self.notes(entry)?.map(|notes| notes.as_kept().to_owned()),
             });
         }
         Ok(ChainPage { head, links, has_more: rows.next().transpose()?.is_some() })
@@ -223,6 +226,38 @@ impl Snapshot {
         held.map(|held| held.value().parse().map_err(unexpected)).transpose()
     }
 
+    pub(super) fn key_uses(&self) -> Result<HashMap<String, Timestamp>, StoreError> {
+        let uses = self.0.open_table(KEY_USES)?;
+        let uses = uses.iter()?.map(|row| {
+            let (id, at) = row?;
+            let at = i64::try_from(at.value()).unwrap_or(i64::MAX);
+            Ok((id.value().to_owned(), Timestamp::from_millis(at)))
+        });
+        uses.collect()
+    }
+
+    pub(super) fn unresolved(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<UnresolvedEntry>, StoreError> {
+        let after = after.map(str::parse::<EntryId>).transpose()?;
+        let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
+        let list = self.0.open_table(UNRESOLVED)?;
+        let found = list.range((after, Bound::Unbounded))?.take(limit);
+        found
+            .map(|row| {
+                let (id, text) = row?;
+                let id = EntryId::from(id.value()).to_string();
+                Ok(UnresolvedEntry { id, text: text.value().to_owned() })
+            })
+            .collect()
+    }
+
+    pub(super) fn count_unresolved(&self) -> Result<u64, StoreError> {
+        Ok(self.0.open_table(UNRESOLVED)?.len()?)
+    }
+
     pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         self.rows(KEYS)
     }
@@ -262,6 +297,21 @@ impl Snapshot {
 
     /// The customer of an index, unless it cannot be read: one broken record must not hide the
     /// others.
+    /// The notes that are kept beside an entry.
+    fn notes(&self, entry: &str) -> Result<Option<Notes>, StoreError> {
+        let Some(NotesPlace { customer, digest }) = NotesPlace::of(entry) else { return Ok(None) };
+        let table = self.0.open_table(NOTES)?;
+        let kept = table.get((customer.as_str(), digest.as_str()))?;
+        Ok(kept.map(|kept| Notes::kept(kept.value().to_owned())))
+    }
+
+    fn stored_audit(&self, id: EntryId, row: (u64, &str, &str)) -> Result<StoredAudit, StoreError> {
+        let notes = self.notes(row.2)?;
+        let mut stored = stored_audit(id, row)?;
+        stored.entry.notes = notes.map(|it| it.text().to_owned()).or(stored.entry.notes);
+        Ok(stored)
+    }
+
     fn listed(&self, key: &str) -> Result<Option<Customer>, StoreError> {
         let found = CustomerKey::parse(key).map_err(unexpected).and_then(|key| self.customer(&key));
         if let Err(error @ StoreError::Unexpected(_)) = &found {

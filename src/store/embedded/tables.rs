@@ -32,6 +32,8 @@ pub(super) const CUSTOMER_AUDIT: TableDefinition<'_, (&str, EntryKey), ()> =
 /// Revision, chain and JSON of those entries that are in a customer's trail alone.
 pub(super) const CUSTOMER_AUDIT_ALONE: TableDefinition<'_, (&str, EntryKey), (u64, &str, &str)> =
     TableDefinition::new("customer_audit_alone");
+/// `tenant:id` and the digest of notes on an act to those notes.
+pub(super) const NOTES: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("notes");
 /// Digest of an idempotency key to when it was used, for what (a digest), and what came of it:
 /// the revision, and whether something changed.
 pub(super) const IDEMPOTENCY: TableDefinition<'_, &str, (u64, &str, u64, bool)> =
@@ -41,11 +43,17 @@ pub(super) const IDEMPOTENCY_BY_TIME: TableDefinition<'_, (u64, &str), ()> =
     TableDefinition::new("idempotency_by_time");
 /// Id of an operator's key to the key, in JSON.
 pub(super) const KEYS: TableDefinition<'_, &str, &str> = TableDefinition::new("keys");
+/// Id of an operator's key to when it was last used, in milliseconds.
+pub(super) const KEY_USES: TableDefinition<'_, &str, u64> = TableDefinition::new("key_uses");
 /// Name of a source to what the guard says of it, in JSON.
 pub(super) const GUARD: TableDefinition<'_, &str, &str> = TableDefinition::new("guard");
 
 /// `tenant:source:id` to who has that alias.
 pub(super) const ALIASES: TableDefinition<'_, &str, &str> = TableDefinition::new("aliases");
+
+/// What was said of customers that nobody knows.
+pub(super) const UNRESOLVED: TableDefinition<'_, EntryKey, &str> =
+    TableDefinition::new("unresolved");
 
 /// Makes sure that this version reads what is there, and that every table exists, so that a
 /// read never misses one.
@@ -59,11 +67,14 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(AUDIT)?;
     transaction.open_table(CUSTOMER_AUDIT)?;
     transaction.open_table(CUSTOMER_AUDIT_ALONE)?;
+    transaction.open_table(NOTES)?;
     transaction.open_table(IDEMPOTENCY)?;
     transaction.open_table(IDEMPOTENCY_BY_TIME)?;
     transaction.open_table(KEYS)?;
+    transaction.open_table(KEY_USES)?;
     transaction.open_table(GUARD)?;
     transaction.open_table(ALIASES)?;
+    transaction.open_table(UNRESOLVED)?;
     Ok(transaction.commit()?)
 }
 

@@ -14,7 +14,9 @@ use super::{
     keys::Keys,
     session::{FLEET_MODE, PARTIAL},
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Partitions, Revision, Subject};
+use crate::domain::{
+    CustomerKey, Epoch, Partition, Partitions, Revision, Subject, audit::notes::Notes,
+};
 
 /// Prepares the script that makes `commit` in `partition`.
 pub(super) fn commit(
@@ -62,6 +64,7 @@ pub(super) fn commit(
             | Write::Whole { .. } => meta.clone(),
         })
         .key(keys.lost(partition))
+        .key(or(per_customer(Keys::notes), &meta))
         .arg(arguments.what)
         .arg(commit.writer.epoch.as_str())
         .arg(commit.writer.watermark.0)
@@ -83,7 +86,10 @@ pub(super) fn commit(
         .arg(match commit.trail {
             Trail::Both => "both",
             Trail::Customer => "customer",
-        });
+        })
+        .arg(arguments.erases)
+        .arg(commit.notes.as_ref().map(Notes::digest).unwrap_or_default())
+        .arg(commit.notes.as_ref().map_or("", Notes::as_kept));
     Ok(invocation)
 }
 
@@ -97,8 +103,9 @@ fn arguments(write: &Write) -> Result<(Arguments, Option<&CustomerKey>), StoreEr
             arguments.what = "customer";
             arguments.expected = write.expected.map(|at| at.to_string()).unwrap_or_default();
             arguments.record_end = format::record_tail(&write.body)?;
-            arguments.private = serde_json::to_string(&write.private).map_err(unexpected)?;
-            arguments.compact = write.body.restrictions.to_compact();
+            arguments.private = format::private_text(&write.private)?.unwrap_or_default();
+            arguments.erases = u8::from(write.erases());
+            arguments.compact = write.body.told().to_compact();
             Some(&write.key)
         }
         Write::Conflict { forgotten, stored } => {
@@ -262,6 +269,7 @@ struct Arguments {
     line: String,
     field: String,
     stored: String,
+    erases: u8,
 }
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
