@@ -44,12 +44,11 @@ impl Resolver {
                 tokio::select! {
                     () = self.tenure.ends() => break,
                     () = sleep(EVERY.max(took * 20)) => {}
+                    // Somebody let a source go on, or it was paused: that is rare.
+                    _ = guard.changed() => {}
                     () = async {
                         sleep(SOON.max(took * 10)).await;
-                        tokio::select! {
-                            () = news.wait() => {}
-                            _ = guard.changed() => {}
-                        }
+                        news.wait().await;
                     } => {}
                 }
             }

@@ -152,8 +152,7 @@ fn notes_are_told_to_operators_and_to_nobody_else() {
         assert!(!tollgate.log().concat().contains(MARKER));
         assert_eq!(files_with_the_marker(tollgate.data_dir().path()), [""; 0]);
     }
-    let holders =
-        ["tollgate:{0}:audit", "tollgate:{0}:audit:default:c1", "tollgate:{0}:private:default:c1"];
+    let holders = ["tollgate:{0}:notes:default:c1", "tollgate:{0}:private:default:c1"];
     assert_eq!(keys_with_the_marker(&redis), holders);
 }
 
