@@ -19,14 +19,14 @@ use super::{
 pub(super) enum Poll {
     /// Tells Tollgate who is inactive at FlexPortal and who is not any more. Inactive is
     /// FlexPortal's word for closed
-    Flexportal(Box<flexportal::Flexportal>),
+    Flexportal(Box<flexportal::Polling>),
 }
 
 impl Poll {
     /// Goes round until it is asked to stop.
     pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         match self {
-            Self::Flexportal(flexportal) => flexportal.run(out),
+            Self::Flexportal(polling) => polling.run(out),
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::{
 
 /// Which FlexPortal is asked, how often, and which Tollgate is told.
 #[derive(Args, Clone, Debug)]
-pub(in crate::cli) struct Flexportal {
+pub(in crate::cli) struct Polling {
     /// Where FlexPortal's API is, like `https://api.flexportal.example`; `http://` only on this
     /// machine
     #[arg(long, env = "TOLLGATE_FLEXPORTAL_URL", value_name = "URL", value_parser = BaseUrl::parse)]
@@ -76,7 +76,7 @@ struct Going {
     failures: u32,
 }
 
-impl Flexportal {
+impl Polling {
     /// Goes round until it is asked to stop.
     pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         if self.every < SHORTEST {
