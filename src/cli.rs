@@ -22,6 +22,7 @@ mod listener;
 mod operator;
 mod out;
 mod policy;
+mod poll;
 mod probe;
 mod review;
 mod serve;
@@ -110,6 +111,9 @@ enum Verb {
     /// Shows what billing systems say without the API, and lets a paused source go on
     #[command(subcommand)]
     Ingest(ingest::Ingest),
+    /// Asks billing systems that call nobody, again and again, and tells Tollgate what changed
+    #[command(subcommand)]
+    Poll(poll::Poll),
     /// Shows how the store stands, and decides about one that lost what it held
     #[command(subcommand)]
     Store(store::Store),
@@ -170,6 +174,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::ShadowReport(report) => report.run(out),
         Verb::Fleet(fleet) => fleet.run(out),
         Verb::Ingest(ingest) => ingest.run(out),
+        Verb::Poll(poll) => poll.run(out),
         Verb::Store(store) => store.run(out),
         Verb::Config(settings) => {
             let of_verb = matches.subcommand_matches("config").unwrap_or(matches);

@@ -70,18 +70,25 @@ impl Client {
 
     /// Sends `call`, and gives status and text of any answer.
     pub(super) fn exchange(&self, call: &Call) -> Result<(u16, String), Failure> {
-        let answer = self.call(call).and_then(|mut response| {
-            let text =
-                response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string()?;
-            Ok((response.status().as_u16(), text))
+        let response = self.ask(call).map_err(|error| self.unreachable(&error))?;
+        Ok((response.status().as_u16(), response.into_body()))
+    }
+
+    /// Sends `call`, and gives any answer with its headers, whoever it is that answers.
+    pub(super) fn ask(&self, call: &Call) -> Result<Response<String>, NoAnswer> {
+        let answer = self.call(call).and_then(|response| {
+            let (head, mut body) = response.into_parts();
+            let text = body.with_config().limit(MAX_ANSWER_BYTES).read_to_string()?;
+            Ok(Response::from_parts(head, text))
         });
-        answer.map_err(|error| self.unreachable(&error))
+        answer.map_err(|error| self.no_answer(&error))
     }
 
     /// Sends `call`, and gives a good answer line by line for as long as it goes on.
     pub(super) fn stream(&self, call: &Call) -> Result<impl BufRead, Failure> {
         let endless = Self { agent: agent(&self.tls, None), ..self.clone() };
-        let response = endless.call(call).map_err(|error| self.unreachable(&error))?;
+        let response =
+            endless.call(call).map_err(|error| self.unreachable(&self.no_answer(&error)))?;
         let status = response.status().as_u16();
         if status == 200 {
             return Ok(BufReader::new(response.into_body().into_reader()));
@@ -116,15 +123,19 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> Failure {
-        let why = if let ureq::Error::Io(error) = error {
+    fn no_answer(&self, error: &ureq::Error) -> NoAnswer {
+        NoAnswer(if let ureq::Error::Io(error) = error {
             let refused = error.kind() == io::ErrorKind::ConnectionRefused;
             if refused { "connection refused".to_owned() } else { error.to_string() }
         } else if matches!(error, ureq::Error::Timeout(_)) {
             format!("no answer within {:?}", self.patience)
         } else {
             error.to_string()
-        };
+        })
+    }
+
+    fn unreachable(&self, error: &NoAnswer) -> Failure {
+        let why = error.to_string();
         Failure::Unreachable { url: self.base.to_string(), why, settings: self.settings }
     }
 
@@ -133,6 +144,11 @@ impl Client {
         Failure::Unreachable { url: self.base.to_string(), why, settings: self.settings }
     }
 }
+
+/// Why there is no answer, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NoAnswer(String);
 
 /// Waits for a whole answer for so long, and for the beginning of one in any case no longer than
 /// that.

@@ -40,6 +40,9 @@ pub(super) enum Failure {
     /// Tollgate refused.
     #[error("{}: {}", .0.code, .0.message)]
     Refused(Refused),
+    /// A system that is none of Tollgate's gave no answer that could be used.
+    #[error("{0}")]
+    Elsewhere(String),
     /// Nobody answered at `url`.
     #[error("cannot reach tollgate at {url}: {why}")]
     Unreachable {
@@ -70,7 +73,7 @@ impl Failure {
     pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Refused(refused) if refused.status == UNAVAILABLE => Exit::Undecided,
-            Self::Unreachable { .. } => Exit::Undecided,
+            Self::Elsewhere(_) | Self::Unreachable { .. } => Exit::Undecided,
             Self::Local(_) | Self::Policy(..) | Self::Refused(_) => Exit::Failed,
             Self::Usage(_) => Exit::Usage,
         }
@@ -91,7 +94,9 @@ impl Failure {
         let (details, lines) = match self {
             Self::Refused(refused) => (refused.details.as_slice(), &[][..]),
             Self::Policy(_, lines) => (&[][..], lines.as_slice()),
-            Self::Local(_) | Self::Unreachable { .. } | Self::Usage(_) => (&[][..], &[][..]),
+            Self::Elsewhere(_) | Self::Local(_) | Self::Unreachable { .. } | Self::Usage(_) => {
+                (&[][..], &[][..])
+            }
         };
         let details = details.iter().map(|Detail { path, message }| format!("{path}: {message}"));
         details.chain(lines.iter().cloned())
@@ -100,7 +105,7 @@ impl Failure {
     /// What could be done about it.
     pub(super) fn hint(&self) -> Option<String> {
         match self {
-            Self::Local(_) | Self::Policy(..) | Self::Usage(_) => None,
+            Self::Elsewhere(_) | Self::Local(_) | Self::Policy(..) | Self::Usage(_) => None,
             Self::Refused(refused) => match refused.code.as_str() {
                 "AUTH_REQUIRED" | "INVALID_TOKEN" => Some(TOKEN_HINT.to_owned()),
                 _ => refused.hint.clone(),

@@ -98,7 +98,9 @@ impl Sender {
                 matches!(refused.status, 408 | 503) && (self.was_taken || !waits_for_somebody)
             }
             Failure::Unreachable { .. } => self.was_taken,
-            Failure::Local(_) | Failure::Policy(..) | Failure::Usage(_) => false,
+            Failure::Elsewhere(_) | Failure::Local(_) | Failure::Policy(..) | Failure::Usage(_) => {
+                false
+            }
         }
     }
 }
