@@ -6,9 +6,15 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
-    OperatorPlane, authenticate::Caller, fields::Fields, operator::READS, problem::Problem,
+    OperatorPlane,
+    authenticate::Caller,
+    fields::Fields,
+    openapi::{bodies::SourceNamed, parameters::InTenant, refusals::Writing},
+    operator::READS,
+    problem::Problem,
 };
 use crate::{
     control::tenure::Tenure,
@@ -27,7 +33,16 @@ pub struct IngestView {
     pub tenure: Tenure,
 }
 
-/// `GET /v1/ingest`.
+/// What waits in the inbox, and what each source restricted lately.
+#[utoipa::path(
+    get,
+    path = "/v1/ingest",
+    tag = "Ingest",
+    operation_id = "readIngest",
+    security(("bearer" = ["viewer"])),
+    params(InTenant),
+    responses((status = 200, description = "How it stands.", body = Shown)),
+)]
 pub(super) async fn status(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -63,7 +78,17 @@ pub(super) async fn status(
     Ok(Json(shown).into_response())
 }
 
-/// `POST /v1/ingest/resume`.
+/// Lets a paused source go on: what waits of it is applied.
+#[utoipa::path(
+    post,
+    path = "/v1/ingest/resume",
+    tag = "Ingest",
+    operation_id = "resumeSource",
+    security(("bearer" = ["manager"])),
+    params(InTenant),
+    request_body = SourceNamed,
+    responses((status = 200, description = "It goes on.", body = Resumed), Writing),
+)]
 pub(super) async fn resume(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -86,23 +111,35 @@ pub(super) async fn resume(
     Ok(Json(Resumed { success: true, source, changed }).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Ingest)]
 struct Shown {
+    /// The channel that is listened on; `null` where there is none.
     channel: Option<String>,
+    /// The source that it counts for.
     source: Option<Source>,
+    /// Whether this instance applies it.
     applies: bool,
+    /// How many entries wait.
     inbox: Option<u64>,
+    /// How many can never be applied.
     dead: Option<u64>,
+    /// What the guard lets sources do; `null` where it is off.
     guard: Option<ShownGuard>,
     sources: Vec<ShownSource>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IngestGuard)]
 struct ShownGuard {
+    /// How many per cent of the customers a source may restrict.
     share_percent: f64,
+    /// Within how long.
     window_seconds: u64,
+    /// How many customers there are.
     customers: u64,
+    /// How many of them that is.
     limit: u64,
 }
 
@@ -117,19 +154,23 @@ impl ShownGuard {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IngestSource)]
 struct ShownSource {
     source: Source,
+    /// How many it restricted within the window.
     restricted: u64,
     paused: bool,
     paused_since: Option<Timestamp>,
     resumed_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SourceResumed)]
 struct Resumed {
     success: bool,
     source: Source,
+    /// Whether it was paused.
     changed: bool,
 }

@@ -6,25 +6,68 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     OperatorPlane,
     authenticate::Caller,
     fields::{Fields, InPath},
+    openapi::{
+        bodies::{Lifting, Placing},
+        parameters::{Conditional, Customer, Repeatable},
+        refusals::Acting,
+    },
     problem::Problem,
     resource::{Resource, ShownRestriction},
 };
 use crate::domain::{Action, Placement, RestrictionReason, Role, Source, Timestamp, Verb};
 
-/// `POST /v1/customers/{id}/{verb}`.
-pub(super) async fn act(
+/// One path for each verb.
+macro_rules! verbs {
+    ($(#[doc = $says:literal] $name:ident = $path:literal, $id:literal, $body:ty, $verb:expr;)+) => {$(
+        #[doc = $says]
+        #[utoipa::path(
+            post,
+            path = $path,
+            tag = "Status",
+            operation_id = $id,
+            security(("bearer" = ["support"])),
+            params(Customer, Repeatable, Conditional),
+            request_body = Option<$body>,
+            responses((status = 200, description = "The customer after it.", body = Shown), Acting),
+        )]
+        pub(super) async fn $name(
+            plane: State<OperatorPlane>,
+            id: InPath<String>,
+            request: Request,
+        ) -> Result<Response, Problem> {
+            act(plane, id, request, $verb).await
+        }
+    )+};
+}
+
+verbs! {
+    /// Disables the customer: it has no access.
+    disable = "/v1/customers/{id}/disable", "disableCustomer", Placing, Verb::Disable;
+    /// Lifts a disable.
+    enable = "/v1/customers/{id}/enable", "enableCustomer", Lifting, Verb::Enable;
+    /// Freezes the customer: it may only read, and is not charged.
+    freeze = "/v1/customers/{id}/freeze", "freezeCustomer", Placing, Verb::Freeze;
+    /// Lifts a freeze.
+    unfreeze = "/v1/customers/{id}/unfreeze", "unfreezeCustomer", Lifting, Verb::Unfreeze;
+    /// Closes the customer; everything is preserved.
+    deactivate = "/v1/customers/{id}/deactivate", "deactivateCustomer", Placing, Verb::Deactivate;
+    /// Opens a customer that was closed.
+    reactivate = "/v1/customers/{id}/reactivate", "reactivateCustomer", Lifting, Verb::Reactivate;
+}
+
+async fn act(
     State(plane): State<OperatorPlane>,
-    InPath((id, verb)): InPath<(String, String)>,
+    InPath(id): InPath<String>,
     request: Request,
+    verb: Verb,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
-    let known = Verb::STATUS.into_iter().find(|known| known.as_str() == verb);
-    let verb = known.ok_or_else(|| Problem::not_found("verb"))?;
     let key = caller.customer(&id)?;
     let headers = request.headers().clone();
     let (fields, body) = Fields::of_request(request).await?;
@@ -71,11 +114,14 @@ pub(super) fn read_placement(fields: &mut Fields) -> Placement {
     placement
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CustomerActed)]
 struct Shown {
     #[serde(flatten)]
     customer: Resource,
+    /// Whether anything was changed.
     changed: bool,
+    /// What still restricts the customer.
     remaining: Vec<ShownRestriction>,
 }
 

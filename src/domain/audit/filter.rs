@@ -42,6 +42,12 @@ impl AuditFilter {
 pub struct AuditAction(&'static str);
 
 impl AuditAction {
+    /// Every word that it may be.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        let of_customers = Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse]);
+        of_customers.map(Verb::as_str).chain(APART)
+    }
+
     /// The word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
