@@ -10,6 +10,7 @@ mod policy;
 mod ports;
 mod store;
 mod watched;
+mod webhooks;
 
 use std::{
     fs::DirBuilder, future::pending, os::unix::fs::DirBuilderExt as _, path::Path, time::Duration,
@@ -26,6 +27,7 @@ use self::{
     listeners::{Answering, Certificates},
     policy::PolicyFile,
     ports::Ports,
+    webhooks::Webhooks,
 };
 use crate::{
     cache::{Cache, Comparing, fleet::Fleet, guard::Guard, keyring::Keyring},
@@ -129,7 +131,7 @@ impl App {
         let (status, feed_status) = watch::channel(FeedStatus::default());
         let (alarm, acknowledged) = (Alarm::default(), Acknowledged::default());
         let changes = Changes::default();
-        let may_write = is_own || config.operator_listen.on().is_some();
+        let may_write = is_own || config.is_acted_on();
         let fleet = Fleet::new(clock.clone(), metrics.clone());
         let guard = Guard::new(config.guard_rule(), clock.clone(), metrics.clone());
         let feed = Feed {
@@ -172,6 +174,7 @@ impl App {
             admin: admin_token.as_ref().map(|token| AdminToken::new(token.expose())),
         };
         let plane = plane(config, &gate, &operators, &clock, &metrics)?;
+        let webhooks = Webhooks::open(config, &operators.control, &gate)?;
         let admin = Admin {
             readiness: Readiness::new().0,
             cache,
@@ -186,14 +189,13 @@ impl App {
             snapshot,
             booted_from: boot.booted_from(),
         };
-        let background = may_write.then(|| Background::build(config, &operators.control));
-        let background = background.transpose()?;
-        let ingest = background.as_ref().map(|it| it.view(config));
-        let makes_first_key = is_own && admin_token.is_none();
+        let background =
+            may_write.then(|| Background::build(config, &operators.control)).transpose()?;
+        let ingest = background.as_ref().map(|background| background.view(config));
         let (draining, sessions) = (CancellationToken::new(), sessions(config)?);
         let shown = plane.clone();
         let operators = OperatorPlane { operators, plane: shown, ingest, sessions, draining };
-        let answering = Answering { plane, operators, admin, certificates };
+        let answering = Answering { plane, operators, admin, webhooks, certificates };
         Ok(Self {
             feed,
             boot,
@@ -202,7 +204,7 @@ impl App {
             policy_file,
             answering,
             prometheus,
-            makes_first_key,
+            makes_first_key: is_own && admin_token.is_none(),
             background,
         })
     }

@@ -62,6 +62,9 @@ enum Verb {
     /// Lifts a deactivate
     Reactivate(acts::Lift),
 
+    /// Erases a customer for ever, save its restrictions; takes an admin
+    Purge(acts::Purge),
+
     /// Shows one customer
     Show(customers::One),
     /// Lists customers
@@ -141,6 +144,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Unfreeze(lift) => lift.run(domain::Verb::Unfreeze, out),
         Verb::Deactivate(restrict) => restrict.run(domain::Verb::Deactivate, out),
         Verb::Reactivate(lift) => lift.run(domain::Verb::Reactivate, out),
+        Verb::Purge(purge) => purge.run(out),
         Verb::Show(one) => one.show(out),
         Verb::List(many) => many.list(out),
         Verb::Limits(limits) => limits.run(out),

@@ -16,6 +16,7 @@ mod show;
 mod store_access;
 mod store_url;
 mod value;
+mod webhook;
 
 use std::{
     net::SocketAddr,
@@ -27,7 +28,7 @@ use std::{
 use clap::{Args, builder::BoolishValueParser};
 
 pub use base_url::BaseUrl;
-pub use choice::{DisabledBilling, OnStoreLoss, OperatorPlaintext, StoreCreate};
+pub use choice::{DisabledBilling, OnStoreLoss, OperatorPlaintext, StoreCreate, WebhookPlaintext};
 pub use client_tls::{BootTls, ClientTls, ClientTlsSettings};
 pub use duration::{InvalidDuration, parse_duration};
 pub use listener_tls::{ListenerTls, ListenersTls, TlsFiles, TlsText};
@@ -38,6 +39,7 @@ pub use show::{Setting, Shown};
 pub use store_access::{StoreIdentity, StoreTls};
 pub use store_url::{InvalidStoreUrl, StoreUrl};
 pub use value::{HeaderName, IngestGuard, OrOff, SocketMode};
+pub use webhook::{OfSource, WebhookEndpoint, WebhookSecrets, Webhooks};
 
 use crate::{
     domain::{
@@ -347,6 +349,10 @@ pub struct Config {
     #[arg(value_parser = value::guard_or_off)]
     pub ingest_guard: OrOff<IngestGuard>,
 
+    /// How billing systems call back.
+    #[command(flatten)]
+    pub webhooks: Webhooks,
+
     /// How long requests in flight may take to finish once the process is asked to stop.
     #[arg(long, env = "TOLLGATE_GRACE", value_name = "DURATION", default_value = "10s")]
     #[arg(value_parser = parse_duration, help_heading = "Process")]
@@ -384,6 +390,12 @@ impl Config {
             max_used_age: self.max_used_age,
             ..Policy::default()
         }
+    }
+
+    /// Whether anybody acts on customers through this instance, so that it has to write.
+    #[must_use]
+    pub fn is_acted_on(&self) -> bool {
+        self.operator_listen.on().is_some() || self.webhooks.webhook_listen.on().is_some()
     }
 
     /// How many customers a source may restrict.

@@ -4,6 +4,7 @@
 mod aliases;
 pub mod conflicts;
 pub mod fleet;
+pub mod foreign;
 pub mod guard;
 pub mod key_use;
 pub mod keys;
@@ -22,12 +23,12 @@ use crate::{
         Action, Actor, AuditEntry, Change, Customer, CustomerId, CustomerKey, Partition, Record,
         Refusal, Restrictions, Revision, Source, Timestamp, Token,
         action::{Plan, plan},
-        audit::{AuditActor, AuditOutcome, StoredAudit, chain::ChainPage},
+        audit::{AuditActor, AuditOutcome, StoredAudit, chain::ChainPage, notes::Notes},
     },
     feed::{Acknowledged, Alarm, FeedStatus, Kept, changes::Changes},
     store::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
-        Logged, Push, Store, StoreError, Write, Writer,
+        Logged, Push, Store, StoreError, Write, Writer, format::hex,
     },
     telemetry::{Metrics, StoreCommand},
 };
@@ -83,6 +84,8 @@ pub struct Acted {
     pub changed: bool,
     /// Whether the customer was made.
     pub created: bool,
+    /// Whether it had been done before, under the same idempotency key.
+    pub replayed: bool,
 }
 
 /// Why an act was not performed.
@@ -133,6 +136,7 @@ impl Control {
         action: &Action,
     ) -> Result<Acted, ActError> {
         let partition = self.store.partitions().of(key);
+        let notes = noted(action)?;
         let mut tries = 0..TRIES;
         loop {
             let writer = self.writer(partition)?;
@@ -144,13 +148,14 @@ impl Control {
             } else {
                 Err(Refusal::KeptChanging)
             };
-            let attempt = Attempt { request, key, action, current: current.as_ref(), writer };
+            let (current, notes) = (current.as_ref(), notes.as_ref());
+            let attempt = Attempt { request, key, action, current, writer, notes };
             let plan = match planned {
                 Ok(plan) => plan,
                 Err(refusal) if refusal.is_moot() => return Err(refusal.into()),
                 Err(refusal) => return self.refuse(&attempt, refusal).await,
             };
-            let aliases = current.as_ref().map(|it| it.record.body.aliases.clone());
+            let aliases = current.map(|it| it.record.body.aliases.clone());
             let aliases = aliases.unwrap_or_default();
             let leaving = match self.claim_aliases(key, &aliases, &plan.body.aliases).await {
                 Err(taken @ ActError::AliasTaken { .. }) => {
@@ -263,7 +268,7 @@ impl Control {
         committed: Committed,
     ) -> Result<Acted, ActError> {
         let customer = self.customer(attempt.key).await?.ok_or(Refusal::CustomerUnknown)?;
-        Ok(Acted { customer, changed: committed.changed, created: false })
+        Ok(Acted { customer, changed: committed.changed, created: false, replayed: true })
     }
 
     async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
@@ -284,6 +289,7 @@ impl Control {
             customer: Customer { record, private: plan.private },
             changed: plan.changed,
             created: current.is_none(),
+            replayed: false,
         }
     }
 
@@ -304,6 +310,7 @@ impl Control {
             write,
             writer: writer.clone(),
             audit: self.audit_entry(attempt, planned),
+            notes: attempt.notes.cloned(),
             idempotency: request.idempotency.clone(),
         }
     }
@@ -320,6 +327,7 @@ impl Control {
             source: None,
             reason: None,
             notes: None,
+            notes_digest: None,
             informed_at: None,
             before: Restrictions::default(),
             after: Restrictions::default(),
@@ -349,7 +357,8 @@ impl Control {
         let partition = write.partition(self.store.partitions());
         let writer = self.writer(partition)?;
         let epoch = writer.epoch.clone();
-        let committed = self.commit(Commit { write, writer, audit, idempotency }).await?;
+        let committed =
+            self.commit(Commit { write, writer, audit, notes: None, idempotency }).await?;
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
         Ok(committed)
@@ -419,7 +428,7 @@ impl Control {
             refusal: planned.err().map(|refusal| refusal.code().to_owned()),
             source: Some(action.source_for(&request.actor)),
             reason: action.placement.reason,
-            notes: action.placement.notes.clone(),
+            notes_digest: attempt.notes.map(Notes::digest),
             informed_at: action.placement.informed_at,
             before,
             after,
@@ -455,6 +464,14 @@ struct Attempt<'a> {
     action: &'a Action,
     current: Option<&'a Customer>,
     writer: Writer,
+    /// What the action's notes are kept as.
+    notes: Option<&'a Notes>,
+}
+
+/// What an action's notes are kept as.
+fn noted(action: &Action) -> Result<Option<Notes>, StoreError> {
+    let Some(text) = &action.placement.notes else { return Ok(None) };
+    Ok(Some(Notes::new(&hex(&keys::random::<16>()?), text)))
 }
 
 impl From<CommitError> for ActError {

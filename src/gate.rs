@@ -269,8 +269,13 @@ impl Gate {
         let (restrictions, record) = match Known::of(found) {
             Known::Unreadable => (found.with_withheld(None, now), RecordEvidence::Unreadable),
             Known::Restrictions(restrictions) => {
+                let is_purged = restrictions.is_some_and(Restrictions::is_purged);
                 let record = match found.held.as_ref().map(|held| &held.record) {
-                    Some(StoredRecord::Known(Record { body, .. })) => RecordEvidence::Known(body),
+                    _ if is_purged => RecordEvidence::Purged,
+                    Some(StoredRecord::Known(Record { body, .. })) => match body.purged_at {
+                        Some(_) => RecordEvidence::Purged,
+                        None => RecordEvidence::Known(body),
+                    },
                     // A store that lacks records does not tell who is unknown.
                     Some(StoredRecord::Absent) if partial => RecordEvidence::Missing(missing),
                     Some(StoredRecord::Absent) => RecordEvidence::Absent,
@@ -467,10 +472,18 @@ impl View {
         }
     }
 
-    /// Whether it is known that there is no such customer.
+    /// Whether it is known that there is no such customer, or that it was erased and nothing
+    /// restricts it.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        matches!(self.record.record, StoredRecord::Absent)
+        match &self.record.record {
+            StoredRecord::Absent => true,
+            StoredRecord::Known(record) => {
+                let is_restricted = self.restrictions.in_force_at(self.now).next().is_some();
+                record.body.purged_at.is_some() && !is_restricted
+            }
+            StoredRecord::Unreadable(_) => false,
+        }
     }
 }
 

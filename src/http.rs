@@ -23,6 +23,7 @@ pub mod serve;
 mod session;
 mod snapshot;
 mod store;
+mod webhook;
 
 use std::time::Duration;
 
@@ -41,6 +42,9 @@ pub use self::{
     admin::{Admin, PolicyShown, router as admin},
     ingest::IngestView,
     limits::DisabledBilling,
+    webhook::{
+        Endpoint as WebhookEndpoint, Secrets as WebhookSecrets, WebhookPlane, router as webhooks,
+    },
 };
 use self::{
     authenticate::OwnTenant,
@@ -177,12 +181,14 @@ fn operator_routes() -> OpenApiRouter<OperatorPlane> {
         .routes(routes!(operator::unfreeze))
         .routes(routes!(operator::deactivate))
         .routes(routes!(operator::reactivate))
+        .routes(routes!(operator::purge))
         .routes(routes!(audit::of_all))
         .routes(routes!(audit::chain))
         .routes(routes!(explain::explain))
         .routes(routes!(changes::watch))
         .routes(routes!(snapshot::read))
         .routes(routes!(ingest::status))
+        .routes(routes!(ingest::unresolved))
         .routes(routes!(ingest::resume))
         .routes(routes!(wingback::inactivate))
         .routes(routes!(wingback::activate))

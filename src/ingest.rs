@@ -5,16 +5,21 @@
 
 mod channel;
 mod inbox;
-mod message;
 
 use std::convert::Infallible;
 
-use self::message::{Message, Unusable};
 use crate::{
-    control::{ActError, Control, Request, tenure::Tenure},
+    control::{
+        ActError, Control, Request,
+        foreign::{
+            Heard, Says, Statement, Stranger,
+            message::{Message, Unusable},
+        },
+        tenure::Tenure,
+    },
     domain::{
-        Action, Actor, CustomerId, CustomerKey, Dated, MessageId, Placement, Postmark, Refusal,
-        Role, Source, TenantId, Timestamp, Verb,
+        Actor, CustomerId, CustomerKey, Dated, MessageId, Postmark, Refusal, Role, Source,
+        TenantId, Timestamp,
     },
     store::{ForeignWriters, StoreError, format},
     telemetry::{
@@ -151,44 +156,28 @@ impl Ingest {
     }
 
     async fn apply(&self, message: Message, tenant: &TenantId, arrival: Arrival<'_>) -> Outcome {
-        let customer = match self.customer_meant(tenant, &message).await {
-            Ok(customer) => customer,
-            Err(error) => return waits(&message.customer, &error.into()),
+        let statement = Statement {
+            tenant: tenant.clone(),
+            customer: message.customer.clone(),
+            says: Says::of(&message),
+            postmark: arrival.postmark(&message),
+            stranger: Stranger::Made,
         };
-        let request = self.request(arrival.via(), &message);
-        let action = Action {
-            postmark: Some(arrival.postmark(&message)),
-            placement: Placement {
-                reason: message.reason,
-                until: message.until,
-                notes: message.notes,
-                ..Placement::default()
-            },
-            status: Some(message.status),
-            ..Action::of(Verb::Put)
-        };
-        match self.control.act(&request, &customer, &action).await {
-            Ok(acted) if acted.changed => Outcome::Settled(IngestResult::Applied),
-            Ok(_) => Outcome::Settled(IngestResult::Unchanged),
-            Err(ActError::Refused(Refusal::MessageOutdated)) => {
-                Outcome::Settled(IngestResult::Outdated)
-            }
-            Err(ActError::Refused(Refusal::MessageRepeated)) => {
-                Outcome::Settled(IngestResult::Repeated)
-            }
-            Err(ActError::Refused(Refusal::KeptChanging)) => Outcome::Waits(IngestResult::Failed),
-            Err(ActError::Refused(refusal)) => {
+        match self.control.hear(&self.request(arrival.via(), &message), &statement).await {
+            Heard::Applied => Outcome::Settled(IngestResult::Applied),
+            Heard::Unchanged => Outcome::Settled(IngestResult::Unchanged),
+            Heard::Outdated => Outcome::Settled(IngestResult::Outdated),
+            Heard::Repeated => Outcome::Settled(IngestResult::Repeated),
+            Heard::Refused(refusal) => {
                 let why = format!("{}: {refusal}", refusal.code());
                 Outcome::Unusable(IngestResult::Refused, why)
             }
-            Err(ActError::SourcePaused { .. }) => Outcome::Waits(IngestResult::Paused),
-            Err(
-                error @ (ActError::AliasTaken { .. }
-                | ActError::NotNow(_)
-                | ActError::NotThere(_)
-                | ActError::Store(_)
-                | ActError::StoreLost(_)),
-            ) => waits(&message.customer, &error),
+            Heard::Unresolved => {
+                let why = Refusal::CustomerUnknown.to_string();
+                Outcome::Unusable(IngestResult::Refused, why)
+            }
+            Heard::Waits(ActError::SourcePaused { .. }) => Outcome::Waits(IngestResult::Paused),
+            Heard::Waits(error) => waits(&message.customer, &error),
         }
     }
 

@@ -4,7 +4,8 @@
 //!
 //! 1. [`cli`], [`config`], [`app`]: how a process is asked for, described and assembled.
 //! 2. [`http`], [`grpc`]: how enforcement points and operators ask; [`identify`]: whom a gateway
-//!    asks about; [`wire`]: how an answer is spelled; [`ingest`]: how billing systems publish; [`sweep`]: how what has lapsed goes.
+//!    asks about; [`wire`]: how an answer is spelled; [`ingest`]: how billing systems publish; [`unresolved`]: how what they say of customers that nobody
+//!    knows waits; [`sweep`]: how what has lapsed goes.
 //! 3. [`gate`] (over [`policy`]), [`control`]: how a check is answered, and a status changed.
 //! 4. [`feed`], [`cache`], [`store`]: where records live, and how they stay fresh.
 //! 5. [`domain`]: what an answer *is*. No clock, no I/O, no async.
@@ -35,6 +36,7 @@ pub mod identify;
 pub mod ingest;
 pub mod recovery;
 pub mod sweep;
+pub mod unresolved;
 pub mod wire;
 
 pub mod control;

@@ -5,6 +5,7 @@ pub mod path;
 mod request;
 pub mod routes;
 mod shown;
+mod stripe;
 
 use std::{iter, sync::Arc};
 
@@ -14,6 +15,7 @@ pub use self::{
     file::{Fault, InvalidPolicy},
     request::{Becomes, OtherMethod, Request},
     shown::Shown,
+    stripe::{SUMMARY as STRIPE_SUMMARY, StripeRule},
 };
 use self::{
     path::{is_suspicious, spellings},
@@ -60,6 +62,7 @@ pub struct Rules {
     pub route_count: usize,
     refuses_unmatched: bool,
     http_statuses: HttpStatuses,
+    stripe: Arc<stripe::Mapping>,
 }
 
 /// What a policy says of one route.
@@ -91,6 +94,7 @@ impl Rules {
             route_count: 0,
             refuses_unmatched: false,
             http_statuses: HttpStatuses::default(),
+            stripe: Arc::default(),
         }
     }
 
@@ -162,6 +166,13 @@ impl Rules {
             feature: rule.feature.clone(),
             limit: rule.limit.clone().map(|code| LimitCheck { code, value: None }),
         }
+    }
+
+    /// What a Stripe event of the type `event` makes of its customer, if anything. `status` is that
+    /// of what it is about.
+    #[must_use]
+    pub fn stripe(&self, event: &str, status: Option<&str>) -> Option<StripeRule> {
+        self.stripe.rule(event, status)
     }
 
     /// The HTTP status of a deny, where it is not the usual one.

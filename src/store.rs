@@ -7,8 +7,12 @@
 pub mod embedded;
 pub mod format;
 pub mod redis;
+mod unresolved;
 
-pub use self::redis::inbox::{ForeignWriters, Inbox, Listening};
+pub use self::{
+    redis::inbox::{ForeignWriters, Inbox, Listening},
+    unresolved::UnresolvedEntry,
+};
 
 use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
@@ -17,9 +21,9 @@ use tokio::sync::mpsc;
 pub use self::redis::repair::{Rewrite, Step};
 use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
-    Record, Restrictions, Revision, Source, Subject, Timestamp, Token,
+    Record, Restrictions, Revision, Source, Subject, Timestamp, Token, Verb,
     alias::{Alias, Claim},
-    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead},
+    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead, notes::Notes},
     change::{Act, CustomerChange},
     customer::RecordBody,
     fleet::FleetShadow,
@@ -414,6 +418,10 @@ pub struct ReadMany {
 
 /// A record as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly always there is one, and it is soon taken out"
+)]
 pub enum StoredRecord {
     /// There is none.
     Absent,
@@ -519,6 +527,8 @@ pub struct Commit {
     pub writer: Writer,
     /// What the audit trail keeps of it.
     pub audit: AuditEntry,
+    /// The notes that the entry has the digest of.
+    pub notes: Option<Notes>,
     /// What makes a repetition harmless. A refused act asks whether it was done before, and uses
     /// up no key.
     pub idempotency: Option<Idempotency>,
@@ -597,7 +607,7 @@ impl Write {
         match self {
             Self::Customer(write) => Some(Subject::Customer(CustomerChange {
                 key: write.key.clone(),
-                restrictions: write.body.restrictions.clone(),
+                restrictions: write.body.told(),
                 entitlements_changed: write.entitlements_changed,
                 act: write.act.clone(),
             })),
@@ -631,6 +641,14 @@ pub struct CustomerWrite {
     pub entitlements_changed: bool,
     /// What was done.
     pub act: Act,
+}
+
+impl CustomerWrite {
+    /// Whether it erases the customer, and so all notes on it that were kept before.
+    #[must_use]
+    pub fn erases(&self) -> bool {
+        self.act.verb == Verb::Purge
+    }
 }
 
 /// What a writer knows of the store's history.

@@ -25,9 +25,11 @@ use catalogue::Kind;
 
 pub use catalogue::{
     AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Listener,
-    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
+    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via, WebhookResult,
+    WebhookSource,
 };
 pub use handles::{Metrics, NO_ROUTE};
+pub use label::Label;
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -123,7 +125,7 @@ mod tests {
     fn every_metric_is_described_and_typed_and_no_histogram_is_a_summary() {
         let text = rendered(|metrics| {
             // A histogram appears with its first measurement.
-            for dialect in <Dialect as label::Label>::ALL {
+            for dialect in <Dialect as Label>::ALL {
                 metrics.check(*dialect, Reason::Active, Duration::from_micros(30));
             }
             metrics.change_effect.record(Duration::from_millis(1));

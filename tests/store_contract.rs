@@ -35,14 +35,17 @@ use tollgate::{
         Private, Record, RestrictionNote, Restrictions, Revision, Role, Source, Subject, TenantId,
         Timestamp, Verb,
         alias::{Alias, Claim},
-        audit::{AuditActor, AuditOutcome, StoredAudit},
+        audit::{
+            AuditActor, AuditOutcome, StoredAudit,
+            notes::{Notes, NotesPlace},
+        },
         change::Act,
         customer::RecordBody,
     },
     store::{
         Among, AuditPage, Census, Commit, CommitError, Committed, CreateError, CustomerPage,
         CustomerWrite, Direction, Head, Idempotency, Lease, Logged, Push, RestrictedEntry, Session,
-        Store, StoredRecord, Write, Writer,
+        Store, StoredRecord, UnresolvedEntry, Write, Writer,
         embedded::Embedded,
         format,
         redis::{Redis, Settings},
@@ -91,6 +94,7 @@ promises! {
     a_customer_without_restrictions_leaves_the_restricted_set
     notes_are_only_in_the_private_part
     audit_comes_newest_first_by_page
+    notes_on_an_act_are_kept_beside_its_entry_and_go_with_the_customer
     a_customers_own_trail_keeps_its_last_fifty_entries
     every_audit_entry_is_chained_to_the_one_before_it
     an_act_that_changes_nothing_leaves_only_an_audit_entry
@@ -104,6 +108,7 @@ promises! {
     an_alias_changes_hands_by_compare_and_set
     the_latest_use_of_a_key_is_the_one_that_counts
     customers_are_counted
+    what_waits_for_a_customer_is_listed_in_order_and_the_oldest_goes_first
     a_lease_has_one_holder_who_renews_it_and_gives_it_back
     a_lease_that_is_not_renewed_goes_to_who_asks_next
     an_empty_store_grants_no_lease_that_would_be_its_only_key
@@ -423,6 +428,46 @@ async fn audit_comes_newest_first_by_page(adapter: Adapter) {
     assert_eq!(world.audit(Some("c"), None, 100).await, []);
 }
 
+async fn notes_on_an_act_are_kept_beside_its_entry_and_go_with_the_customer(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let (key, other) = (customer("c1", FROZEN).key, customer("c2", FROZEN).key);
+    let mut expected = BTreeMap::new();
+    for (number, key) in [&key, &other, &key].into_iter().enumerate() {
+        let notes = Notes::new(&format!("salt{number}"), &format!("seen {number}"));
+        let write = Write::Nothing { customer: Some(key.clone()) };
+        let mut commit = commit(write, writer(), None);
+        (commit.audit.notes, commit.audit.notes_digest) = (None, Some(notes.digest()));
+        commit.notes = Some(notes.clone());
+        world.store.commit(commit).await.unwrap();
+        expected.insert(notes.digest(), (key.clone(), notes));
+    }
+    let (world, expected) = (&world, &expected);
+    let trail = |customer: Option<&CustomerKey>| {
+        let page = AuditPage { customer: customer.cloned(), before: None, limit: 10 };
+        async move { world.store.audit(&page).await.unwrap() }
+    };
+    let kept = |found: Vec<StoredAudit>| -> Vec<Option<String>> {
+        found.into_iter().map(|it| it.entry.notes).collect()
+    };
+    let said = |numbers: &[usize]| -> Vec<Option<String>> {
+        numbers.iter().map(|it| Some(format!("seen {it}"))).collect()
+    };
+    assert_eq!(kept(trail(None).await), said(&[2, 1, 0]));
+    assert_eq!(kept(trail(Some(&key)).await), said(&[2, 0]));
+    let links = async || world.store.audit_chain(Partition(0), None, 10).await.unwrap().links;
+    for link in links().await {
+        assert!(!link.entry.contains("seen"), "{}", link.entry);
+        let place = NotesPlace::of(&link.entry).unwrap();
+        let (of, notes) = &expected[&place.digest];
+        assert_eq!((of, Some(notes.as_kept())), (&place.customer, link.notes.as_deref()));
+    }
+    let mut purge = customer("c1", FROZEN);
+    purge.act.verb = Verb::Purge;
+    world.put(&purge).await.unwrap();
+    assert_eq!(kept(trail(None).await)[1..], [None, said(&[1])[0].clone(), None]);
+    assert_eq!(links().await.iter().filter(|link| link.notes.is_some()).count(), 1);
+}
+
 async fn a_customers_own_trail_keeps_its_last_fifty_entries(adapter: Adapter) {
     let world = World::of(adapter).await;
     for _ in 0..53 {
@@ -670,6 +715,29 @@ async fn customers_are_counted(adapter: Adapter) {
         world.put(&customer(id, restrictions)).await.unwrap();
     }
     assert_eq!(world.store.count_customers().await.unwrap(), 3);
+}
+
+async fn what_waits_for_a_customer_is_listed_in_order_and_the_oldest_goes_first(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let store = &world.store;
+    assert_eq!(store.unresolved(None, 10).await.unwrap(), []);
+    for (text, dropped) in [("a", 0), ("b", 0), ("c", 0), ("d", 1)] {
+        assert_eq!(store.add_unresolved(&epoch(), text, 3).await.unwrap(), Some(dropped));
+    }
+    let texts = |entries: &[UnresolvedEntry]| {
+        entries.iter().map(|entry| entry.text.clone()).collect::<Vec<_>>()
+    };
+    let first = store.unresolved(None, 2).await.unwrap();
+    assert_eq!(texts(&first), ["b", "c"]);
+    let rest = store.unresolved(Some(&first[1].id), 2).await.unwrap();
+    assert_eq!(texts(&rest), ["d"]);
+    store.remove_unresolved(&first[1].id).await.unwrap();
+    store.remove_unresolved(&first[1].id).await.unwrap();
+    assert_eq!(texts(&store.unresolved(None, 10).await.unwrap()), ["b", "d"]);
+    assert_eq!(store.count_unresolved().await.unwrap(), 2);
+    let another = Epoch::parse("another").unwrap();
+    assert_eq!(store.add_unresolved(&another, "e", 3).await.unwrap(), None);
+    assert_eq!(store.count_unresolved().await.unwrap(), 2);
 }
 
 async fn a_lease_has_one_holder_who_renews_it_and_gives_it_back(adapter: Adapter) {
@@ -1064,7 +1132,7 @@ fn operator_key(id: &str, stored: Option<&str>) -> Write {
 }
 
 fn commit(write: Write, writer: Writer, idempotency: Option<Idempotency>) -> Commit {
-    Commit { audit: audit_of(&write), write, writer, idempotency }
+    Commit { audit: audit_of(&write), write, writer, notes: None, idempotency }
 }
 
 /// The entry that goes with a write.
@@ -1094,6 +1162,7 @@ fn audit_of(write: &Write) -> AuditEntry {
         source: None,
         reason: None,
         notes: Some("\"quoted\", né(e) Ω".to_owned()),
+        notes_digest: None,
         informed_at: None,
         before: Restrictions::default(),
         after: Restrictions::default(),

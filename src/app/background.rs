@@ -14,6 +14,7 @@ use crate::{
     recovery::Recovery,
     store::{Lease, Store},
     sweep::Sweep,
+    unresolved::Resolver,
 };
 
 /// The parts of it, before they run.
@@ -22,6 +23,7 @@ pub(super) struct Background {
     ingest: Option<Ingest>,
     recovery: Option<Recovery>,
     sweep: Sweep,
+    resolver: Resolver,
     heads: Option<Heads>,
 }
 
@@ -46,13 +48,14 @@ impl Background {
             None
         };
         let sweep = Sweep { control: control.clone(), tenure: tenure.clone() };
+        let resolver = Resolver { control: control.clone(), tenure: tenure.clone() };
         let heads = config.audit_key()?.map(|key| Heads {
             control: control.clone(),
             tenure: tenure.clone(),
             key: key.expose().as_bytes().to_vec(),
             file: config.audit_heads(),
         });
-        Ok(Self { tenure, ingest, recovery, sweep, heads })
+        Ok(Self { tenure, ingest, recovery, sweep, resolver, heads })
     }
 
     /// What operators are shown of it.
@@ -66,7 +69,7 @@ impl Background {
 
     /// Lets it run, until `draining`.
     pub(super) fn spawn(self, tasks: &mut Tasks, draining: CancellationToken) {
-        let Self { tenure, ingest, recovery, sweep, heads } = self;
+        let Self { tenure, ingest, recovery, sweep, resolver, heads } = self;
         let control = sweep.control.clone();
         let may_write = {
             let control = control.clone();
@@ -88,6 +91,7 @@ impl Background {
             tasks.spawn_endless("eviction watch", watch_eviction(store, metrics));
         }
         tasks.spawn_endless("sweep", sweep.run());
+        tasks.spawn_endless("unresolved", resolver.run());
         let mut key_uses = KeyUses::new(control);
         tasks.spawn("key uses", async move {
             key_uses_until.run_until_cancelled(key_uses.keep()).await;

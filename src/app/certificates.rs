@@ -58,7 +58,8 @@ impl Certificate {
     }
 }
 
-fn told(error: &ConfigError) -> String {
+/// An error with what caused it.
+pub(super) fn told(error: &ConfigError) -> String {
     let why = error.source().map(|why| format!(": {why}")).unwrap_or_default();
     format!("{error}{why}")
 }

@@ -6,7 +6,10 @@ use axum::Router;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::{certificates::Certificate, open_files::connections_per_listener, ports::Ports};
+use super::{
+    certificates::Certificate, open_files::connections_per_listener, ports::Ports,
+    webhooks::Webhooks,
+};
 use crate::{
     config::{Config, ConfigError, TlsFiles},
     grpc::{self, Authorizer},
@@ -23,6 +26,7 @@ pub(super) struct Certificates {
     check: Option<Certificate>,
     operator: Option<Certificate>,
     admin: Option<Certificate>,
+    webhook: Option<Certificate>,
     /// Whether whoever asks on the check listener has shown one.
     check_asks: bool,
     connections_at_most: NonZeroUsize,
@@ -36,12 +40,15 @@ impl Certificates {
             files.map(|files| Certificate::open(files, listener, metrics.clone())).transpose()
         };
         let check = config.check_tls()?;
+        // The check port and socket, operators, admin, and webhooks if they are taken.
+        let listeners = 4 + usize::from(config.webhooks.webhook_listen.on().is_some());
         Ok(Self {
             check_asks: check.as_ref().is_some_and(TlsFiles::asks_for_certificates),
             check: open(Listener::Check, check)?,
             operator: open(Listener::Operator, config.operator_tls()?)?,
             admin: open(Listener::Admin, config.admin_tls()?)?,
-            connections_at_most: connections_per_listener(config.max_connections),
+            webhook: open(Listener::Webhook, config.webhook_tls()?)?,
+            connections_at_most: connections_per_listener(config.max_connections, listeners),
             metrics: metrics.clone(),
         })
     }
@@ -52,6 +59,7 @@ impl Certificates {
             Listener::Check => self.check.as_ref(),
             Listener::CheckSocket => None,
             Listener::Operator => self.operator.as_ref(),
+            Listener::Webhook => self.webhook.as_ref(),
         }
     }
 
@@ -63,8 +71,8 @@ impl Certificates {
 
     /// Keeps them as their files have them.
     fn keep_current(self, tasks: &mut Tasks) {
-        let Self { check, operator, admin, .. } = self;
-        for certificate in [check, operator, admin].into_iter().flatten() {
+        let Self { check, operator, admin, webhook, .. } = self;
+        for certificate in [check, operator, admin, webhook].into_iter().flatten() {
             tasks.spawn_endless("certificate", certificate.keep_current());
         }
     }
@@ -75,6 +83,7 @@ pub(super) struct Answering {
     pub(super) plane: DataPlane,
     pub(super) operators: OperatorPlane,
     pub(super) admin: Admin,
+    pub(super) webhooks: Option<Webhooks>,
     pub(super) certificates: Certificates,
 }
 
@@ -88,7 +97,7 @@ impl Answering {
         tasks: &mut Tasks,
         drained: CancellationToken,
     ) {
-        let Self { plane, operators, admin, certificates } = self;
+        let Self { plane, operators, admin, webhooks, certificates } = self;
         let manner = certificates.manner(Listener::Admin);
         let router = http::admin(Admin { readiness: readiness.clone(), ..admin });
         let admin_end = serve_admin(ports.admin, manner, router, drained);
@@ -112,6 +121,11 @@ impl Answering {
         listen("check socket", Listener::CheckSocket, ports.check_socket, router);
         let operators = OperatorPlane { draining: stopping, ..operators };
         listen("operator", Listener::Operator, ports.operator, http::operator(operators));
+        if let Some(webhooks) = webhooks {
+            let router = http::webhooks(webhooks.plane.clone());
+            listen("webhooks", Listener::Webhook, ports.webhook, router);
+            webhooks.keep_current(tasks);
+        }
         certificates.keep_current(tasks);
     }
 }

@@ -27,6 +27,7 @@ pub(super) struct Ports {
     pub(super) operator: Option<Socket>,
     pub(super) operator_is_local: bool,
     pub(super) admin: std::net::TcpListener,
+    pub(super) webhook: Option<Socket>,
 }
 
 impl Ports {
@@ -58,6 +59,10 @@ impl Ports {
             },
             operator_is_local: is_local(operator),
             admin,
+            webhook: match config.webhooks.webhook_listen.on() {
+                Some(address) => Some(Socket::Tcp(bind("--webhook-listen", *address).await?)),
+                None => None,
+            },
         })
     }
 }

@@ -158,7 +158,7 @@ impl Recent {
                 StoredRecord::Known(record) if in_order && same_picture => {
                     let mut record = record.clone();
                     record.revision = position.revision;
-                    record.body.restrictions = change.restrictions.clone();
+                    record.body.restrictions = change.restrictions.clone().of_purged(false);
                     let (record, epoch) = (StoredRecord::Known(record), held.epoch.clone());
                     read_anew = outdated;
                     Op::Put(Arc::new(Held { record, position, epoch, outdated }))

@@ -1,4 +1,4 @@
-//! The six verbs that restrict a customer, or let it back in.
+//! The six verbs that restrict a customer, or let it back in, and the one that erases it.
 
 use clap::{
     Args,
@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{
     answer::{act_row, is_set, list, text},
     client::{Call, Client},
+    confirm::Consent,
     failure::{Exit, Failure},
     operator::Operator,
     out::Out,
@@ -105,6 +106,41 @@ impl Restrict {
         let call = self.act.call(verb, self.act.source.as_ref(), more);
         let sent = self.operator.client()?.send(&call);
         let answer = sent.map_err(|failure| failure.hinting("NOT_FOUND", CREATE_HINT))?;
+        out.data(self.operator.output(), &answer, || act_row(&answer, &answer));
+        Ok(Exit::Done)
+    }
+}
+
+/// A customer who is to be erased.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Purge {
+    #[command(flatten)]
+    act: Act,
+
+    #[command(flatten)]
+    consent: Consent,
+
+    #[command(flatten)]
+    operator: Operator,
+}
+
+impl Purge {
+    pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        let client = self.operator.client()?;
+        let id = &self.act.id;
+        // Refused here, a customer who is not known is not asked about.
+        client.send(&Call::new("GET", format!("/v1/customers/{id}")))?;
+        out.note(format_args!(
+            "{id} is erased for ever: record, name, metadata and every note. Its restrictions, its \
+             aliases and the audit trail stay; whoever asks is told that it is unknown."
+        ));
+        if self.consent.dry_run {
+            return Ok(Exit::Done);
+        }
+        if !self.consent.is_given(out)? {
+            return Ok(Exit::Failed);
+        }
+        let answer = client.send(&self.act.call(Verb::Purge, None, Map::new()))?;
         out.data(self.operator.output(), &answer, || act_row(&answer, &answer));
         Ok(Exit::Done)
     }

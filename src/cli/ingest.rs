@@ -17,6 +17,8 @@ use crate::domain::Source;
 pub(super) enum Ingest {
     /// Shows what waits, and which sources are paused because they restricted too many customers
     Status(Status),
+    /// Lists what systems said in webhooks of customers that nobody knows; it waits for an alias
+    Unresolved(Unresolved),
     /// Lets a paused source go on: what has waited is done
     Resume(Resume),
 }
@@ -25,6 +27,7 @@ impl Ingest {
     pub(super) fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         match self {
             Self::Status(status) => status.run(out),
+            Self::Unresolved(unresolved) => unresolved.run(out),
             Self::Resume(resume) => resume.run(out),
         }
     }
@@ -41,10 +44,12 @@ impl Status {
     fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         let answer = self.operator.client_of_all()?.send(&Call::new("GET", "/v1/ingest"))?;
         if matches!(self.operator.output(), Output::Table) {
-            let [channel, source, inbox, dead] =
-                ["channel", "source", "inbox", "dead"].map(|field| cell(&answer, field));
+            let [channel, source, inbox, dead, unresolved] =
+                ["channel", "source", "inbox", "dead", "unresolved"]
+                    .map(|field| cell(&answer, field));
             out.note(format_args!(
-                "Channel {channel} for source {source}: {inbox} in the inbox, {dead} dead."
+                "Channel {channel} for source {source}: {inbox} in the inbox, {dead} dead. \
+                 {unresolved} webhooks wait for a customer that nobody knows."
             ));
         }
         out.data(self.operator.output(), &answer, || {
@@ -53,6 +58,41 @@ impl Status {
                 rows.row(
                     ["source", "restricted", "paused", "pausedSince", "resumedAt"]
                         .map(|field| cell(source, field)),
+                )
+            })
+        });
+        Ok(Exit::Done)
+    }
+}
+
+/// All of it, of one tenant if that is said.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Unresolved {
+    #[command(flatten)]
+    operator: Operator,
+}
+
+impl Unresolved {
+    fn run(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
+        let client = self.operator.client()?;
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let call = Call::new("GET", "/v1/ingest/unresolved").query("limit", Some("100"));
+            let page = client.send(&call.query("startAfter", cursor.as_ref()))?;
+            all.extend_from_slice(list(&page, "unresolved"));
+            if !is_set(&page, "hasMore") || text(&page, "nextCursor").is_empty() {
+                break;
+            }
+            cursor = Some(text(&page, "nextCursor").to_owned());
+        }
+        let answer = json!({ "unresolved": all });
+        out.data(self.operator.output(), &answer, || {
+            let header =
+                Rows::under(["RECEIVED", "SOURCE", "TENANT", "ID THERE", "STATUS", "EVENT"]);
+            all.iter().fold(header, |rows, it| {
+                rows.row(
+                    ["receivedAt", "source", "tenantId", "externalId", "status", "eventId"]
+                        .map(|field| cell(it, field)),
                 )
             })
         });

@@ -23,7 +23,8 @@ pub(super) fn serve(config: Config) -> Result<Exit, Failure> {
         runtime.worker_threads(workers.get());
     }
     let runtime = runtime.enable_all().build().map_err(|error| Failure::local(&error))?;
-    let served = runtime.block_on(async { app::serve(config, lifecycle::stop_signal()).await });
+    let served =
+        runtime.block_on(async { Box::pin(app::serve(config, lifecycle::stop_signal())).await });
     served.map(|()| Exit::Done).map_err(|error| Failure::local(&error))
 }
 

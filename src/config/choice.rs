@@ -34,6 +34,15 @@ pub enum OperatorPlaintext {
     Refuse,
 }
 
+/// Whether a source that shows its secret may call back off loopback without TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum WebhookPlaintext {
+    /// Yes.
+    Allow,
+    /// No.
+    Refuse,
+}
+
 /// How a disabled customer's billing is shown.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DisabledBilling {
@@ -51,6 +60,9 @@ pub(super) const ON_STORE_LOSS: Choice<OnStoreLoss> =
 
 pub(super) const OPERATOR_PLAINTEXT: Choice<OperatorPlaintext> =
     Choice(&[("refuse", OperatorPlaintext::Refuse), ("allow", OperatorPlaintext::Allow)]);
+
+pub(super) const WEBHOOK_PLAINTEXT: Choice<WebhookPlaintext> =
+    Choice(&[("refuse", WebhookPlaintext::Refuse), ("allow", WebhookPlaintext::Allow)]);
 
 pub(super) const DISABLED_BILLING: Choice<DisabledBilling> =
     Choice(&[("active", DisabledBilling::Active), ("paused", DisabledBilling::Paused)]);

@@ -61,6 +61,19 @@ pub struct ListenersTls {
     /// has to show a certificate of theirs, which the probes of Kubernetes cannot.
     #[arg(long, env = "TOLLGATE_ADMIN_TLS_CLIENT_CA", value_name = "PATH")]
     pub admin_tls_client_ca: Option<PathBuf>,
+
+    /// File with the certificate (PEM) that the webhook listener shows; it then speaks TLS alone.
+    #[arg(long, env = "TOLLGATE_WEBHOOK_TLS_CERT", value_name = "PATH")]
+    pub webhook_tls_cert: Option<PathBuf>,
+
+    /// File with the private key (PEM) of that certificate.
+    #[arg(long, env = "TOLLGATE_WEBHOOK_TLS_KEY", value_name = "PATH")]
+    pub webhook_tls_key: Option<PathBuf>,
+
+    /// File with the certificates (PEM) of the authorities that know who may call back. Everybody
+    /// then has to show a certificate of theirs, as a proxy can, and prove an event as ever.
+    #[arg(long, env = "TOLLGATE_WEBHOOK_TLS_CLIENT_CA", value_name = "PATH")]
+    pub webhook_tls_client_ca: Option<PathBuf>,
 }
 
 /// Where the certificate of one listener is.
@@ -109,6 +122,14 @@ impl Config {
     pub fn admin_tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
         let ListenersTls { admin_tls_cert, admin_tls_key, admin_tls_client_ca, .. } = &self.tls;
         files(&ADMIN, true, [admin_tls_cert, admin_tls_key, admin_tls_client_ca])
+    }
+
+    /// The webhook listener's certificate, if it has one.
+    pub fn webhook_tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let ListenersTls { webhook_tls_cert, webhook_tls_key, webhook_tls_client_ca, .. } =
+            &self.tls;
+        let is_on = self.webhooks.webhook_listen.on().is_some();
+        files(&WEBHOOK, is_on, [webhook_tls_cert, webhook_tls_key, webhook_tls_client_ca])
     }
 }
 
@@ -222,6 +243,12 @@ const OPERATOR: Settings = Settings {
     certificate: "--operator-tls-cert",
     key: "--operator-tls-key",
     client_ca: "--operator-tls-client-ca",
+};
+const WEBHOOK: Settings = Settings {
+    listen: "--webhook-listen",
+    certificate: "--webhook-tls-cert",
+    key: "--webhook-tls-key",
+    client_ca: "--webhook-tls-client-ca",
 };
 const ADMIN: Settings = Settings {
     listen: "--admin-listen",

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf, time::Duration};
 
 use super::{
     Config, HeaderName, OperatorPlaintext, StoreUrl, store_access::SENTINEL_PASSWORD_FILE,
+    value::InvalidValue,
 };
 
 impl Config {
@@ -19,7 +20,11 @@ impl Config {
         self.store_password()?;
         self.sentinel_password()?;
         self.store_tls()?;
-        let listeners = [self.check_tls()?, self.operator_tls()?, self.admin_tls()?];
+        for endpoint in self.webhook_endpoints()? {
+            endpoint.read()?;
+        }
+        let listeners =
+            [self.check_tls()?, self.operator_tls()?, self.admin_tls()?, self.webhook_tls()?];
         for files in listeners.into_iter().flatten() {
             files.load(&files.read()?)?;
         }
@@ -108,6 +113,7 @@ impl Config {
             ("--check-listen", self.check_listen.on()),
             ("--operator-listen", self.operator_listen.on()),
             ("--admin-listen", Some(&self.admin_listen)),
+            ("--webhook-listen", self.webhooks.webhook_listen.on()),
         ];
         for (place, (first, address)) in listeners.iter().enumerate() {
             let Some(address) = address.filter(|address| address.port() != 0) else { continue };
@@ -261,6 +267,31 @@ pub enum ConfigError {
         /// The setting of the listener.
         listen: &'static str,
     },
+    /// A token would cross the network as it is.
+    #[error(
+        "--webhook-listen must be on loopback unless it has a certificate (--webhook-tls-cert) or \
+         --webhook-plaintext is allow, because BillaBear's webhooks carry their secret as it is"
+    )]
+    WebhookPlaintext,
+    /// A secret that breaks its source's rule.
+    #[error("--webhook-secret-file {of}={} holds a secret that {rule}", path.display())]
+    WebhookSecret {
+        /// Whose.
+        of: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// A source that may not call back.
+    #[error(transparent)]
+    WebhookSource(#[from] InvalidValue),
+    /// Events that would be about nobody's customers.
+    #[error("--default-tenant off needs --webhook-tenant {0}=TENANT, because its events name none")]
+    WebhookTenantMissing(&'static str),
+    /// Two tenants of one source.
+    #[error("--webhook-tenant may name one tenant for {0}")]
+    WebhookTenantTwice(&'static str),
     /// A duration of nothing.
     #[error("{0} must be longer than zero")]
     Zero(&'static str),

@@ -5,7 +5,10 @@ use std::path::Path;
 use clap::{ArgMatches, parser::ValueSource};
 use serde::Serialize;
 
-use super::{ADMIN_TOKEN, BootTls, Config, ListenersTls, choice, duration::spell_duration};
+use super::{
+    ADMIN_TOKEN, BootTls, Config, ListenersTls, OfSource, Webhooks, choice,
+    duration::spell_duration,
+};
 
 /// One setting as it stands.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -87,6 +90,9 @@ impl Config {
                     admin_tls_cert,
                     admin_tls_key,
                     admin_tls_client_ca,
+                    webhook_tls_cert,
+                    webhook_tls_key,
+                    webhook_tls_client_ca,
                 },
             session_lifetime,
             admin_token_file,
@@ -110,6 +116,8 @@ impl Config {
             ingest_channel,
             ingest_source,
             ingest_guard,
+            webhooks:
+                Webhooks { webhook_listen, webhook_plaintext, webhook_secret_file, webhook_tenant },
             grace,
             workers,
             log_format,
@@ -156,6 +164,9 @@ impl Config {
             ("admin_tls_cert", path_or_none(admin_tls_cert.as_deref())),
             ("admin_tls_key", path_or_none(admin_tls_key.as_deref())),
             ("admin_tls_client_ca", path_or_none(admin_tls_client_ca.as_deref())),
+            ("webhook_tls_cert", path_or_none(webhook_tls_cert.as_deref())),
+            ("webhook_tls_key", path_or_none(webhook_tls_key.as_deref())),
+            ("webhook_tls_client_ca", path_or_none(webhook_tls_client_ca.as_deref())),
             ("session_lifetime", spell_duration(*session_lifetime)),
             ("admin_token_file", path_or_none(admin_token_file.as_deref())),
             ("audit_key_file", path_or_none(audit_key_file.as_deref())),
@@ -177,6 +188,13 @@ impl Config {
             ("ingest_channel", ingest_channel.to_string()),
             ("ingest_source", ingest_source.to_string()),
             ("ingest_guard", ingest_guard.to_string()),
+            ("webhook_listen", webhook_listen.to_string()),
+            ("webhook_plaintext", choice::WEBHOOK_PLAINTEXT.word(*webhook_plaintext).to_owned()),
+            (
+                "webhook_secret_file",
+                OfSource::shown(webhook_secret_file, |path| path.display().to_string()),
+            ),
+            ("webhook_tenant", OfSource::shown(webhook_tenant, ToString::to_string)),
             ("grace", spell_duration(*grace)),
             (
                 "workers",

@@ -208,7 +208,7 @@ pub(super) fn new_token(prefix: &str, id: &str) -> Result<String, StoreError> {
     Ok(format!("{prefix}{id}_{}", hex(&random::<24>()?)))
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Unexpected(error.to_string()))?;
     Ok(bytes)

@@ -262,6 +262,7 @@ impl Control {
             .filter_map(|RestrictedEntry { key, revision, restrictions }| {
                 let restrictions: Restrictions = restrictions?;
                 let body = RecordBody {
+                    purged_at: restrictions.is_purged().then_some(now),
                     restrictions,
                     created_at: now,
                     updated_at: now,

@@ -36,6 +36,8 @@ pub enum Verb {
     /// Takes away what has lapsed.
     #[serde(rename = "lapsed")]
     Lapse,
+    /// Erases the customer, for ever.
+    Purge,
     /// Writes the customer's record.
     Put,
     /// Lifts a deactivate.
@@ -45,6 +47,20 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Every act.
+    pub const ALL: [Self; 10] = [
+        Self::Deactivate,
+        Self::Delete,
+        Self::Disable,
+        Self::Enable,
+        Self::Freeze,
+        Self::Lapse,
+        Self::Purge,
+        Self::Put,
+        Self::Reactivate,
+        Self::Unfreeze,
+    ];
+
     /// The six verbs of the operator plane.
     pub const STATUS: [Self; 6] = [
         Self::Disable,
@@ -65,6 +81,7 @@ impl Verb {
             Self::Enable => "enable",
             Self::Freeze => "freeze",
             Self::Lapse => "lapsed",
+            Self::Purge => "purge",
             Self::Put => "put",
             Self::Reactivate => "reactivate",
             Self::Unfreeze => "unfreeze",
@@ -78,7 +95,12 @@ impl Verb {
             Self::Disable => Some(Kind::Disabled),
             Self::Freeze => Some(Kind::Frozen),
             Self::Deactivate | Self::Delete => Some(Kind::Inactive),
-            Self::Enable | Self::Lapse | Self::Put | Self::Reactivate | Self::Unfreeze => None,
+            Self::Enable
+            | Self::Lapse
+            | Self::Purge
+            | Self::Put
+            | Self::Reactivate
+            | Self::Unfreeze => None,
         }
     }
 
@@ -94,6 +116,7 @@ impl Verb {
             | Self::Disable
             | Self::Freeze
             | Self::Lapse
+            | Self::Purge
             | Self::Put => None,
         }
     }
@@ -146,11 +169,17 @@ impl Action {
     /// The weakest role that may ask for it, whatever the customer's restrictions.
     #[must_use]
     pub fn needs(&self, actor: &Actor) -> Role {
+        if self.verb == Verb::Purge {
+            return Role::Admin;
+        }
         let own = actor.source.clone().unwrap_or_else(Source::operator);
         let for_another = self.source.as_ref().is_some_and(|source| *source != own);
-        let writes_record =
-            !self.fields.is_empty() || (self.verb == Verb::Put && self.status.is_none());
-        if for_another || writes_record { Role::Manager } else { Role::Support }
+        if for_another || self.writes_record() { Role::Manager } else { Role::Support }
+    }
+
+    /// Whether it writes more than restrictions.
+    fn writes_record(&self) -> bool {
+        !self.fields.is_empty() || (self.verb == Verb::Put && self.status.is_none())
     }
 }
 
@@ -260,10 +289,17 @@ pub fn plan(
     }
     let fresh = || RecordBody { created_at: now, updated_at: now, ..RecordBody::default() };
     let before = current.map_or_else(fresh, |customer| customer.record.body.clone());
-    let mut body = before.clone();
-    let mut private = current.map(|customer| customer.private.clone()).unwrap_or_default();
-    let private_before = private.clone();
-    let remembered = |postmark: &Postmark| postmark.after(before.last_messages.get(&source), now);
+    let private_before = current.map(|customer| customer.private.clone()).unwrap_or_default();
+    let (mut body, mut private) = (before.clone(), private_before.clone());
+    if action.verb == Verb::Purge && before.purged_at.is_none() {
+        settled(&before.obligations)?;
+        (body, private) = (before.purged(now), Private::default());
+    } else if before.purged_at.is_some() && action.writes_record() {
+        return Err(Refusal::CustomerPurged);
+    }
+    let tells_status = action.status.is_some() || action.verb != Verb::Put;
+    let order = if tells_status { &before.last_messages } else { &before.last_entitlements };
+    let remembered = |postmark: &Postmark| postmark.after(order.get(&source), now);
     let remembered = action.postmark.as_ref().map(remembered).transpose()?;
 
     // What happened a while ago began then.
@@ -282,7 +318,9 @@ pub fn plan(
     let is_as_shown = body == before && private == private_before;
     let at = remembered.as_ref().map(|last| last.at);
     if let Some(last) = remembered {
-        body.last_messages.insert(source.clone(), last);
+        let order =
+            if tells_status { &mut body.last_messages } else { &mut body.last_entitlements };
+        order.insert(source.clone(), last);
     } else if acted && let Some(last) = body.last_messages.get_mut(&source) {
         last.forget_text();
     }
@@ -315,6 +353,9 @@ pub enum Refusal {
     /// Another customer has the alias.
     #[error("another customer has the alias")]
     AliasTaken,
+    /// The customer was erased.
+    #[error("the customer was purged; nothing but its restrictions is kept of it")]
+    CustomerPurged,
     /// There is no such customer.
     #[error("there is no such customer")]
     CustomerUnknown,
@@ -364,6 +405,7 @@ impl Refusal {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
+            Self::CustomerPurged => "CUSTOMER_PURGED",
             Self::CustomerUnknown => "NOT_FOUND",
             Self::EndsBeforeStart | Self::MessageAhead | Self::RevisionRequired => {
                 "VALIDATION_ERROR"

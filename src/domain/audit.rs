@@ -3,6 +3,7 @@
 pub mod chain;
 mod filter;
 pub mod head;
+pub mod notes;
 
 pub use filter::{AuditAction, AuditFilter, UnknownAction, UnknownOutcome};
 
@@ -39,9 +40,13 @@ pub struct AuditEntry {
     /// With which reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<RestrictionReason>,
-    /// Free text for operators.
+    /// Free text for operators, once it is read with the entry. What is written is kept beside it,
+    /// under [`AuditEntry::notes_digest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// The digest of the notes, if there are any. Those of an erased customer are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes_digest: Option<String>,
     /// When the customer was told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub informed_at: Option<Timestamp>,

@@ -58,6 +58,13 @@ pub struct RecordBody {
     /// The last message of each source that speaks by message, kept after a lift.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub last_messages: BTreeMap<Source, LastMessage>,
+    /// The last message of each source that tells features by message: what it says of the status
+    /// has an order of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub last_entitlements: BTreeMap<Source, LastMessage>,
+    /// When the customer was erased, if it was. Nobody knows it then; its restrictions still count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purged_at: Option<Timestamp>,
     /// When the record was made.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -65,6 +72,29 @@ pub struct RecordBody {
 }
 
 impl RecordBody {
+    /// What every instance is told of it: who is restricted, and who was erased.
+    #[must_use]
+    pub fn told(&self) -> Restrictions {
+        self.restrictions.clone().of_purged(self.purged_at.is_some())
+    }
+
+    /// What is kept of a customer who is erased: the restrictions, so that nobody is let in by it,
+    /// and whose ids those are, so that nothing that is heard later makes the customer anew.
+    #[must_use]
+    pub fn purged(&self, now: Timestamp) -> Self {
+        let mut last_messages = self.last_messages.clone();
+        last_messages.values_mut().for_each(LastMessage::forget_text);
+        Self {
+            restrictions: self.restrictions.clone(),
+            aliases: self.aliases.clone(),
+            last_messages,
+            purged_at: Some(now),
+            created_at: self.created_at,
+            updated_at: now,
+            ..Self::default()
+        }
+    }
+
     /// Whether anything that a check or the limits endpoint shows, beside the restrictions, is
     /// another than in `before`.
     #[must_use]
@@ -72,6 +102,7 @@ impl RecordBody {
         let beside_restrictions = |body: &Self| Self {
             restrictions: Restrictions::default(),
             last_messages: BTreeMap::new(),
+            last_entitlements: BTreeMap::new(),
             updated_at: Timestamp::default(),
             ..body.clone()
         };

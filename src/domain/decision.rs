@@ -52,7 +52,7 @@ pub struct Judged<'a> {
 /// Total and pure: every input has exactly one answer, and asking twice changes nothing. The
 /// order is: the route, where the policy says all of it; identity; a restriction in force on
 /// anything known denies, however stale; the revision asked for; whether the customer is known;
-/// staleness; feature; limit; allow.
+/// staleness; feature; limit; allow. A customer who was erased is unknown.
 fn decide_as(
     asked: &Asked,
     evidence: &Evidence<'_>,
@@ -87,6 +87,7 @@ fn decide_as(
     }
     let body = match evidence.record {
         RecordEvidence::Known(body) => Some(body),
+        RecordEvidence::Purged => return Decision::about_nobody(Reason::CustomerUnknown),
         RecordEvidence::Absent => match policy.unknown_customers {
             Unknown::Deny => return Decision::about_nobody(Reason::CustomerUnknown),
             Unknown::Allow => None,
@@ -138,6 +139,8 @@ pub enum RecordEvidence<'a> {
     Absent,
     /// Here it is.
     Known(&'a RecordBody),
+    /// The customer was erased: nobody knows it, whoever is let in unknown.
+    Purged,
     /// It cannot be had now.
     Missing(Missing),
     /// It is there, but cannot be read: of a newer format, or broken.
@@ -197,7 +200,8 @@ impl Known {
         Self {
             status: restrictions.status_at(now),
             access: restrictions.access_at(now, policy.access),
-            found: !restrictions.is_empty() || matches!(evidence.record, RecordEvidence::Known(_)),
+            found: restrictions.iter().next().is_some()
+                || matches!(evidence.record, RecordEvidence::Known(_)),
             payment_required: is_restricted && unpaid,
         }
     }

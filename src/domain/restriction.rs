@@ -64,6 +64,17 @@ impl Status {
             Self::Disabled => "disabled",
         }
     }
+
+    /// The kind of restriction that makes a customer so; none an active one.
+    #[must_use]
+    pub const fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Active => None,
+            Self::Frozen => Some(Kind::Frozen),
+            Self::Inactive => Some(Kind::Inactive),
+            Self::Disabled => Some(Kind::Disabled),
+        }
+    }
 }
 
 impl From<Option<Kind>> for Status {
@@ -288,58 +299,75 @@ fn millis(raw: &str) -> Result<Timestamp, InvalidRestriction> {
     raw.parse().map(Timestamp::from_millis).map_err(|_| InvalidRestriction::Compact)
 }
 
-/// All restrictions of one customer: at most one per source and kind, in that order.
+/// All restrictions of one customer: at most one per source and kind, in that order. What is told
+/// to every instance also says whether the customer was erased.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(from = "Vec<Restriction>", into = "Vec<Restriction>")]
-pub struct Restrictions(Box<[Restriction]>);
+pub struct Restrictions {
+    held: Box<[Restriction]>,
+    purged: bool,
+}
 
 impl Restrictions {
-    /// Whether there is none at all, in force or not.
+    /// Whether there is none at all, in force or not, and the customer was not erased.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.held.is_empty() && !self.purged
+    }
+
+    /// Whether the customer was erased.
+    #[must_use]
+    pub fn is_purged(&self) -> bool {
+        self.purged
+    }
+
+    /// The same, of a customer who was erased if `purged`.
+    #[must_use]
+    pub fn of_purged(self, purged: bool) -> Self {
+        Self { purged, ..self }
     }
 
     /// All of them, by source and kind.
     pub fn iter(&self) -> std::slice::Iter<'_, Restriction> {
-        self.0.iter()
+        self.held.iter()
     }
 
     /// The one that `source` holds of `kind`.
     #[must_use]
     pub fn held_by(&self, source: &Source, kind: Kind) -> Option<&Restriction> {
-        self.0.iter().find(|held| held.source == *source && held.kind == kind)
+        self.held.iter().find(|held| held.source == *source && held.kind == kind)
     }
 
     /// The same with `restriction` in the place of what its source held of its kind.
     #[must_use]
     pub fn with(&self, restriction: Restriction) -> Self {
-        let kept = self.0.iter().filter(|held| !same_holder(held, &restriction)).cloned();
-        let kept: Vec<_> = kept.collect();
-        kept.into_iter().chain([restriction]).collect::<Vec<_>>().into()
+        let kept = self.held.iter().filter(|held| !same_holder(held, &restriction)).cloned();
+        let mut all: Vec<_> = kept.collect();
+        all.push(restriction);
+        Self::from(all).of_purged(self.purged)
     }
 
     /// The same without what `source` holds of `kind`. No other source's is touched.
     #[must_use]
     pub fn without(&self, source: &Source, kind: Kind) -> Self {
-        let lifted = |held: &&Restriction| held.source == *source && held.kind == kind;
-        Self(self.0.iter().filter(|held| !lifted(held)).cloned().collect())
+        self.only(|held| held.source != *source || held.kind != kind)
     }
 
     /// Those for which `keep` holds.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&Restriction) -> bool) -> Self {
-        Self(self.0.iter().filter(|held| keep(held)).cloned().collect())
+        let held = self.held.iter().filter(|held| keep(held)).cloned().collect();
+        Self { held, purged: self.purged }
     }
 
     /// Those in force at `now`.
     pub fn in_force_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
-        self.0.iter().filter(move |held| held.in_force_at(now))
+        self.held.iter().filter(move |held| held.in_force_at(now))
     }
 
     /// Those that are to come after `now`.
     pub fn scheduled_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
-        self.0.iter().filter(move |held| held.scheduled_at(now))
+        self.held.iter().filter(move |held| held.scheduled_at(now))
     }
 
     /// What the customer is at `now`.
@@ -369,7 +397,7 @@ impl Restrictions {
     }
 
     /// One line for the restricted set and the log: `kind,source,reason,since,until` joined by
-    /// `;`, times in milliseconds.
+    /// `;`, times in milliseconds; `purged` comes before those of a customer who was erased.
     ///
     /// ```
     /// use tollgate::domain::Restrictions;
@@ -379,8 +407,11 @@ impl Restrictions {
     /// ```
     #[must_use]
     pub fn to_compact(&self) -> String {
-        let mut out = String::with_capacity(48 * self.0.len());
-        for restriction in &self.0 {
+        let mut out = String::with_capacity(48 * self.held.len());
+        if self.purged {
+            out.push_str(PURGED);
+        }
+        for restriction in &self.held {
             if !out.is_empty() {
                 out.push(';');
             }
@@ -391,9 +422,11 @@ impl Restrictions {
 
     /// Reads [`Restrictions::to_compact`].
     pub fn parse_compact(raw: &str) -> Result<Self, InvalidRestriction> {
-        let parts = raw.split(';').filter(|part| !part.is_empty());
+        let unmarked =
+            raw.strip_prefix(PURGED).filter(|rest| matches!(rest.get(..1), None | Some(";")));
+        let parts = unmarked.unwrap_or(raw).split(';').filter(|part| !part.is_empty());
         let all: Vec<_> = parts.map(Restriction::parse_compact).collect::<Result<_, _>>()?;
-        Ok(all.into())
+        Ok(Self::from(all).of_purged(unmarked.is_some()))
     }
 }
 
@@ -412,15 +445,18 @@ impl From<Vec<Restriction>> for Restrictions {
         all.reverse();
         all.sort_by(|a, b| (&a.source, a.kind).cmp(&(&b.source, b.kind)));
         all.dedup_by(|later, kept| same_holder(later, kept));
-        Self(all.into())
+        Self { held: all.into(), purged: false }
     }
 }
 
 impl From<Restrictions> for Vec<Restriction> {
     fn from(restrictions: Restrictions) -> Self {
-        restrictions.0.into()
+        restrictions.held.into()
     }
 }
+
+/// Marks a customer who was erased.
+const PURGED: &str = "purged";
 
 fn same_holder(a: &Restriction, b: &Restriction) -> bool {
     a.source == b.source && a.kind == b.kind

@@ -21,7 +21,7 @@ pub(super) struct Applied {
 /// What of them a store does not know any more.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
-    /// Status acts, which can be done again.
+    /// Status acts and erasures, which can be done again.
     pub(super) acts: Vec<Arc<Forgotten>>,
     /// Changes of which too little is kept here to make them again.
     pub(super) others: u64,
@@ -34,7 +34,9 @@ impl Missing {
     /// in the log entry `since`.
     pub(super) fn add(&mut self, token: Token, subject: &Subject, common: Revision, since: &str) {
         match subject {
-            Subject::Customer(change) if change.act.is_of_status() => {
+            Subject::Customer(change)
+                if change.act.is_of_status() || change.act.verb == Verb::Purge =>
+            {
                 self.acts.push(Arc::new(Forgotten {
                     token,
                     change: change.clone(),

@@ -79,6 +79,8 @@ pub enum RecordState {
     Missing(Missing),
     /// It is not in memory, and was not read: what restricts the customer decides without it.
     NotNeeded,
+    /// The customer was erased.
+    Purged,
     /// It cannot be read.
     Unreadable,
 }
@@ -88,6 +90,7 @@ impl Seen {
     #[must_use]
     pub fn is_known(&self) -> Option<bool> {
         match self.record {
+            RecordState::Purged => Some(false),
             _ if !self.restrictions.is_empty() => Some(true),
             RecordState::Known | RecordState::Unreadable => Some(true),
             RecordState::Absent => Some(false),
@@ -153,6 +156,7 @@ impl Gate {
             record: match evidence.record {
                 RecordEvidence::Absent => RecordState::Absent,
                 RecordEvidence::Known(_) => RecordState::Known,
+                RecordEvidence::Purged => RecordState::Purged,
                 RecordEvidence::Missing(_) if filled.is_none() => RecordState::NotNeeded,
                 RecordEvidence::Missing(missing) => RecordState::Missing(missing),
                 RecordEvidence::Unreadable => RecordState::Unreadable,

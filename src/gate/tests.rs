@@ -122,6 +122,7 @@ impl Gated {
             source: None,
             reason: None,
             notes: None,
+            notes_digest: None,
             informed_at: None,
             before: Restrictions::default(),
             after: Restrictions::default(),
@@ -130,7 +131,7 @@ impl Gated {
         };
         let writer = Writer { epoch: epoch(), watermark: Revision(1) };
         let write = Write::Customer(Box::new(write));
-        let commit = Commit { write, writer, audit, idempotency: None };
+        let commit = Commit { write, writer, audit, notes: None, idempotency: None };
         self.store.commit(commit).await.unwrap();
         self.history.push(disables);
         token(self.newest())

@@ -129,6 +129,7 @@ struct Page {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 #[schema(as = AuditRecord)]
 struct Shown {
     /// Its place in the trail.
@@ -136,6 +137,9 @@ struct Shown {
     revision: Option<Token>,
     #[serde(flatten)]
     entry: AuditEntry,
+    /// Whether it had notes that were erased with their customer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    notes_erased: bool,
 }
 
 impl Shown {
@@ -143,6 +147,7 @@ impl Shown {
         Self {
             revision: control.token(stored.partition, stored.revision),
             id: stored.id,
+            notes_erased: stored.entry.notes.is_none() && stored.entry.notes_digest.is_some(),
             entry: stored.entry,
         }
     }

@@ -164,7 +164,9 @@ impl Watcher {
         }
         let Some(changed) = news.customer() else { return };
         let is_of_tenant = self.tenant.as_ref().is_none_or(|it| changed.key.tenant() == it);
-        if is_of_tenant && (changed.act.is_of_status() || changed.act.verb == Verb::Lapse) {
+        if is_of_tenant
+            && (changed.act.is_of_status() || matches!(changed.act.verb, Verb::Lapse | Verb::Purge))
+        {
             let told = Told::of(&self.plane, token, changed, news.at());
             self.say("status", Some(&told));
         }

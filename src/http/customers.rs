@@ -375,9 +375,10 @@ impl Wanted {
         if restricted { Among::Restricted } else { Among::All }
     }
 
-    /// Inactive customers are hidden from lists that do not ask for them.
+    /// Inactive customers are hidden from lists that do not ask for them, erased ones from all.
     fn includes(&self, customer: &Customer, now: Timestamp) -> bool {
-        let restrictions = &customer.record.body.restrictions;
+        let body = &customer.record.body;
+        let restrictions = &body.restrictions;
         let status = restrictions.status_at(now);
         let of_status = match self.status {
             Some(wanted) => status == wanted,
@@ -387,6 +388,7 @@ impl Wanted {
             restrictions.in_force_at(now).any(wanted)
         };
         of_status
+            && body.purged_at.is_none()
             && self.source.as_ref().is_none_or(|source| holds(&|held| held.source == *source))
             && self.reason.is_none_or(|reason| holds(&|held| held.reason == reason))
     }

@@ -16,10 +16,18 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::problem::{Detail, Problem};
+use super::{
+    BODY_AT_MOST,
+    problem::{Detail, Problem},
+};
 
 /// Reads a request's body to its end. Whoever sends too much of it, or takes too long, is refused.
 pub(super) async fn whole_body(request: Request) -> Result<Bytes, Problem> {
+    whole_body_within(request, BODY_AT_MOST).await
+}
+
+/// The same where the router takes bodies of `at_most` bytes.
+pub(super) async fn whole_body_within(request: Request, at_most: usize) -> Result<Bytes, Problem> {
     let body = timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await;
     let body = body.map_err(|_| {
         let message = format!("the body did not arrive within {BODY_TIMEOUT:?}");
@@ -27,7 +35,7 @@ pub(super) async fn whole_body(request: Request) -> Result<Bytes, Problem> {
     })?;
     body.map_err(|rejected| {
         if rejected.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let message = "a body may have at most 65536 bytes";
+            let message = format!("a body may have at most {at_most} bytes");
             return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE", message);
         }
         Problem::invalid_field("body", "the body did not arrive whole")

@@ -1,4 +1,4 @@
-//! The six verbs.
+//! The six verbs, and the one that erases.
 
 use axum::{
     Json,
@@ -24,14 +24,17 @@ use crate::domain::{Action, Placement, RestrictionReason, Role, Source, Timestam
 
 /// One path for each verb.
 macro_rules! verbs {
-    ($(#[doc = $says:literal] $name:ident = $path:literal, $id:literal, $body:ty, $verb:expr;)+) => {$(
-        #[doc = $says]
+    ($(
+        $(#[doc = $says:literal])+
+        $name:ident = $path:literal, $id:literal, $role:literal, $body:ty, $verb:expr;
+    )+) => {$(
+        $(#[doc = $says])+
         #[utoipa::path(
             post,
             path = $path,
             tag = "Status",
             operation_id = $id,
-            security(("bearer" = ["support"])),
+            security(("bearer" = [$role])),
             params(Customer, Repeatable, Conditional),
             request_body = Option<$body>,
             responses((status = 200, description = "The customer after it.", body = Shown), Acting),
@@ -48,17 +51,22 @@ macro_rules! verbs {
 
 verbs! {
     /// Disables the customer: it has no access.
-    disable = "/v1/customers/{id}/disable", "disableCustomer", Placing, Verb::Disable;
+    disable = "/v1/customers/{id}/disable", "disableCustomer", "support", Placing, Verb::Disable;
     /// Lifts a disable.
-    enable = "/v1/customers/{id}/enable", "enableCustomer", Lifting, Verb::Enable;
+    enable = "/v1/customers/{id}/enable", "enableCustomer", "support", Lifting, Verb::Enable;
     /// Freezes the customer: it may only read, and is not charged.
-    freeze = "/v1/customers/{id}/freeze", "freezeCustomer", Placing, Verb::Freeze;
+    freeze = "/v1/customers/{id}/freeze", "freezeCustomer", "support", Placing, Verb::Freeze;
     /// Lifts a freeze.
-    unfreeze = "/v1/customers/{id}/unfreeze", "unfreezeCustomer", Lifting, Verb::Unfreeze;
+    unfreeze = "/v1/customers/{id}/unfreeze", "unfreezeCustomer", "support", Lifting, Verb::Unfreeze;
     /// Closes the customer; everything is preserved.
-    deactivate = "/v1/customers/{id}/deactivate", "deactivateCustomer", Placing, Verb::Deactivate;
+    deactivate = "/v1/customers/{id}/deactivate", "deactivateCustomer", "support", Placing, Verb::Deactivate;
     /// Opens a customer that was closed.
-    reactivate = "/v1/customers/{id}/reactivate", "reactivateCustomer", Lifting, Verb::Reactivate;
+    reactivate = "/v1/customers/{id}/reactivate", "reactivateCustomer", "support", Lifting, Verb::Reactivate;
+    /// Erases the customer: its record and what operators keep beside it are gone for good.
+    ///
+    /// Its restrictions and aliases stay, and its audit trail without notes. To write its record
+    /// afterwards is 409 `CUSTOMER_PURGED`.
+    purge = "/v1/customers/{id}/purge", "purgeCustomer", "admin", Lifting, Verb::Purge;
 }
 
 async fn act(
@@ -88,10 +96,10 @@ fn read_action(verb: Verb, mut fields: Fields) -> Result<Action, Problem> {
         placement: read_placement(&mut fields),
         ..Action::of(verb)
     };
-    if verb.lifts().is_some()
+    if verb.places().is_none()
         && (action.placement.since.is_some() || action.placement.until.is_some())
     {
-        fields.reject("until", "a verb that lifts has no `since` and no `until`");
+        fields.reject("until", "only a verb that restricts has `since` and `until`");
     }
     fields.finish()?;
     Ok(action)

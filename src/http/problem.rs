@@ -132,6 +132,7 @@ impl Problem {
             Refusal::CustomerUnknown => StatusCode::NOT_FOUND,
             Refusal::EndsBeforeStart => return Self::invalid_field("until", refusal),
             Refusal::AliasTaken
+            | Refusal::CustomerPurged
             | Refusal::HasActiveSubscriptions
             | Refusal::HasPendingOrders
             | Refusal::HasUnreturnedDevices
@@ -230,13 +231,19 @@ impl IntoResponse for Problem {
     }
 }
 
+/// A path as it may be logged: behind a source of webhooks stands a secret.
+fn shown(path: &str) -> String {
+    let secret = path.strip_prefix("/webhooks/").and_then(|rest| rest.split_once('/'));
+    secret.map_or_else(|| path.to_owned(), |(source, _)| format!("/webhooks/{source}/***"))
+}
+
 /// Logs what a caller was not told and counts who was turned away, once, at the boundary.
 pub(super) async fn tell_causes(
     State(metrics): State<Metrics>,
     request: Request,
     next: Next,
 ) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, path) = (request.method().clone(), shown(request.uri().path()));
     let response = next.run(request).await;
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
         let status = response.status().as_u16();

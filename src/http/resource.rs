@@ -41,6 +41,10 @@ pub(super) struct Resource {
     pub revision: Option<Token>,
     created_at: Timestamp,
     updated_at: Timestamp,
+    /// When the customer was erased. Then all the rest is gone, save restrictions and aliases.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    purged_at: Option<Timestamp>,
 }
 
 /// A restriction, as JSON.
@@ -86,6 +90,7 @@ impl Resource {
             revision,
             created_at: body.created_at,
             updated_at: body.updated_at,
+            purged_at: body.purged_at,
             name: private.name,
             metadata: private.metadata,
         }

@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Arrival, Ingest, Outcome, message};
+use super::{Arrival, Ingest, Outcome};
 use crate::{
     clock::Moment,
+    control::foreign::message,
     domain::{CustomerKey, Partition, Timestamp},
     store::{Listening, StoreError},
     telemetry::{

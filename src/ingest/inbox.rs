@@ -5,8 +5,9 @@ use std::{collections::HashSet, convert::Infallible, pin::Pin, time::Duration};
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Arrival, Ingest, Outcome, message::Message};
+use super::{Arrival, Ingest, Outcome};
 use crate::{
+    control::foreign::message::Message,
     domain::Timestamp,
     store::{Inbox, InboxEntry, StoreError},
     telemetry::{IngestResult, Via, event::IngestTrouble},

@@ -9,6 +9,7 @@ use toml::Spanned;
 use super::{
     HttpStatuses, RouteRule, Rules,
     routes::{Placed, Routes},
+    stripe,
 };
 use crate::domain::{
     Access, ByStatus, Code, Exemption, Ground, Mode, Operation, Outcome, Overrides, Policy, Reason,
@@ -55,6 +56,8 @@ struct File {
     http_status: BTreeMap<Spanned<String>, Spanned<i64>>,
     #[serde(default)]
     routes: Vec<Line>,
+    #[serde(default)]
+    stripe: Vec<stripe::Line>,
 }
 
 #[derive(Clone, Copy, Deserialize, Eq, PartialEq)]
@@ -106,6 +109,7 @@ pub(super) fn read(text: &str, base: Policy) -> Result<Rules, InvalidPolicy> {
     };
     let policy = read_policy(&file, base, &mut faults);
     let http_statuses = read_http_statuses(&file.http_status, &mut faults);
+    let stripe = Arc::new(stripe::read(&file.stripe, &mut faults));
     let placed: Vec<_> = file.routes.iter().map(|line| read_route(line, &mut faults)).collect();
     if placed.len() > ROUTES_AT_MOST {
         faults.add(0..0, format!("a policy may have {ROUTES_AT_MOST} routes at most"));
@@ -136,7 +140,7 @@ pub(super) fn read(text: &str, base: Policy) -> Result<Rules, InvalidPolicy> {
         hex
     });
     let (hash, route_count) = (Some(hash), placed.len());
-    Ok(Rules { policy, hash, routes, route_count, refuses_unmatched, http_statuses })
+    Ok(Rules { policy, hash, routes, route_count, refuses_unmatched, http_statuses, stripe })
 }
 
 fn read_policy(file: &File, base: Policy, faults: &mut Faults<'_>) -> Policy {
@@ -266,13 +270,13 @@ fn read_exemption(line: &Line, faults: &mut Faults<'_>) -> Exemption {
 }
 
 /// What was found to be wrong so far.
-struct Faults<'a> {
+pub(super) struct Faults<'a> {
     text: &'a str,
     found: Vec<Fault>,
 }
 
 impl Faults<'_> {
-    fn add(&mut self, at: Range<usize>, message: impl Into<String>) {
+    pub(super) fn add(&mut self, at: Range<usize>, message: impl Into<String>) {
         let before = self.text.get(..at.start).unwrap_or_default();
         let line = before.split('\n').count();
         // One line each, whatever it quotes.

@@ -26,11 +26,11 @@ use redb::{
 
 use self::{
     snapshot::Snapshot,
-    writer::{Request, SetAlias, Writer},
+    writer::{AddUnresolved, Request, SetAlias, Writer},
 };
 use super::{
     AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read, ReadMany,
-    RestrictedPage, Session, SessionReader, StoreError, Tally,
+    RestrictedPage, Session, SessionReader, StoreError, Tally, UnresolvedEntry,
 };
 use crate::{
     clock::Clock,
@@ -123,6 +123,36 @@ impl Embedded {
     #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
     pub async fn key_uses(&self) -> Result<HashMap<String, Timestamp>, StoreError> {
         self.snapshot()?.key_uses()
+    }
+
+    /// See [`super::Store::add_unresolved`].
+    pub async fn add_unresolved(
+        &self,
+        epoch: &Epoch,
+        text: &str,
+        at_most: u64,
+    ) -> Result<Option<u64>, StoreError> {
+        let add = AddUnresolved { epoch: epoch.clone(), text: text.to_owned(), at_most };
+        self.0.writer.ask(|reply| Request::AddUnresolved(add, reply)).await?
+    }
+
+    /// See [`super::Store::unresolved`].
+    pub fn unresolved(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<UnresolvedEntry>, StoreError> {
+        self.snapshot()?.unresolved(after, limit)
+    }
+
+    /// See [`super::Store::remove_unresolved`].
+    pub async fn remove_unresolved(&self, id: &str) -> Result<(), StoreError> {
+        self.0.writer.ask(|reply| Request::RemoveUnresolved(id.to_owned(), reply)).await?
+    }
+
+    /// See [`super::Store::count_unresolved`].
+    pub fn count_unresolved(&self) -> Result<u64, StoreError> {
+        self.snapshot()?.count_unresolved()
     }
 
     /// See [`super::Store::count_customers`].

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sha1::{Digest as _, Sha1};
 
 use super::{RestrictedEntry, StoreError, StoredRecord};
-use crate::domain::{CustomerKey, Record, Restrictions, Revision, customer::RecordBody};
+use crate::domain::{CustomerKey, Private, Record, Restrictions, Revision, customer::RecordBody};
 pub use crate::domain::{
     audit::chain::id_order,
     digest::{hex, sha1_hex},
@@ -52,6 +52,12 @@ pub fn read_record(key: &CustomerKey, json: &str) -> StoredRecord {
         }
         Err(error) => StoredRecord::Unreadable(error.to_string()),
     }
+}
+
+/// A private part's JSON; nothing where nothing is private, so that nothing is kept.
+pub fn private_text(private: &Private) -> Result<Option<String>, StoreError> {
+    let is_there = *private != Private::default();
+    is_there.then(|| serde_json::to_string(private).map_err(unexpected)).transpose()
 }
 
 /// One entry of the restricted set: `<revision>|<compact restrictions>`.

@@ -19,6 +19,7 @@ mod settings;
 mod slots;
 mod succession;
 mod topology;
+mod unresolved;
 
 use std::{
     collections::BTreeMap,
@@ -49,6 +50,7 @@ use crate::domain::{
         StoredAudit,
         chain::{ChainPage, Link},
         head::ChainHead,
+        notes::{Notes, NotesPlace},
     },
 };
 
@@ -194,14 +196,37 @@ impl Redis {
             let mut command = redis::cmd("XREVRANGE");
             command.arg(stream).arg(before).arg("-").arg("COUNT").arg(page.limit);
             let found: Vec<(String, AuditFields)> = self.commands.ask(partition, &command).await?;
-            for (id, fields) in found {
-                entries.push(read_audit(partition, id, &fields)?);
+            let places = found.iter().map(|(_, fields)| NotesPlace::of(fields.get("entry")?));
+            let notes = self.notes(partition, places.collect()).await?;
+            for ((id, fields), notes) in found.into_iter().zip(notes) {
+                let mut stored = read_audit(partition, id, &fields)?;
+                stored.entry.notes = notes.map(|it| it.text().to_owned()).or(stored.entry.notes);
+                entries.push(stored);
             }
         }
         let newest_first = |entry: &StoredAudit| std::cmp::Reverse(format::id_order(&entry.id));
         entries.sort_by_key(|entry| (newest_first(entry), entry.partition));
         entries.truncate(page.limit);
         Ok(entries)
+    }
+
+    /// What is kept at each of `places`.
+    async fn notes(
+        &self,
+        partition: Partition,
+        places: Vec<Option<NotesPlace>>,
+    ) -> Result<Vec<Option<Notes>>, StoreError> {
+        let mut pipeline = redis::pipe();
+        for NotesPlace { customer, digest } in places.iter().flatten() {
+            pipeline.hget(self.keys.notes(partition, customer), digest);
+        }
+        if pipeline.is_empty() {
+            return Ok(vec![None; places.len()]);
+        }
+        let kept: Vec<Option<String>> = self.commands.ask(partition, &pipeline).await?;
+        let mut kept = kept.into_iter();
+        let notes = places.iter().map(|place| place.as_ref().and_then(|_| kept.next().flatten()));
+        Ok(notes.map(|kept| kept.map(Notes::kept)).collect())
     }
 
     /// See [`super::Store::audit_chain`].
@@ -221,7 +246,12 @@ impl Redis {
             self.commands.ask(partition, &pipeline).await?;
         let has_more = found.len() > limit;
         let links = found.into_iter().take(limit).map(|(id, fields)| read_link(id, &fields));
-        Ok(ChainPage { head: head.unwrap_or_default(), links: links.collect(), has_more })
+        let mut links: Vec<_> = links.collect();
+        let places = links.iter().map(|link| NotesPlace::of(&link.entry)).collect();
+        for (link, notes) in links.iter_mut().zip(self.notes(partition, places).await?) {
+            link.notes = notes.map(|notes| notes.as_kept().to_owned());
+        }
+        Ok(ChainPage { head: head.unwrap_or_default(), links, has_more })
     }
 
     /// See [`super::Store::audit_head`].
@@ -509,6 +539,7 @@ fn read_link(id: String, fields: &LinkFields) -> Link {
         millis: field("ms"),
         entry: field("entry"),
         chain: field("chain"),
+        notes: None,
         id,
     }
 }

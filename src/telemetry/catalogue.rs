@@ -5,7 +5,8 @@
 
 pub use super::label::{
     AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Listener,
-    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
+    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via, WebhookResult,
+    WebhookSource,
 };
 
 /// What is said of one metric.
@@ -193,6 +194,12 @@ catalogue! {
     /// 0 or 1.
     INGEST_LISTENING = Metric::gauge("tollgate_ingest_listening", &[],
         "1 while this instance hears what billing systems publish, else 0.");
+    /// By source and result.
+    WEBHOOKS = Metric::counter("tollgate_webhooks_total", &["source", "result"],
+        "Webhooks of billing systems, by whose they are and what came of them.");
+    /// A count.
+    WEBHOOKS_UNRESOLVED = Metric::gauge("tollgate_webhooks_unresolved", &[],
+        "Webhooks that wait because nobody knows their customer, as the instance that tries them again sees it; 0 on the others.");
     /// A count.
     SOURCES_PAUSED = Metric::gauge("tollgate_sources_paused", &[],
         "Sources that the guard has paused because they restricted too many customers. Alert on this one.");

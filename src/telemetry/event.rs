@@ -8,7 +8,7 @@ use super::{
     Metrics,
     label::{
         AuthFailure, BootSource, CertificateResult, IngestResult, Listener, RewrittenFrom,
-        SnapshotResult, Unreadable, Via,
+        SnapshotResult, Unreadable, Via, WebhookResult, WebhookSource,
     },
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Timestamp, Token};
@@ -930,6 +930,73 @@ impl MessagesLost {
             ingest.lost = count,
             log.held_back = held_back,
             "Lost {count} published messages of billing systems; the inbox loses none",
+        );
+    }
+}
+
+/// A webhook did not do what its sender may expect.
+#[derive(Clone, Copy, Debug)]
+pub struct WebhookTurnedAway<W> {
+    /// Whose.
+    pub source: WebhookSource,
+    /// In which way.
+    pub result: WebhookResult,
+    /// The rule that it breaks; never what it says.
+    pub why: W,
+}
+
+impl<W: Display> WebhookTurnedAway<W> {
+    /// Counts it, and writes a log line at most once a minute.
+    pub fn emit(self, metrics: &Metrics) {
+        let Self { source, result, why } = self;
+        metrics.webhook(source, result);
+        let line = metrics.webhook_lines[source][result].admit(metrics.clock.moment());
+        let Some(held_back) = line else { return };
+        let (source, result) = (source.as_str(), result.as_str());
+        warn!(
+            webhook.source = source, webhook.result = result, %why, log.held_back = held_back,
+            "A webhook of {source} is {result}: {why} ({held_back} more since the last such line)",
+        );
+    }
+}
+
+/// The secrets of a source's webhooks were replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct WebhookSecretsTaken {
+    /// Whose.
+    pub source: WebhookSource,
+    /// How many hold now.
+    pub count: usize,
+}
+
+impl WebhookSecretsTaken {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        let (source, count) = (self.source.as_str(), self.count);
+        info!(
+            webhook.source = source,
+            "The webhooks of {source} have new secrets; {count} hold now",
+        );
+    }
+}
+
+/// The secrets of a source's webhooks changed, and cannot be used.
+#[derive(Clone, Copy, Debug)]
+pub struct WebhookSecretsRefused<W> {
+    /// Whose.
+    pub source: WebhookSource,
+    /// Why; never what the file holds.
+    pub why: W,
+}
+
+impl<W: Display> WebhookSecretsRefused<W> {
+    /// Writes the log line.
+    pub fn emit(self, _: &Metrics) {
+        let Self { source, why } = self;
+        let source = source.as_str();
+        error!(
+            webhook.source = source,
+            "The webhooks of {source} go on with the secrets that they have: {why}",
         );
     }
 }

@@ -15,6 +15,7 @@ use super::{
     label::{
         AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Label,
         Listener, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
+        WebhookResult, WebhookSource,
     },
     pace::Pace,
     process::Process,
@@ -135,6 +136,9 @@ pub struct Handles {
     pub ingest_holder: Flag,
     /// [`catalogue::INGEST_LISTENING`].
     pub ingest_listening: Flag,
+    webhooks: By<WebhookSource, By<WebhookResult, Counter>>,
+    /// [`catalogue::WEBHOOKS_UNRESOLVED`].
+    pub webhooks_unresolved: Level,
     /// [`catalogue::SOURCES_PAUSED`].
     pub sources_paused: Level,
     /// [`catalogue::FLEET_SHADOW`].
@@ -161,6 +165,7 @@ pub struct Handles {
     pub(super) auth_lines: Pace,
     pub(super) ingest_lines: By<IngestResult, Pace>,
     pub(super) ingest_trouble: By<Via, Pace>,
+    pub(super) webhook_lines: By<WebhookSource, By<WebhookResult, Pace>>,
     pub(super) succession_lines: Pace,
     pub(super) route_setting_lines: Pace,
     pub(super) handshake_lines: By<Listener, Pace>,
@@ -255,6 +260,16 @@ impl Handles {
             }),
             ingest_holder: Flag(gauge(catalogue::INGEST_HOLDER)),
             ingest_listening: Flag(gauge(catalogue::INGEST_LISTENING)),
+            webhooks: By::each(|source: WebhookSource| {
+                By::each(|result: WebhookResult| {
+                    let labels = [
+                        (WebhookSource::NAME, source.as_str()),
+                        (WebhookResult::NAME, result.as_str()),
+                    ];
+                    metrics::counter!(catalogue::WEBHOOKS.name, &labels)
+                })
+            }),
+            webhooks_unresolved: Level(gauge(catalogue::WEBHOOKS_UNRESOLVED)),
             sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
             fleet_shadow: Flag(gauge(catalogue::FLEET_SHADOW)),
             route_settings_malformed: counter(catalogue::ROUTE_SETTINGS_MALFORMED),
@@ -281,6 +296,7 @@ impl Handles {
             auth_lines: Pace::every(Duration::from_mins(1)),
             ingest_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
             ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
+            webhook_lines: By::each(|_| By::each(|_| Pace::every(Duration::from_mins(1)))),
             succession_lines: Pace::every(Duration::from_mins(1)),
             route_setting_lines: Pace::every(Duration::from_mins(1)),
             handshake_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
@@ -340,6 +356,11 @@ impl Handles {
     /// Counts messages that nobody could take.
     pub fn ingest_lost(&self, count: u64) {
         self.ingest_messages[Via::Channel][IngestResult::Lost].increment(count);
+    }
+
+    /// Counts one webhook.
+    pub fn webhook(&self, source: WebhookSource, result: WebhookResult) {
+        self.webhooks[source][result].increment(1);
     }
 
     /// Reads the process's memory, CPU time and file descriptors anew; call it before rendering.

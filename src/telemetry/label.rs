@@ -212,6 +212,54 @@ label! {
 }
 
 label! {
+    /// A system that calls back: in whose shape, and for which source.
+    pub enum WebhookSource as "source" {
+        /// `BillaBear`.
+        Billabear = "billabear",
+        /// Whoever keeps to Standard Webhooks, as Svix does.
+        Standard = "standard",
+        /// Stripe.
+        Stripe = "stripe",
+    }
+}
+
+label! {
+    /// What came of a webhook.
+    pub enum WebhookResult as "result" {
+        /// It changed something.
+        Applied = "applied",
+        /// It found no room among those that wait for their customer.
+        Dropped = "dropped",
+        /// The store did not take it; its sender was told to try again.
+        Failed = "failed",
+        /// It is of a type that says nothing of a customer's status here.
+        Ignored = "ignored",
+        /// It does not tell all of what it is about, and nothing was changed.
+        Incomplete = "incomplete",
+        /// It could not be understood.
+        Malformed = "malformed",
+        /// A later one of the same source came before it.
+        Outdated = "outdated",
+        /// The guard has paused its source; its sender was told to try again.
+        Paused = "paused",
+        /// It was understood, and may not be done.
+        Refused = "refused",
+        /// The same one came before.
+        Repeated = "repeated",
+        /// It had waited for its customer, who is known now.
+        Resolved = "resolved",
+        /// Everything was so already.
+        Unchanged = "unchanged",
+        /// It does not prove where it comes from.
+        Unproven = "unproven",
+        /// It did not arrive whole.
+        Unread = "unread",
+        /// Nobody knows the customer, for whom it waits.
+        Unresolved = "unresolved",
+    }
+}
+
+label! {
     /// A socket that Tollgate is asked on.
     pub enum Listener as "listener" {
         /// Probes and metrics.
@@ -222,6 +270,8 @@ label! {
         CheckSocket = "check_socket",
         /// Operators and billing systems.
         Operator = "operator",
+        /// Billing systems that call back.
+        Webhook = "webhook",
     }
 }
 
@@ -275,6 +325,7 @@ impl Label for Verb {
         Self::Enable,
         Self::Freeze,
         Self::Lapse,
+        Self::Purge,
         Self::Put,
         Self::Reactivate,
         Self::Unfreeze,
@@ -335,5 +386,7 @@ mod tests {
         every_value_stands_at_its_index::<Unreadable>();
         every_value_stands_at_its_index::<Verb>();
         every_value_stands_at_its_index::<Via>();
+        every_value_stands_at_its_index::<WebhookResult>();
+        every_value_stands_at_its_index::<WebhookSource>();
     }
 }

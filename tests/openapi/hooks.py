@@ -20,6 +20,9 @@ REVISION = os.environ["TOLLGATE_TEST_REVISION"]
 def before_call(context, case, kwargs):
     query = case.query if isinstance(case.query, dict) else {}
     settle_revisions([query, case.body])
+    # Whoever is erased is of no use to what comes after.
+    if case.operation.path == "/v1/customers/{id}/purge" and case.path_parameters["id"] == "c1":
+        case.path_parameters["id"] = "c2"
     if case.meta is not None and not case.meta.generation.mode.is_positive:
         return
     # What is made up for this header does not always keep to the pattern.

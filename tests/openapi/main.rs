@@ -124,6 +124,7 @@ impl Run {
         let limits = json!({"seats": {"max": 25, "used": 3}, "sso": {"max": "unlimited"}});
         let body = json!({"plan": "pro", "features": ["sso", "pro"], "limits": limits});
         put(&tollgate, "c1", &body);
+        put(&tollgate, "c2", &json!({}));
         let bearer = format!("Bearer {ADMIN_TOKEN}");
         let headers = [("authorization", bearer.as_str())];
         let begun = http(tollgate.operator, "POST", "/session", &headers, None);

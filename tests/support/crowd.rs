@@ -78,6 +78,7 @@ fn commit(number: u32, epoch: &Epoch) -> Commit {
         write: Write::Customer(Box::new(write)),
         writer,
         audit: serde_json::from_value(audit).unwrap(),
+        notes: None,
         idempotency: None,
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Tollgate {
     pub(crate) operator: SocketAddr,
     /// Where it is watched.
     pub(crate) admin: SocketAddr,
+    /// Where billing systems call back; port 0 when that is off.
+    pub(crate) webhook: SocketAddr,
     data_dir: Arc<TempDir>,
 }
 
@@ -109,7 +111,9 @@ impl Tollgate {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let operator = if has_operator { bound("--operator-listen") } else { nowhere };
         let (check, admin) = (bound("--check-listen"), bound("--admin-listen"));
-        Self { child, log, check, operator, admin, data_dir }
+        let has_webhooks = flags.contains(&"--webhook-listen");
+        let webhook = if has_webhooks { bound("--webhook-listen") } else { nowhere };
+        Self { child, log, check, operator, admin, webhook, data_dir }
     }
 
     /// The data directory, to start another one in.

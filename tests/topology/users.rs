@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::{
     connect,
-    support::{Flavor, Persistence, RedisServer, tollgate::Tollgate},
+    support::{
+        Flavor, Persistence, RedisServer,
+        tollgate::{Tollgate, http},
+    },
 };
 
 #[test]
@@ -120,6 +123,38 @@ fn it_can_apply_what_billing_systems_say() {
         let resumed = tollgate.operate("POST", "/v1/ingest/resume", Some(&resumed));
         assert_eq!(resumed.status, 200, "{resumed:?}");
         tollgate.wait_until("empty", || shown()["inbox"] == 0 && shown()["dead"] == 1);
+        assert_eq!(denied(&redis), [""; 0]);
+    }
+}
+
+#[test]
+fn it_can_take_webhooks_and_keep_those_of_customers_that_nobody_knows() {
+    for flavor in [Flavor::Redis, Flavor::Valkey] {
+        let redis = RedisServer::start(flavor, Persistence::None);
+        make_users(&redis);
+        let directory = tempfile::tempdir().unwrap();
+        let secret = directory.path().join("secret");
+        std::fs::write(&secret, "a-secret-of-billabears").unwrap();
+        let secret = format!("billabear={}", secret.display());
+        let tollgate = Tollgate::start(&[
+            "--store",
+            &as_user(&redis, "writer"),
+            "--webhook-listen",
+            "127.0.0.1:0",
+            "--webhook-secret-file",
+            &secret,
+        ]);
+        let event = json!({"customer": {"id": "b1", "is_disabled": true}}).to_string();
+        let path = "/webhooks/billabear/a-secret-of-billabears";
+        let sent = || http(tollgate.webhook, "POST", path, &[], Some(&event)).status;
+        assert_eq!(sent(), 202);
+        let waiting = || tollgate.operate("GET", "/v1/ingest", None).json()["unresolved"].clone();
+        assert_eq!(waiting(), 1);
+        let made = tollgate.operate("PUT", "/v1/customers/b1", Some(&json!({})));
+        assert_eq!(made.status, 201, "{made:?}");
+        tollgate.wait_until("told", || tollgate.reason_to_write("b1") == "customer_disabled");
+        tollgate.wait_until("taken off", || waiting() == 0);
+        assert_eq!(sent(), 200);
         assert_eq!(denied(&redis), [""; 0]);
     }
 }

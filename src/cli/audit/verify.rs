@@ -153,7 +153,13 @@ fn rows(trails: &[Value]) -> Rows {
 fn sentence(trail: &Value) -> Option<String> {
     let why = trail.get("why")?.as_str()?;
     let (partition, entry) = (cell(trail, "partition"), cell(trail, "brokenAt"));
-    let known = [Why::DoesNotFollow, Why::EndMissing, Why::NoBeginning, Why::OtherThanSigned];
+    let known = [
+        Why::DoesNotFollow,
+        Why::EndMissing,
+        Why::NoBeginning,
+        Why::OtherNotes,
+        Why::OtherThanSigned,
+    ];
     Some(match known.into_iter().find(|it| it.as_str() == why)? {
         Why::DoesNotFollow => format!(
             "partition {partition}: entry {entry} does not follow from the one before it: it was \
@@ -161,6 +167,9 @@ fn sentence(trail: &Value) -> Option<String> {
         ),
         Why::EndMissing => {
             format!("partition {partition}: what was written after entry {entry} is gone")
+        }
+        Why::OtherNotes => {
+            format!("partition {partition}: the notes of entry {entry} were changed")
         }
         Why::OtherThanSigned => format!(
             "partition {partition}: entry {entry} is not there as it was signed: the chain was \

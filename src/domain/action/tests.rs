@@ -241,6 +241,24 @@ fn a_message_that_nobody_dated_is_told_with_its_place_in_the_order() {
 }
 
 #[test]
+fn what_a_source_says_of_features_has_an_order_apart_from_what_it_says_of_the_status() {
+    let manager = Actor { role: Role::Manager, ..billing() };
+    let features = |sent, id: &str, code| {
+        let features = Some(Some(BTreeSet::from([Code::parse(code).unwrap()])));
+        let fields = Fields { features, ..Fields::default() };
+        Action { fields, status: None, ..told(None, Dated::Sent(at(sent)), id) }
+    };
+    let later = features(50, "b", "sso");
+    let known = customer("");
+    let known = after(&known, plan(Some(&known), &later, &manager, at(60)).unwrap());
+    let status = told(Some(Kind::Disabled), Dated::Sent(at(40)), "c");
+    let planned = plan(Some(&known), &status, &billing(), at(60)).unwrap();
+    assert_eq!(planned.body.restrictions.to_compact(), "disabled,billing,other,40,");
+    let late = plan(Some(&known), &features(45, "a", "export"), &manager, at(60));
+    assert_eq!(late.unwrap_err(), Refusal::MessageOutdated);
+}
+
+#[test]
 fn a_message_of_another_source_is_not_measured_against_this_one() {
     let known = customer("");
     let first = told(Some(Kind::Frozen), Dated::Sent(at(20)), "m1");
@@ -316,6 +334,77 @@ fn the_guard_counts_what_sources_place_and_not_what_operators_do() {
     assert!(!lifted.act.restricts(&lifted.body.restrictions));
 }
 
+fn whole_customer(compact: &str) -> Customer {
+    let code = |raw| Code::parse(raw).unwrap();
+    let mut customer = customer(compact);
+    let body = &mut customer.record.body;
+    body.plan = Some(code("pro"));
+    body.features = Some([code("sso")].into());
+    let limit = Limit { max: Maximum::AtMost(25), used: Some(3), used_at: Some(at(1)) };
+    body.limits = Some([(code("seats"), limit)].into());
+    body.aliases = [(Source::operator(), CustomerId::parse("x").unwrap())].into();
+    customer.private.name = Some("Ada".to_owned());
+    customer.private.metadata = [("k".to_owned(), "v".to_owned())].into();
+    customer
+}
+
+#[test]
+fn a_purge_keeps_the_restrictions_and_whose_they_are_and_nothing_else() {
+    let admin = actor(Role::Admin);
+    let disable = Action {
+        placement: Placement { notes: Some("seen".to_owned()), ..Placement::default() },
+        ..Action::of(Verb::Disable)
+    };
+    let known = whole_customer("frozen,stripe,other,1,");
+    let known = after(&known, plan(Some(&known), &disable, &admin, at(5)).unwrap());
+    let purge = Action::of(Verb::Purge);
+    let purged = plan(Some(&known), &purge, &admin, at(9)).unwrap();
+    assert!(purged.changed && purged.entitlements_changed && !purged.act.is_of_status());
+    let tombstone = after(&known, purged);
+    let before = &known.record.body;
+    let kept = RecordBody {
+        restrictions: before.restrictions.clone(),
+        aliases: before.aliases.clone(),
+        created_at: before.created_at,
+        updated_at: at(9),
+        purged_at: Some(at(9)),
+        ..RecordBody::default()
+    };
+    assert_eq!((&tombstone.record.body, &tombstone.private), (&kept, &Private::default()));
+    assert!(!plan(Some(&tombstone), &purge, &admin, at(10)).unwrap().changed, "it is once");
+}
+
+#[test]
+fn a_purge_takes_an_admin_and_a_customer_with_nothing_open() {
+    let mut known = customer("");
+    let purge = Action::of(Verb::Purge);
+    let by = |role, known: &Customer| plan(Some(known), &purge, &actor(role), at(9));
+    assert!(matches!(by(Role::Manager, &known), Err(Refusal::RoleTooWeak(_))));
+    assert_eq!(plan(None, &purge, &actor(Role::Admin), at(9)), Err(Refusal::CustomerUnknown));
+    known.record.body.obligations.pending_orders = 1;
+    assert_eq!(by(Role::Admin, &known), Err(Refusal::HasPendingOrders));
+}
+
+#[test]
+fn whoever_was_purged_is_restricted_and_let_go_and_never_written_again() {
+    let admin = actor(Role::Admin);
+    let known = whole_customer("disabled,operator,fraud,1,");
+    let tombstone = plan(Some(&known), &Action::of(Verb::Purge), &admin, at(9)).unwrap();
+    let tombstone = after(&known, tombstone);
+    let status = |kind| Action { status: Some(kind), ..Action::of(Verb::Put) };
+    let restricts = [Action::of(Verb::Freeze), status(Some(Kind::Frozen)), status(None)];
+    for action in restricts.into_iter().chain([Action::of(Verb::Enable)]) {
+        let done = after(&tombstone, plan(Some(&tombstone), &action, &admin, at(10)).unwrap());
+        assert_eq!(done.record.body.purged_at, Some(at(9)), "{action:?}");
+    }
+    let named = Fields { name: Some(Some("Ada".to_owned())), ..Fields::default() };
+    let with_status = Action { fields: named, ..status(Some(Kind::Frozen)) };
+    for action in [Action::of(Verb::Put), with_status] {
+        let refused = plan(Some(&tombstone), &action, &admin, at(10));
+        assert_eq!(refused, Err(Refusal::CustomerPurged), "{action:?}");
+    }
+}
+
 /// A verb that restricts, the one that reverses it, for whom, with what, and what the reversals are
 /// ordered by.
 type Reversible = (Verb, Verb, Source, Placement, u8);
@@ -349,16 +438,7 @@ proptest! {
         acts in vec(reversible(), 0..12),
         held_before in prop_oneof![Just(""), Just("frozen,stripe,other,1,")],
     ) {
-        let code = |raw| Code::parse(raw).unwrap();
-        let mut before = customer(held_before);
-        let body = &mut before.record.body;
-        body.plan = Some(code("pro"));
-        body.features = Some([code("sso")].into());
-        let limit = Limit { max: Maximum::AtMost(25), used: Some(3), used_at: Some(at(1)) };
-        body.limits = Some([(code("seats"), limit)].into());
-        body.aliases = [(Source::operator(), CustomerId::parse("x").unwrap())].into();
-        before.private.name = Some("Ada".to_owned());
-        before.private.metadata = [("k".to_owned(), "v".to_owned())].into();
+        let before = whole_customer(held_before);
         let manager = actor(Role::Manager);
         let does = |known: &Customer, action: &Action, now| {
             let done = plan(Some(known), action, &manager, now).unwrap();

@@ -8,7 +8,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::head::ChainHead;
+use super::{
+    head::ChainHead,
+    notes::{Notes, NotesPlace},
+};
 use crate::domain::digest::{sha1_hex, sha256_hex};
 
 /// What chains an entry to the one before it, whose chain is `previous`. Nothing is before the
@@ -38,6 +41,19 @@ pub struct Link {
     pub entry: String,
     /// What chains it to the one before it.
     pub chain: String,
+    /// Its notes as they are kept beside it, if there are any and they were not erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+impl Link {
+    /// Whether its notes, if they are there, are those that it was written with.
+    fn has_its_notes(&self) -> bool {
+        self.notes.as_ref().is_none_or(|kept| {
+            let place = NotesPlace::of(&self.entry);
+            place.is_some_and(|place| place.digest == Notes::kept(kept.clone()).digest())
+        })
+    }
 }
 
 /// A part of a partition's trail, the oldest entry first.
@@ -96,6 +112,9 @@ impl Walk {
             {
                 return Err(Broken { at: Some(link.id.clone()), why: Why::OtherThanSigned });
             }
+            if !link.has_its_notes() {
+                return Err(Broken { at: Some(link.id.clone()), why: Why::OtherNotes });
+            }
             meets_head |= page.head == link.chain;
             link.chain.clone_into(&mut self.chain);
             self.first.get_or_insert_with(|| link.id.clone());
@@ -141,6 +160,8 @@ pub enum Why {
     DoesNotFollow,
     /// Entries behind this one are gone.
     EndMissing,
+    /// The notes that are kept beside the entry are not those that it was written with.
+    OtherNotes,
     /// The entry is not there as it was signed: the chain was made anew.
     OtherThanSigned,
     /// The first entry that is kept is not the first that was written, or was changed.
@@ -155,6 +176,7 @@ impl Why {
             Self::DoesNotFollow => "does_not_follow",
             Self::EndMissing => "end_missing",
             Self::NoBeginning => "no_beginning",
+            Self::OtherNotes => "other_notes",
             Self::OtherThanSigned => "other_than_signed",
         }
     }
@@ -185,6 +207,7 @@ mod tests {
                 millis: millis.to_string(),
                 chain: chained(&previous, number, millis, &sha256_hex(&entry)),
                 entry,
+                notes: None,
             });
         }
         let head = links.last().map(|it| it.chain.clone()).unwrap_or_default();
@@ -242,6 +265,29 @@ mod tests {
         link.revision.push('1');
         link.millis.remove(0);
         assert_eq!(walked(&shifted, false), Err((link_id(2), Why::DoesNotFollow)));
+    }
+
+    #[test]
+    fn notes_may_be_erased_and_may_not_be_others() {
+        let notes = Notes::new("5a17", "called on Monday");
+        assert_eq!(notes.text(), "called on Monday");
+        let mut page = trail();
+        let link = &mut page.links[4];
+        let digest = notes.digest();
+        link.entry = format!(r#"{{"subject":"default:c1","notesDigest":"{digest}"}}"#);
+        let (before, sha256) = (trail().links[3].chain.clone(), sha256_hex(&link.entry));
+        link.chain = chained(&before, &link.revision, &link.millis, &sha256);
+        page.head = link.chain.clone();
+        let place = link.id.clone();
+        for (kept, found) in [
+            (None, Ok(5)),
+            (Some(notes.as_kept()), Ok(5)),
+            (Some("5a17 called on Tuesday"), Err((place.clone(), Why::OtherNotes))),
+            (Some(""), Err((place, Why::OtherNotes))),
+        ] {
+            page.links[4].notes = kept.map(str::to_owned);
+            assert_eq!(walked(&page, false), found, "{kept:?}");
+        }
     }
 
     #[test]

@@ -44,8 +44,7 @@ pub struct AuditAction(&'static str);
 impl AuditAction {
     /// Every word that it may be.
     pub fn words() -> impl Iterator<Item = &'static str> {
-        let of_customers = Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse]);
-        of_customers.map(Verb::as_str).chain(APART)
+        Verb::ALL.into_iter().map(Verb::as_str).chain(APART)
     }
 
     /// The word.
@@ -78,7 +77,7 @@ impl FromStr for AuditOutcome {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error(
     "must be one of disable, enable, freeze, unfreeze, deactivate, reactivate, put, delete, \
-     lapsed, {}",
+     lapsed, purge, {}",
     APART.join(", ")
 )]
 pub struct UnknownAction;
@@ -112,7 +111,7 @@ mod tests {
 
     #[test]
     fn every_act_has_a_name_and_nothing_else_has() {
-        for verb in Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse]) {
+        for verb in Verb::ALL {
             assert_eq!(verb.as_str().parse(), Ok(AuditAction(verb.as_str())));
             assert!(UnknownAction.to_string().contains(verb.as_str()), "{verb:?}");
         }

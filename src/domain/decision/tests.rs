@@ -110,9 +110,10 @@ fn body() -> RecordBody {
     .unwrap()
 }
 
-fn records(body: &RecordBody) -> [RecordEvidence<'_>; 5] {
+fn records(body: &RecordBody) -> [RecordEvidence<'_>; 6] {
     [
         RecordEvidence::Known(body),
+        RecordEvidence::Purged,
         RecordEvidence::Absent,
         RecordEvidence::Unreadable,
         RecordEvidence::Missing(Missing::Unreachable),
@@ -121,6 +122,22 @@ fn records(body: &RecordBody) -> [RecordEvidence<'_>; 5] {
 }
 
 proptest! {
+    #[test]
+    fn whoever_was_erased_is_unknown_or_restricted_whatever_the_settings(
+        restrictions in any_restrictions(), now in any_time(), policy in any_policy(),
+        staleness in any_staleness(), check in any_check(),
+    ) {
+        let record = RecordEvidence::Purged;
+        let evidence =
+            Evidence { restrictions: &restrictions, record, staleness, revision_reached: true };
+        let decision = decided(&evidence, &check, &policy, now);
+        prop_assert_eq!(decision.outcome(), Outcome::Deny);
+        let access = restrictions.access_at(now, policy.access);
+        if check.identity.is_ok() && access.permits(check.readings.first.operation) {
+            prop_assert_eq!(decision, Decision::about_nobody(Reason::CustomerUnknown));
+        }
+    }
+
     #[test]
     fn no_staleness_and_no_setting_lets_a_known_restriction_pass(
         restrictions in any_restrictions(), now in any_time(), policy in any_policy(),

@@ -62,7 +62,8 @@ proptest! {
     }
 
     #[test]
-    fn a_compact_line_reads_back(all in any_restrictions()) {
+    fn a_compact_line_reads_back(all in any_restrictions(), purged: bool) {
+        let all = all.of_purged(purged);
         prop_assert_eq!(Restrictions::parse_compact(&all.to_compact()), Ok(all));
     }
 

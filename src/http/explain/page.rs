@@ -138,6 +138,7 @@ impl RecordShown {
             RecordState::Missing(Missing::Overloaded) => "overloaded",
             RecordState::Missing(Missing::Unreachable) => "store_unreachable",
             RecordState::NotNeeded => "not_needed",
+            RecordState::Purged => "purged",
             RecordState::Unreadable => "unreadable",
         };
         let from = match (&seen.held, seen.was_read) {

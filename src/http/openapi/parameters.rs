@@ -118,6 +118,11 @@ parameters! {
         in_header("If-None-Match", any_text("Tags, or `*`."), "The `ETag` of an earlier answer; \
             304 if it still holds."),
     ];
+    /// Which of those that wait are wanted.
+    UnresolvedWanted = [
+        limit(),
+        in_query("startAfter", cursor(), "The `nextCursor` of the page before."),
+    ];
     /// BillaBear's pages.
     BillaBearPages = [
         limit(),

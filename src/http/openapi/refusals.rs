@@ -31,7 +31,8 @@ refusals! {
             "CONFLICT",
             "CUSTOMER_HAS_ACTIVE_SUBSCRIPTIONS",
             "CUSTOMER_HAS_PENDING_ORDERS",
-            "CUSTOMER_HAS_UNRETURNED_DEVICES"
+            "CUSTOMER_HAS_UNRETURNED_DEVICES",
+            "CUSTOMER_PURGED"
         ],
         "412": ["PRECONDITION_FAILED"],
         "422": ["IDEMPOTENCY_KEY_REUSED"],
@@ -133,6 +134,7 @@ fn meaning(code: &str) -> &'static str {
         "CUSTOMER_HAS_UNRETURNED_DEVICES" => "devices have not come back",
         "CUSTOMER_MALFORMED" => "the customer's id or tenant is malformed",
         "CUSTOMER_MISSING" => "no customer is named",
+        "CUSTOMER_PURGED" => "the customer was erased, and has no record any more",
         "CUSTOMER_UNKNOWN" => "there is no such customer",
         "ENTITLEMENT_UNKNOWN" => "what the customer is entitled to is not known",
         "IDEMPOTENCY_KEY_REUSED" => "the `Idempotency-Key` stands for another request",

@@ -86,6 +86,7 @@ described! {
         .may_have("source", of::<Source>())
         .may_have("reason", of::<RestrictionReason>())
         .may_have("notes", any_text("Free text for operators."))
+        .may_have("notesDigest", any_text("The digest of the notes, also of erased ones."))
         .may_have("informedAt", of::<Timestamp>())
         .has("before", of::<Restrictions>())
         .has("after", of::<Restrictions>())

@@ -135,7 +135,7 @@ described! {
     );
     Verb, "Verb" => one_of(
         "What was done.",
-        Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse]).map(Verb::as_str),
+        Verb::ALL.map(Verb::as_str),
     );
     AuditAction, "AuditAction" => one_of("What was asked for.", AuditAction::words());
     AuditOutcome, "AuditOutcome" => one_of(

@@ -136,3 +136,49 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_file_says_what_an_event_of_stripes_makes_of_its_customer() {
+    let rules = rules(include_str!("../../../examples/policy.toml"));
+    let made = |event, status| rules.stripe(event, status).map(|rule| (rule.kind, rule.reason));
+    let updated = "customer.subscription.updated";
+    let unpaid = (Some(Kind::Frozen), Some(RestrictionReason::NonPayment));
+    assert_eq!(made(updated, Some("past_due")), Some(unpaid));
+    assert_eq!(made(updated, Some("active")), Some((None, None)));
+    assert_eq!(made(updated, Some("incomplete")), None);
+    assert_eq!(made(updated, None), None);
+    let deleted = "customer.subscription.deleted";
+    assert_eq!(made(deleted, Some("canceled")), Some((Some(Kind::Inactive), None)));
+    assert_eq!(made("invoice.paid", None), None);
+    assert_eq!(Rules::built_in(Policy::default()).stripe(updated, Some("past_due")), None);
+}
+
+#[test]
+fn a_rule_for_a_status_goes_before_one_for_any() {
+    let text = "[[stripe]]\nevent = \"a\"\nkind = \"disabled\"\n\
+                [[stripe]]\nevent = \"a\"\nstatus = \"paid\"\nkind = \"none\"";
+    let rules = rules(text);
+    let kind = |status| rules.stripe("a", status).unwrap().kind;
+    assert_eq!((kind(Some("paid")), kind(Some("open"))), (None, Some(Kind::Disabled)));
+    assert_eq!(kind(None), Some(Kind::Disabled));
+}
+
+#[test]
+fn a_rule_for_stripe_that_cannot_be_meant_is_refused_with_its_line() {
+    let summary = "entitlements.active_entitlement_summary.updated";
+    for (text, fault) in [
+        ("event = \"a\"\nkind = \"frozen\"", "line 2: no event lets back in"),
+        ("event = \"a\"\nkind = \"none\"\nreason = \"fraud\"", "line 4: who is let back in"),
+        ("event = \"a\"\nkind = \"none\"\nstatus = []", "line 2: `status` must name one"),
+        ("event = \"\"\nkind = \"none\"", "line 2: an `event` must name"),
+        ("event = \"a\"\nkind = \"banned\"", "line 3: unknown variant"),
+        ("event = \"a\"", "line 1: missing field `kind`"),
+    ] {
+        let faults = faults(&format!("[[stripe]]\n{text}"));
+        assert!(faults[0].starts_with(fault), "{fault}: {faults:?}");
+    }
+    let of_features = format!("[[stripe]]\nevent = \"{summary}\"\nkind = \"none\"");
+    assert!(faults(&of_features)[0].contains("tells no features"));
+    let lift = "[[stripe]]\nevent = \"a\"\nkind = \"none\"\n";
+    assert!(faults(&[lift, lift].concat())[0].contains("twice"));
+}

@@ -10,9 +10,9 @@ use redb::{
 use super::{
     tables::{
         ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME,
-        KEY_USES, KEYS, LOG, META, Meta, PRIVATE, RECORDS, RESTRICTED,
+        KEY_USES, KEYS, LOG, META, Meta, NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
     },
-    writer::SetAlias,
+    writer::{AddUnresolved, SetAlias},
 };
 use crate::{
     domain::{
@@ -105,6 +105,33 @@ impl<'txn> Batch<'txn> {
         Ok(())
     }
 
+    /// Puts something at the end of the list of what waits for a customer, and tells how many had
+    /// to go for that; nothing in another history.
+    pub(super) fn add_unresolved(
+        &mut self,
+        add: &AddUnresolved,
+    ) -> Result<Option<u64>, StoreError> {
+        if self.meta.as_ref().is_none_or(|meta| meta.epoch != add.epoch) {
+            return Ok(None);
+        }
+        let mut list = self.transaction.open_table(UNRESOLVED)?;
+        let newest = list.last()?.map(|(id, _)| EntryId::from(id.value()));
+        list.insert(EntryId::next(newest, self.now).key(), add.text.as_str())?;
+        let mut dropped = 0;
+        while list.len()? > add.at_most && list.pop_first()?.is_some() {
+            dropped += 1;
+        }
+        self.touched = true;
+        Ok(Some(dropped))
+    }
+
+    /// Takes one off that list.
+    pub(super) fn remove_unresolved(&mut self, id: &str) -> Result<(), StoreError> {
+        let id = id.parse::<EntryId>()?.key();
+        self.touched |= self.transaction.open_table(UNRESOLVED)?.remove(id)?.is_some();
+        Ok(())
+    }
+
     /// Writes what remains. Returns the changes to push; nothing at all when nothing was
     /// written, so that there is nothing to make durable.
     pub(super) fn finish(self) -> Result<Option<Vec<Push>>, StoreError> {
@@ -186,15 +213,15 @@ impl<'txn> Batch<'txn> {
         if let Some(value) = self.text(RESTRICTED, key)? {
             census = census.without(key, format::read_restricted(key.as_str(), &value)?.revision);
         }
-        let restricted = (!body.restrictions.is_empty())
-            .then(|| format::restricted_value(meta.revision, &body.restrictions));
+        let told = body.told();
+        let restricted = (!told.is_empty()).then(|| format::restricted_value(meta.revision, &told));
         if restricted.is_some() {
             census = census.with(key, meta.revision);
         }
         meta.set_restricted(census);
         Ok(CustomerRows {
             record: format::record_head(meta.revision) + &format::record_tail(body)?,
-            private: serde_json::to_string(private).map_err(unexpected)?,
+            private: format::private_text(private)?,
             restricted,
         })
     }
@@ -207,6 +234,12 @@ impl<'txn> Batch<'txn> {
             Write::Customer(write) => {
                 if let Some(rows) = rows {
                     self.write_customer(&write.key, &rows)?;
+                }
+                if write.erases() {
+                    let key = write.key.as_str();
+                    // Digests are hex, so this is above all of them.
+                    let mut notes = self.transaction.open_table(NOTES)?;
+                    notes.retain_in((key, "")..(key, "g"), |_, _| false)?;
                 }
                 Some(&write.key)
             }
@@ -228,6 +261,10 @@ impl<'txn> Batch<'txn> {
             Write::Conflict { .. } | Write::Fleet { .. } => None,
             Write::Nothing { customer } => customer.as_ref(),
         };
+        if let (Some(customer), Some(notes)) = (customer, &commit.notes) {
+            let mut table = self.transaction.open_table(NOTES)?;
+            table.insert((customer.as_str(), notes.digest().as_str()), notes.as_kept())?;
+        }
         self.append_audit(&mut meta, customer, &audit)?;
         let changed = subject.is_some();
         if let Some(subject) = subject {
@@ -244,7 +281,11 @@ impl<'txn> Batch<'txn> {
     fn write_customer(&self, key: &CustomerKey, rows: &CustomerRows) -> Result<(), StoreError> {
         let key = key.as_str();
         self.transaction.open_table(RECORDS)?.insert(key, rows.record.as_str())?;
-        self.transaction.open_table(PRIVATE)?.insert(key, rows.private.as_str())?;
+        let mut private = self.transaction.open_table(PRIVATE)?;
+        match &rows.private {
+            Some(text) => private.insert(key, text.as_str())?,
+            None => private.remove(key)?,
+        };
         let mut restricted = self.transaction.open_table(RESTRICTED)?;
         match &rows.restricted {
             Some(value) => restricted.insert(key, value.as_str())?,
@@ -354,7 +395,8 @@ impl<'txn> Batch<'txn> {
             && at.open_table(IDEMPOTENCY_BY_TIME)?.is_empty()?
             && at.open_table(KEYS)?.is_empty()?
             && at.open_table(GUARD)?.is_empty()?
-            && at.open_table(ALIASES)?.is_empty()?))
+            && at.open_table(ALIASES)?.is_empty()?
+            && at.open_table(UNRESOLVED)?.is_empty()?))
     }
 }
 
@@ -381,7 +423,7 @@ struct Plan {
 /// A customer's rows: JSON, JSON, and the restricted entry if there is to be one.
 struct CustomerRows {
     record: String,
-    private: String,
+    private: Option<String>,
     restricted: Option<String>,
 }
 

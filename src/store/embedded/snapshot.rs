@@ -9,7 +9,7 @@ use redb::{
 
 use super::tables::{
     ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, KEY_USES, KEYS, LOG, META, Meta,
-    PRIVATE, RECORDS, RESTRICTED,
+    NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
 };
 use crate::{
     domain::{
@@ -20,11 +20,12 @@ use crate::{
             StoredAudit,
             chain::{ChainPage, Link},
             head::ChainHead,
+            notes::{Notes, NotesPlace},
         },
     },
     store::{
         Among, AuditPage, CustomerPage, Direction, Head, Read, ReadMany, RestrictedPage,
-        StoreError, StoredRecord, Tally,
+        StoreError, StoredRecord, Tally, UnresolvedEntry,
         format::{self, unexpected},
     },
 };
@@ -111,12 +112,12 @@ impl Snapshot {
             for place in places.rev().take(page.limit) {
                 let (_, id) = place?.0.value();
                 let Some(row) = trail.get(id)? else { continue };
-                entries.push(stored_audit(id.into(), row.value())?);
+                entries.push(self.stored_audit(id.into(), row.value())?);
             }
         } else {
             for row in trail.range(..before)?.rev().take(page.limit) {
                 let (id, row) = row?;
-                entries.push(stored_audit(id.value().into(), row.value())?);
+                entries.push(self.stored_audit(id.value().into(), row.value())?);
             }
         }
         Ok(entries)
@@ -143,6 +144,7 @@ impl Snapshot {
                 millis: id.millis.to_string(),
                 entry: entry.to_owned(),
                 chain: chain.to_owned(),
+                notes: self.notes(entry)?.map(|notes| notes.as_kept().to_owned()),
             });
         }
         Ok(ChainPage { head, links, has_more: rows.next().transpose()?.is_some() })
@@ -229,6 +231,28 @@ impl Snapshot {
         uses.collect()
     }
 
+    pub(super) fn unresolved(
+        &self,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<UnresolvedEntry>, StoreError> {
+        let after = after.map(str::parse::<EntryId>).transpose()?;
+        let after = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.key()));
+        let list = self.0.open_table(UNRESOLVED)?;
+        let found = list.range((after, Bound::Unbounded))?.take(limit);
+        found
+            .map(|row| {
+                let (id, text) = row?;
+                let id = EntryId::from(id.value()).to_string();
+                Ok(UnresolvedEntry { id, text: text.value().to_owned() })
+            })
+            .collect()
+    }
+
+    pub(super) fn count_unresolved(&self) -> Result<u64, StoreError> {
+        Ok(self.0.open_table(UNRESOLVED)?.len()?)
+    }
+
     pub(super) fn keys(&self) -> Result<Vec<(String, String)>, StoreError> {
         self.rows(KEYS)
     }
@@ -268,6 +292,21 @@ impl Snapshot {
 
     /// The customer of an index, unless it cannot be read: one broken record must not hide the
     /// others.
+    /// The notes that are kept beside an entry.
+    fn notes(&self, entry: &str) -> Result<Option<Notes>, StoreError> {
+        let Some(NotesPlace { customer, digest }) = NotesPlace::of(entry) else { return Ok(None) };
+        let table = self.0.open_table(NOTES)?;
+        let kept = table.get((customer.as_str(), digest.as_str()))?;
+        Ok(kept.map(|kept| Notes::kept(kept.value().to_owned())))
+    }
+
+    fn stored_audit(&self, id: EntryId, row: (u64, &str, &str)) -> Result<StoredAudit, StoreError> {
+        let notes = self.notes(row.2)?;
+        let mut stored = stored_audit(id, row)?;
+        stored.entry.notes = notes.map(|it| it.text().to_owned()).or(stored.entry.notes);
+        Ok(stored)
+    }
+
     fn listed(&self, key: &str) -> Result<Option<Customer>, StoreError> {
         let found = CustomerKey::parse(key).map_err(unexpected).and_then(|key| self.customer(&key));
         if let Err(error @ StoreError::Unexpected(_)) = &found {

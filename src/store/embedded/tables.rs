@@ -29,6 +29,8 @@ pub(super) const AUDIT: TableDefinition<'_, EntryKey, (u64, &str, &str)> =
 /// The newest audit entries of each customer.
 pub(super) const CUSTOMER_AUDIT: TableDefinition<'_, (&str, EntryKey), ()> =
     TableDefinition::new("customer_audit");
+/// `tenant:id` and the digest of notes on an act to those notes.
+pub(super) const NOTES: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("notes");
 /// Digest of an idempotency key to when it was used, for what (a digest), and what came of it:
 /// the revision, and whether something changed.
 pub(super) const IDEMPOTENCY: TableDefinition<'_, &str, (u64, &str, u64, bool)> =
@@ -46,6 +48,10 @@ pub(super) const GUARD: TableDefinition<'_, &str, &str> = TableDefinition::new("
 /// `tenant:source:id` to who has that alias.
 pub(super) const ALIASES: TableDefinition<'_, &str, &str> = TableDefinition::new("aliases");
 
+/// What was said of customers that nobody knows.
+pub(super) const UNRESOLVED: TableDefinition<'_, EntryKey, &str> =
+    TableDefinition::new("unresolved");
+
 /// Makes sure that this version reads what is there, and that every table exists, so that a
 /// read never misses one.
 pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
@@ -57,12 +63,14 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(LOG)?;
     transaction.open_table(AUDIT)?;
     transaction.open_table(CUSTOMER_AUDIT)?;
+    transaction.open_table(NOTES)?;
     transaction.open_table(IDEMPOTENCY)?;
     transaction.open_table(IDEMPOTENCY_BY_TIME)?;
     transaction.open_table(KEYS)?;
     transaction.open_table(KEY_USES)?;
     transaction.open_table(GUARD)?;
     transaction.open_table(ALIASES)?;
+    transaction.open_table(UNRESOLVED)?;
     Ok(transaction.commit()?)
 }
 

@@ -84,6 +84,7 @@ fn commit(write: Write) -> Commit {
         source: None,
         reason: None,
         notes: None,
+        notes_digest: None,
         informed_at: None,
         before: Restrictions::default(),
         after: Restrictions::default(),
@@ -91,7 +92,7 @@ fn commit(write: Write) -> Commit {
         at: Timestamp::default(),
     };
     let writer = Knowledge { epoch: epoch(), watermark: Revision(1) };
-    Commit { write, writer, audit, idempotency: None }
+    Commit { write, writer, audit, notes: None, idempotency: None }
 }
 
 fn with_idempotency_key(key: &str, commit: Commit) -> Commit {

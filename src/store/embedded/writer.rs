@@ -22,8 +22,12 @@ use crate::{
 pub(super) enum Request {
     /// To make a change.
     Commit(Box<Commit>, oneshot::Sender<Result<Committed, CommitError>>),
+    /// To put something on the list of what waits for a customer.
+    AddUnresolved(AddUnresolved, oneshot::Sender<Result<Option<u64>, StoreError>>),
     /// To begin the first history.
     Create(Epoch, oneshot::Sender<Result<(), CreateError>>),
+    /// To take something off that list.
+    RemoveUnresolved(String, oneshot::Sender<Result<(), StoreError>>),
     /// To put a claim of an alias in the place of another.
     SetAlias(SetAlias, oneshot::Sender<Result<bool, StoreError>>),
     /// To note when keys were used.
@@ -32,6 +36,16 @@ pub(super) enum Request {
     Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
     /// To push every change from now on.
     Subscribe(oneshot::Sender<mpsc::Receiver<Push>>),
+}
+
+/// What is to be put on the list of what waits for a customer.
+pub(super) struct AddUnresolved {
+    /// The history that it is for.
+    pub(super) epoch: Epoch,
+    /// What was said.
+    pub(super) text: String,
+    /// How many are kept.
+    pub(super) at_most: u64,
 }
 
 /// What is to be put in the place of what is held on an alias.
@@ -111,9 +125,15 @@ impl Desk {
                 // Who no longer waits for an answer needs none.
                 match request {
                     Request::Commit(commit, reply) => commits.push((commit, reply)),
+                    Request::AddUnresolved(add, reply) => {
+                        let _ = reply.send(self.transact(|batch| batch.add_unresolved(&add)));
+                    }
                     Request::Create(epoch, reply) => {
                         let created = self.transact(|batch| batch.create(&epoch));
                         let _ = reply.send(created.unwrap_or_else(|error| Err(error.into())));
+                    }
+                    Request::RemoveUnresolved(id, reply) => {
+                        let _ = reply.send(self.transact(|batch| batch.remove_unresolved(&id)));
                     }
                     Request::SetAlias(set, reply) => {
                         let _ = reply.send(self.transact(|batch| batch.set_alias(&set)));

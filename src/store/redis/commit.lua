@@ -3,15 +3,16 @@
 -- is looked at before the first write. JSON is never decoded here: cjson turns [] into {} and
 -- loses integers beyond 2^53.
 local meta, record, private, restricted, restricted_index, customers, log, audit, customer_audit,
-      idempotency, field_of, lost = unpack(KEYS)
+      idempotency, field_of, lost, notes = unpack(KEYS)
 local what, epoch, watermark, expected, customer, record_start, record_end, private_json, compact,
-      line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel,
-      publish = unpack(ARGV)
+      line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel, publish,
+      erases, notes_digest, notes_kept = unpack(ARGV)
 
 for key, kind in pairs({
   [meta] = 'hash', [record] = 'string', [private] = 'string', [restricted] = 'hash',
   [restricted_index] = 'zset', [customers] = 'zset', [log] = 'stream', [audit] = 'stream',
   [customer_audit] = 'stream', [idempotency] = 'string', [field_of] = 'hash',
+  [notes] = 'hash',
 }) do
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= kind then return {'WRONG_TYPE', key} end
@@ -65,7 +66,11 @@ end
 
 if what == 'customer' then
   redis.call('SET', record, record_start .. revision .. record_end)
-  redis.call('SET', private, private_json)
+  if private_json == '' then
+    redis.call('DEL', private)
+  else
+    redis.call('SET', private, private_json)
+  end
   redis.call('ZADD', customers, 0, customer)
 
   local function toggle(entry_revision)
@@ -96,6 +101,8 @@ elseif what == 'field' then
   end
 end
 
+if erases == '1' then redis.call('DEL', notes) end
+if notes_digest ~= '' then redis.call('HSET', notes, notes_digest, notes_kept) end
 local chain = redis.sha1hex((head[5] or '') .. revision .. millis .. entry_sha256)
 local audited = {'rev', revision, 'ms', millis, 'entry', entry, 'chain', chain}
 local audit_id = redis.call('XADD', audit, '*', unpack(audited))

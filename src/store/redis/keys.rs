@@ -101,6 +101,10 @@ impl Keys {
         self.name(partition, &format!("audit:{customer}"))
     }
 
+    pub(super) fn notes(&self, partition: Partition, customer: &CustomerKey) -> String {
+        self.name(partition, &format!("notes:{customer}"))
+    }
+
     pub(super) fn idempotency(&self, partition: Partition, key_digest: &str) -> String {
         self.name(partition, &format!("idem:{key_digest}"))
     }
@@ -131,6 +135,11 @@ impl Keys {
     /// What the guard says of sources lives there too.
     pub(super) fn guard(&self) -> String {
         self.name(Partition(0), "guard")
+    }
+
+    /// What was said of customers that nobody knows, too.
+    pub(super) fn unresolved(&self) -> String {
+        self.name(Partition(0), "unresolved")
     }
 
     pub(super) fn lease(&self, lease: Lease) -> String {

@@ -125,7 +125,7 @@ impl Redis {
 /// The entry that belongs to a record, if it has any restrictions.
 fn restricted(key: &CustomerKey, json: &str) -> Option<RestrictedEntry> {
     let StoredRecord::Known(record) = format::read_record(key, json) else { return None };
-    let restrictions = Some(record.body.restrictions).filter(|held| !held.is_empty())?;
+    let restrictions = Some(record.body.told()).filter(|held| !held.is_empty())?;
     let (key, revision) = (record.key, record.revision);
     Some(RestrictedEntry { key, revision, restrictions: Some(restrictions) })
 }

@@ -14,7 +14,9 @@ use super::{
     keys::Keys,
     session::FLEET_MODE,
 };
-use crate::domain::{CustomerKey, Epoch, Partition, Partitions, Revision, Subject};
+use crate::domain::{
+    CustomerKey, Epoch, Partition, Partitions, Revision, Subject, audit::notes::Notes,
+};
 
 /// Prepares the script that makes `commit` in `partition`.
 pub(super) fn commit(
@@ -33,8 +35,9 @@ pub(super) fn commit(
             arguments.what = "customer";
             arguments.expected = write.expected.map(|at| at.to_string()).unwrap_or_default();
             arguments.record_end = format::record_tail(&write.body)?;
-            arguments.private = serde_json::to_string(&write.private).map_err(unexpected)?;
-            arguments.compact = write.body.restrictions.to_compact();
+            arguments.private = format::private_text(&write.private)?.unwrap_or_default();
+            arguments.erases = u8::from(write.erases());
+            arguments.compact = write.body.told().to_compact();
             Some(&write.key)
         }
         Write::Conflict { forgotten, stored } => {
@@ -101,6 +104,7 @@ pub(super) fn commit(
             Write::Customer(_) | Write::Fleet { .. } | Write::Nothing { .. } => meta.clone(),
         })
         .key(keys.lost(partition))
+        .key(or(per_customer(Keys::notes), &meta))
         .arg(arguments.what)
         .arg(commit.writer.epoch.as_str())
         .arg(commit.writer.watermark.0)
@@ -118,7 +122,10 @@ pub(super) fn commit(
         .arg(arguments.field)
         .arg(arguments.stored)
         .arg(keys.channel(partition))
-        .arg(keys.channels.publish());
+        .arg(keys.channels.publish())
+        .arg(arguments.erases)
+        .arg(commit.notes.as_ref().map(Notes::digest).unwrap_or_default())
+        .arg(commit.notes.as_ref().map_or("", Notes::as_kept));
     Ok(invocation)
 }
 
@@ -243,6 +250,7 @@ struct Arguments {
     line: String,
     field: String,
     stored: String,
+    erases: u8,
 }
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));

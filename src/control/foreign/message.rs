@@ -11,67 +11,81 @@ use crate::{
 
 /// A customer's status, as a billing system tells it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Message {
+pub struct Message {
     /// Whose; an id of the billing system's, or of ours.
-    pub(super) customer: CustomerId,
+    pub customer: CustomerId,
     /// The tenant, if one is named.
-    pub(super) tenant: Option<TenantId>,
+    pub tenant: Option<TenantId>,
     /// The kind that the source is to hold; none when the customer is active.
-    pub(super) status: Option<Kind>,
+    pub status: Option<Kind>,
     /// Why.
-    pub(super) reason: Option<RestrictionReason>,
+    pub reason: Option<RestrictionReason>,
     /// Free text for operators.
-    pub(super) notes: Option<String>,
+    pub notes: Option<String>,
     /// Until when.
-    pub(super) until: Option<Timestamp>,
+    pub until: Option<Timestamp>,
     /// When it happened.
-    pub(super) at: Option<Timestamp>,
+    pub at: Option<Timestamp>,
     /// What tells the message from others.
-    pub(super) id: Option<String>,
+    pub id: Option<String>,
     /// The digest of its text.
-    pub(super) digest: String,
+    pub digest: String,
 }
 
 /// Why a message cannot be understood.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field}: {rule}")]
-pub(super) struct Unusable {
+pub struct Unusable {
     /// Which field is wrong.
-    pub(super) field: &'static str,
+    pub field: &'static str,
     /// Which rule it breaks.
-    pub(super) rule: &'static str,
+    pub rule: &'static str,
 }
 
 impl Message {
     /// Reads the JSON of a message, plain or as the `data` of a `CloudEvents` 1.0 envelope, whose
     /// `id` and `time` then stand in for the message's own. Fields that nobody knows are ignored.
-    pub(super) fn read(text: &[u8]) -> Result<Self, Unusable> {
+    pub fn read(text: &[u8]) -> Result<Self, Unusable> {
         if text.len() > BYTES_AT_MOST {
             return Err(Unusable { field: "message", rule: "must not be longer than 16384 bytes" });
         }
         let not_json = Unusable { field: "message", rule: "must be a JSON object in UTF-8" };
         let whole: Map<String, Value> = serde_json::from_slice(text).map_err(|_| not_json)?;
-        let envelope = Object(&whole);
-        let digest = hex(Sha256::digest(text).get(..16).unwrap_or_default());
-        let Some(version) = envelope.text("specversion")? else {
-            return Self::of(envelope, None, None, digest);
-        };
-        if version != "1.0" {
-            return Err(Unusable { field: "specversion", rule: "must be \"1.0\"" });
+        if whole.contains_key(SPECVERSION) {
+            Self::in_cloud_event(&whole, digest(text))
+        } else {
+            Self::of(&whole, None, None, digest(text))
         }
-        let Some(Value::Object(data)) = whole.get("data") else {
-            return Err(Unusable { field: "data", rule: "must be a JSON object" });
-        };
-        let (id, time) = (envelope.id()?, envelope.time("time")?);
-        Self::of(Object(data), id, time, digest)
     }
 
-    fn of(
-        object: Object<'_>,
+    /// Reads the event of a webhook, `{"type", "timestamp", "data"}` or a `CloudEvents` envelope,
+    /// with a message as its `data`. Its `timestamp` stands in for the message's own `at`.
+    pub fn in_event(event: &Map<String, Value>, digest: String) -> Result<Self, Unusable> {
+        if event.contains_key(SPECVERSION) {
+            return Self::in_cloud_event(event, digest);
+        }
+        Self::of(data_of(event)?, None, Object(event).time("timestamp")?, digest)
+    }
+
+    fn in_cloud_event(event: &Map<String, Value>, digest: String) -> Result<Self, Unusable> {
+        let envelope = Object(event);
+        let version = envelope.text(SPECVERSION)?.unwrap_or_default();
+        if version != "1.0" {
+            return Err(Unusable { field: SPECVERSION, rule: "must be \"1.0\"" });
+        }
+        let (id, time) = (envelope.id()?, envelope.time("time")?);
+        Self::of(data_of(event)?, id, time, digest)
+    }
+
+    /// Reads the fields of a message. `id` and `at` stand in for its own, `digest` is of the text
+    /// that it came in.
+    pub fn of(
+        fields: &Map<String, Value>,
         id: Option<String>,
         at: Option<Timestamp>,
         digest: String,
     ) -> Result<Self, Unusable> {
+        let object = Object(fields);
         let required = |field| Unusable { field, rule: "is required" };
         let customer = object.text("customerId")?.ok_or(required("customerId"))?;
         let customer = CustomerId::parse(customer).map_err(|_| Unusable {
@@ -120,6 +134,17 @@ impl Message {
     }
 }
 
+fn data_of(event: &Map<String, Value>) -> Result<&Map<String, Value>, Unusable> {
+    let data = event.get("data").and_then(Value::as_object);
+    data.ok_or(Unusable { field: "data", rule: "must be a JSON object" })
+}
+
+/// What tells a text from another.
+#[must_use]
+pub fn digest(text: &[u8]) -> String {
+    hex(Sha256::digest(text).get(..16).unwrap_or_default())
+}
+
 /// A JSON object, read field by field.
 #[derive(Clone, Copy)]
 struct Object<'a>(&'a Map<String, Value>);
@@ -150,8 +175,9 @@ impl<'a> Object<'a> {
     }
 }
 
+const SPECVERSION: &str = "specversion";
 /// How long a message may be.
-pub(super) const BYTES_AT_MOST: usize = 16 * 1024;
+pub const BYTES_AT_MOST: usize = 16 * 1024;
 const NOTES_AT_MOST: usize = 2000;
 const ID_BYTES_AT_MOST: usize = 256;
 
