@@ -80,12 +80,18 @@ fn may_be_null(field: &Value) -> bool {
         })
 }
 
-/// Says how large a number may be, wherever it has as many bits as there are.
+/// Says how large a number may be, wherever it has as many bits as there are, and names such
+/// numbers as OpenAPI's registry of formats does.
 fn bound(spelled: &mut Value) {
     match spelled {
         Value::Object(fields) => {
-            if fields.get("format").is_some_and(|format| format == "uint64") {
-                fields.entry("maximum").or_insert(u64::MAX.into());
+            let format = fields.get("format").and_then(Value::as_str);
+            let bits = format.and_then(|it| it.strip_prefix("u-int")).map(|it| format!("uint{it}"));
+            if let Some(format) = bits.or_else(|| format.map(str::to_owned)) {
+                if format == "uint64" {
+                    fields.entry("maximum").or_insert(u64::MAX.into());
+                }
+                fields.insert("format".to_owned(), format.into());
             }
             fields.values_mut().for_each(bound);
         }

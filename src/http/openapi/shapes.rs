@@ -97,7 +97,8 @@ described! {
         .has("rev", any_text("The partition's revision when it was written."))
         .has("ms", any_text("When it was written, in milliseconds since 1970."))
         .has("entry", any_text("The entry, in JSON."))
-        .has("chain", any_text("What chains it to the one before it."));
+        .has("chain", any_text("What chains it to the one before it."))
+        .may_have("notes", any_text("Its notes, which are kept beside it."));
     ChainPage, "AuditChain" => object("A part of a trail, the oldest entry first.")
         .has("head", any_text("The newest entry's chain, as the store keeps it apart."))
         .has("links", list_of::<Link>())
