@@ -11,9 +11,12 @@ mod client;
 mod confirm;
 mod customers;
 mod explain;
+mod export;
 mod failure;
 mod fleet;
+mod import;
 mod ingest;
+mod interrupt;
 mod keys;
 mod listener;
 mod operator;
@@ -79,6 +82,10 @@ enum Verb {
     Put(customers::Put),
     /// Deletes a customer softly, as deactivate does: nothing is lost
     Delete(customers::One),
+    /// Makes customers what a file says of them, a line of JSON each; goes on where it was left
+    Import(Box<import::Import>),
+    /// Writes every customer with all that is kept of it, a line of JSON each
+    Export(export::Export),
     /// Lists who is restricted, since when, by whom and why, the longest first
     Review(review::Review),
     /// Takes back what one source did to customers since some time
@@ -152,6 +159,8 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         Verb::Explain(explain) => explain.run(out),
         Verb::Put(put) => put.run(out),
         Verb::Delete(one) => one.delete(out),
+        Verb::Import(import) => import.run(out),
+        Verb::Export(export) => export.run(out),
         Verb::Review(review) => review.run(out),
         Verb::Undo(undo) => undo.run(out),
         Verb::Watch(watch) => watch.run(out),

@@ -76,6 +76,12 @@ impl Moment {
     pub fn saturating_since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The moment `span` after this one.
+    #[must_use]
+    pub fn saturating_add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
 }
 
 /// About as long as `span`, by chance up to a fifth shorter or longer: so that what many instances

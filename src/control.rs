@@ -6,6 +6,7 @@ pub mod conflicts;
 pub mod fleet;
 pub mod foreign;
 pub mod guard;
+pub mod import;
 pub mod key_use;
 pub mod keys;
 pub mod sessions;
@@ -28,7 +29,7 @@ use crate::{
     feed::{Acknowledged, Alarm, FeedStatus, Kept, changes::Changes},
     store::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
-        Logged, Push, Store, StoreError, Write, Writer, format::hex,
+        Logged, Push, Store, StoreError, Trail, Write, Writer, format::hex,
     },
     telemetry::{Metrics, StoreCommand},
 };
@@ -312,6 +313,7 @@ impl Control {
             audit: self.audit_entry(attempt, planned),
             notes: attempt.notes.cloned(),
             idempotency: request.idempotency.clone(),
+            trail: Trail::Both,
         }
     }
 
@@ -332,6 +334,7 @@ impl Control {
             before: Restrictions::default(),
             after: Restrictions::default(),
             request_id: request.request_id.clone(),
+            batch: None,
             at: self.clock.now(),
         }
     }
@@ -357,8 +360,9 @@ impl Control {
         let partition = write.partition(self.store.partitions());
         let writer = self.writer(partition)?;
         let epoch = writer.epoch.clone();
-        let committed =
-            self.commit(Commit { write, writer, audit, notes: None, idempotency }).await?;
+        let trail = Trail::Both;
+        let commit = Commit { write, writer, audit, notes: None, idempotency, trail };
+        let committed = self.commit(commit).await?;
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
         Ok(committed)

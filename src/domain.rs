@@ -16,6 +16,7 @@ pub mod entitlement;
 pub mod fleet;
 pub mod freshness;
 pub mod guard;
+pub mod import;
 pub mod key;
 pub mod lineage;
 pub mod message;

@@ -216,7 +216,7 @@ impl Gate {
                 found.with_withheld(restrictions, self.clock.now()).into_owned()
             }
         };
-        let partial = found.picture.as_ref().is_some_and(|picture| picture.partial);
+        let partial = found.picture.as_ref().is_some_and(|picture| picture.is_partial());
         if partial && record.record == StoredRecord::Absent {
             return Err(Unseen::Missing(Missing::Unreachable));
         }
@@ -265,7 +265,7 @@ impl Gate {
         let missing = filled.and_then(Result::err).unwrap_or(Missing::Unreachable);
         let revision_reached = asked.is_answered_by(found);
         let now = self.clock.now();
-        let partial = found.picture.as_ref().is_some_and(|picture| picture.partial);
+        let partial = found.picture.as_ref().is_some_and(|picture| picture.is_partial());
         let (restrictions, record) = match Known::of(found) {
             Known::Unreadable => (found.with_withheld(None, now), RecordEvidence::Unreadable),
             Known::Restrictions(restrictions) => {

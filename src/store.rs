@@ -532,6 +532,18 @@ pub struct Commit {
     /// What makes a repetition harmless. A refused act asks whether it was done before, and uses
     /// up no key.
     pub idempotency: Option<Idempotency>,
+    /// Which trails keep that.
+    pub trail: Trail,
+}
+
+/// Which audit trails keep an entry.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Trail {
+    /// The partition's, chained, and that of the customer if it is about one.
+    #[default]
+    Both,
+    /// The customer's alone: the partition's has an entry for all that were changed together.
+    Customer,
 }
 
 impl Commit {
@@ -584,6 +596,11 @@ pub enum Write {
         /// The customer it was about.
         customer: Option<CustomerKey>,
     },
+    /// That a partition no longer lacks records.
+    Whole {
+        /// Which one.
+        partition: Partition,
+    },
 }
 
 impl Write {
@@ -593,6 +610,7 @@ impl Write {
         match self {
             Write::Customer(write) => partitions.of(&write.key),
             Write::Conflict { forgotten, .. } => forgotten.partition,
+            Write::Whole { partition } => *partition,
             Write::Nothing { customer: Some(key) } => partitions.of(key),
             Write::Fleet { .. }
             | Write::Key { .. }
@@ -621,7 +639,7 @@ impl Write {
             Self::Source { source, stored } => {
                 Some(Subject::Source { source: source.clone(), stored: stored.clone() })
             }
-            Self::Nothing { .. } => None,
+            Self::Nothing { .. } | Self::Whole { .. } => None,
         }
     }
 }

@@ -45,7 +45,7 @@ use tollgate::{
     store::{
         Among, AuditPage, Census, Commit, CommitError, Committed, CreateError, CustomerPage,
         CustomerWrite, Direction, Head, Idempotency, Lease, Logged, Push, RestrictedEntry, Session,
-        Store, StoredRecord, UnresolvedEntry, Write, Writer,
+        Store, StoredRecord, Trail, UnresolvedEntry, Write, Writer,
         embedded::Embedded,
         format,
         redis::{Redis, Settings},
@@ -97,6 +97,7 @@ promises! {
     notes_on_an_act_are_kept_beside_its_entry_and_go_with_the_customer
     a_customers_own_trail_keeps_its_last_fifty_entries
     every_audit_entry_is_chained_to_the_one_before_it
+    an_entry_may_be_in_its_customers_trail_alone
     an_act_that_changes_nothing_leaves_only_an_audit_entry
     customers_are_listed_in_order_by_prefix_and_page
     restricted_customers_are_listed_alone
@@ -499,6 +500,31 @@ async fn every_audit_entry_is_chained_to_the_one_before_it(adapter: Adapter) {
         assert!(linked, "{id} is not chained to what is before it");
         before.clone_from(chain);
     }
+}
+
+async fn an_entry_may_be_in_its_customers_trail_alone(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let before = world.commit(Write::Nothing { customer: Some(key("c1")) }).await;
+    before.unwrap();
+    let both = world.audit(None, None, 100).await;
+    for number in 0..60 {
+        let write = Write::Nothing { customer: Some(key("c1")) };
+        let mut commit = commit(write, writer(), None);
+        commit.trail = if number == 30 { Trail::Both } else { Trail::Customer };
+        commit.audit.notes = Some(number.to_string());
+        world.store.commit(commit).await.unwrap();
+    }
+    let trail = world.audit(None, None, 100).await;
+    assert_eq!((trail.len(), &trail[1..]), (2, &both[..]));
+    let own = world.audit(Some("c1"), None, 100).await;
+    let told = own.iter().map(|it| it.entry.notes.clone().unwrap()).collect::<Vec<_>>();
+    let expected = (10..60).rev().map(|it| it.to_string()).collect::<Vec<_>>();
+    assert_eq!(told, expected);
+    // It stands behind the newest entry that is chained.
+    assert_eq!((&own[0].chain, &own[29].chain), (&trail[0].chain, &trail[0].chain));
+    assert_eq!(own[30].chain, trail[1].chain);
+    let links = world.store.audit_chain(Partition(0), None, 100).await.unwrap();
+    assert_eq!((links.links.len(), &links.head), (2, &trail[0].chain));
 }
 
 async fn an_act_that_changes_nothing_leaves_only_an_audit_entry(adapter: Adapter) {
@@ -1118,6 +1144,7 @@ fn customer(id: &str, restrictions: &str) -> CustomerWrite {
             until: None,
             at: None,
             exact: false,
+            imported: false,
             recovers: None,
         },
     }
@@ -1132,7 +1159,8 @@ fn operator_key(id: &str, stored: Option<&str>) -> Write {
 }
 
 fn commit(write: Write, writer: Writer, idempotency: Option<Idempotency>) -> Commit {
-    Commit { audit: audit_of(&write), write, writer, notes: None, idempotency }
+    let (audit, trail) = (audit_of(&write), Trail::Both);
+    Commit { audit, write, writer, notes: None, idempotency, trail }
 }
 
 /// The entry that goes with a write.
@@ -1141,6 +1169,7 @@ fn audit_of(write: &Write) -> AuditEntry {
         Write::Customer(write) => write.key.to_string(),
         Write::Conflict { forgotten, .. } => forgotten.to_string(),
         Write::Fleet { .. } => "fleet".to_owned(),
+        Write::Whole { .. } => "store".to_owned(),
         Write::Key { id, .. } => id.clone(),
         Write::Source { source, .. } => source.to_string(),
         Write::Nothing { customer } => {
@@ -1167,6 +1196,7 @@ fn audit_of(write: &Write) -> AuditEntry {
         before: Restrictions::default(),
         after: Restrictions::default(),
         request_id: None,
+        batch: None,
         at: Timestamp::from_millis(1_763_719_200_120),
     }
 }

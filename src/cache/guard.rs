@@ -310,6 +310,7 @@ mod tests {
                     until: None,
                     at: None,
                     exact: true,
+                    imported: false,
                     recovers: None,
                 },
             }),

@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::{Mutex, RwLock};
@@ -25,7 +28,7 @@ pub struct Picture {
     /// Which histories that came out of.
     pub lineage: Lineage,
     /// Whether the store lacks records that there were: an absence then says nothing.
-    pub partial: bool,
+    pub partial: AtomicBool,
     /// What the store forgot, and has to be written back.
     pub withheld: Withheld,
     hasher: RandomState,
@@ -52,7 +55,7 @@ impl Picture {
             generation,
             lineage: Lineage::of(epoch.clone()),
             epoch,
-            partial: false,
+            partial: AtomicBool::new(false),
             withheld: Withheld::default(),
             hasher: RandomState::new(),
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
@@ -64,7 +67,13 @@ impl Picture {
     #[must_use]
     pub fn of(generation: u64, head: Head) -> Self {
         let Head { epoch, lineage, partial, .. } = head;
-        Self { lineage, partial, ..Self::new(generation, epoch) }
+        Self { lineage, partial: partial.into(), ..Self::new(generation, epoch) }
+    }
+
+    /// Whether the store lacks records that there were.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.partial.load(Ordering::Relaxed)
     }
 
     /// Every entry, in no order, a part at a time: what is changed meanwhile may be missed.

@@ -54,6 +54,7 @@ fn change_to(revision: u64, restrictions: Restrictions, entitlements_changed: bo
         until: None,
         at: None,
         exact: false,
+        imported: false,
         recovers: None,
     };
     let changed = CustomerChange { key: customer(), restrictions, entitlements_changed, act };

@@ -163,6 +163,7 @@ mod tests {
                 until: None,
                 at: None,
                 exact: verb == Verb::Put,
+                imported: false,
                 recovers: recovers.map(|token| token.parse().unwrap()),
             },
         }

@@ -26,6 +26,7 @@ pub(super) struct Client {
     base: BaseUrl,
     settings: &'static str,
     tls: TlsConfig,
+    patience: Duration,
     token: Option<Secret>,
     tenant: Option<TenantId>,
 }
@@ -34,7 +35,7 @@ impl Client {
     /// The listener at `base`, which `settings` tell, asked with `tls`.
     pub(super) fn new(base: BaseUrl, settings: &'static str, tls: TlsConfig) -> Self {
         let agent = agent(&tls, Some(TIMEOUT));
-        Self { agent, base, settings, tls, token: None, tenant: None }
+        Self { agent, base, settings, tls, patience: TIMEOUT, token: None, tenant: None }
     }
 
     /// Whether the listener is on this machine.
@@ -50,6 +51,11 @@ impl Client {
     /// Means `tenant` with every request.
     pub(super) fn with_tenant(self, tenant: Option<TenantId>) -> Self {
         Self { tenant, ..self }
+    }
+
+    /// Waits so long for whole answers.
+    pub(super) fn patient(self, span: Duration) -> Self {
+        Self { agent: agent(&self.tls, Some(span)), patience: span, ..self }
     }
 
     /// Sends `call`, and reads the JSON of a good answer.
@@ -98,9 +104,13 @@ impl Client {
             request = request.header(*name, value);
         }
         match &call.body {
-            Some(body) => {
+            Some(Content::Json(body)) => {
                 let request = request.header("content-type", "application/json");
                 self.agent.run(request.body(body.to_string())?)
+            }
+            Some(Content::Lines(lines)) => {
+                let request = request.header("content-type", "application/x-ndjson");
+                self.agent.run(request.body(lines.clone())?)
             }
             None => self.agent.run(Builder::body(request, ())?),
         }
@@ -111,7 +121,7 @@ impl Client {
             let refused = error.kind() == io::ErrorKind::ConnectionRefused;
             if refused { "connection refused".to_owned() } else { error.to_string() }
         } else if matches!(error, ureq::Error::Timeout(_)) {
-            format!("no answer within {TIMEOUT:?}")
+            format!("no answer within {:?}", self.patience)
         } else {
             error.to_string()
         };
@@ -134,7 +144,7 @@ fn agent(tls: &TlsConfig, whole: Option<Duration>) -> Agent {
         .max_redirects(0)
         .tls_config(tls.clone())
         .timeout_connect(Some(TIMEOUT))
-        .timeout_recv_response(Some(TIMEOUT))
+        .timeout_recv_response(Some(whole.unwrap_or(TIMEOUT)))
         .timeout_global(whole)
         .user_agent(concat!("tollgate/", env!("CARGO_PKG_VERSION")));
     config.build().new_agent()
@@ -146,7 +156,13 @@ pub(super) struct Call {
     method: &'static str,
     target: String,
     headers: Vec<(&'static str, String)>,
-    body: Option<Value>,
+    body: Option<Content>,
+}
+
+#[derive(Clone, Debug)]
+enum Content {
+    Json(Value),
+    Lines(Vec<u8>),
 }
 
 impl Call {
@@ -172,7 +188,12 @@ impl Call {
 
     /// With a body.
     pub(super) fn body(self, body: Value) -> Self {
-        Self { body: Some(body), ..self }
+        Self { body: Some(Content::Json(body)), ..self }
+    }
+
+    /// With lines of JSON.
+    pub(super) fn lines(self, lines: Vec<u8>) -> Self {
+        Self { body: Some(Content::Lines(lines)), ..self }
     }
 }
 

@@ -109,9 +109,18 @@ impl Undo {
             for entry in list(&page, "entries") {
                 let entry =
                     AuditEntry::deserialize(entry).map_err(|error| Failure::local(&error))?;
+                // The newest comes first, so that the oldest stays.
+                if let Some(batch) = entry.batch {
+                    let touched = batch.restricted.into_iter();
+                    for touched in touched.filter(|it| it.sources.contains(&self.source)) {
+                        if let Ok(customer) = CustomerKey::parse(&touched.customer) {
+                            before.insert(customer, touched.before);
+                        }
+                    }
+                    continue;
+                }
                 let is_meant = entry.source.as_ref() == Some(&self.source)
                     && Verb::deserialize(action_of(&entry)).is_ok();
-                // The newest comes first, so that the oldest stays.
                 if is_meant && let Ok(customer) = CustomerKey::parse(&entry.subject) {
                     before.insert(customer, entry.before);
                 }

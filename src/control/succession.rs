@@ -13,8 +13,8 @@ use super::{ActError, Control, Request, guard::spell};
 use crate::{
     cache::Picture,
     domain::{
-        Ended, Epoch, Lineage, Partition, Record, Refusal, Restrictions, Revision, Role, Watermark,
-        customer::RecordBody,
+        AuditEntry, Ended, Epoch, Lineage, Partition, Record, Refusal, Restrictions, Revision,
+        Role, Watermark, audit::AuditOutcome, customer::RecordBody,
     },
     feed::random_epoch,
     store::{
@@ -154,6 +154,26 @@ impl Control {
             }
         }
         self.put_on_record(request, right, &epoch).await
+    }
+
+    /// Says that the store has every record there is again: from now on an absence means that there
+    /// is no such customer. Says whether it lacked any.
+    pub async fn make_whole(&self, request: &Request) -> Result<bool, ActError> {
+        request.actor.require(Role::Admin).map_err(Refusal::from)?;
+        let is_partial = |partition: &Partition| {
+            self.cache.picture(*partition).is_some_and(|picture| picture.is_partial())
+        };
+        let lacking: Vec<_> = self.store.partitions().all().filter(is_partial).collect();
+        let audit = self.entry(request, "store".to_owned(), "store_whole");
+        for partition in &lacking {
+            let write = Write::Whole { partition: *partition };
+            self.commit_apart(write, audit.clone(), None).await?;
+        }
+        if lacking.is_empty() {
+            let audit = AuditEntry { outcome: AuditOutcome::Unchanged, ..audit };
+            self.commit_apart(Write::Nothing { customer: None }, audit, None).await?;
+        }
+        Ok(!lacking.is_empty())
     }
 
     /// The partitions in which the store is not believed.

@@ -141,6 +141,8 @@ pub struct Action {
     pub postmark: Option<Postmark>,
     /// The revision of the change that this one writes back, after the store had forgotten it.
     pub recovers: Option<Token>,
+    /// Whether somebody imports it, who answers for it.
+    pub imported: bool,
 }
 
 impl Action {
@@ -156,6 +158,7 @@ impl Action {
             status: None,
             postmark: None,
             recovers: None,
+            imported: false,
         }
     }
 
@@ -196,6 +199,8 @@ pub struct Placement {
     pub notes: Option<String>,
     /// When the customer was told.
     pub informed_at: Option<Timestamp>,
+    /// Who placed it; whoever asks for it, when it is not said.
+    pub placed_by: Option<String>,
 }
 
 /// Record fields to write: outer `None` leaves a field, inner `None` clears it.
@@ -338,6 +343,7 @@ pub fn plan(
         until: placed.and_then(|held| held.until),
         at,
         exact: acted && action.status.is_some(),
+        imported: action.imported,
         recovers: action.recovers.clone(),
         source: source.clone(),
     };
@@ -503,7 +509,7 @@ impl SourceHand<'_> {
         let note = RestrictionNote {
             source: self.source.clone(),
             kind,
-            actor: self.actor.name.clone(),
+            actor: said.placed_by.clone().unwrap_or_else(|| self.actor.name.clone()),
             notes: said.notes.clone().or_else(|| kept_note.as_ref()?.notes.clone()),
             informed_at: said.informed_at.or_else(|| kept_note.as_ref()?.informed_at),
         };

@@ -1,5 +1,6 @@
 //! What the audit trail keeps of every act.
 
+pub mod batch;
 pub mod chain;
 mod filter;
 pub mod head;
@@ -9,6 +10,7 @@ pub use filter::{AuditAction, AuditFilter, UnknownAction, UnknownOutcome};
 
 use serde::{Deserialize, Serialize};
 
+use self::batch::Batch;
 use super::{
     actor::{Actor, Role},
     key::Partition,
@@ -57,6 +59,9 @@ pub struct AuditEntry {
     /// The request's id, as the logs have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// What was done to many customers at once, if that is what it tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Box<Batch>>,
     /// When it was asked for, by the clock of the instance that was asked.
     pub at: Timestamp,
 }

@@ -111,6 +111,9 @@ pub struct Act {
     /// Whether the source holds exactly `kind` from then on, or nothing, and did not before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
+    /// Whether somebody imported it, who answers for it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
     /// The revision of the change that this one writes back, after the store had forgotten it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovers: Option<Token>,
@@ -135,12 +138,13 @@ impl Act {
     }
 
     /// Whether it restricts a customer who has `restrictions` after it: what the guard on a
-    /// source's blast radius counts. People answer for what they do themselves, and what is
-    /// written back was counted when it was done.
+    /// source's blast radius counts. People answer for what they do themselves or import, and what
+    /// is written back was counted when it was done.
     #[must_use]
     pub fn restricts(&self, restrictions: &Restrictions) -> bool {
         let places = |kind| restrictions.held_by(&self.source, kind).is_some();
         self.recovers.is_none()
+            && !self.imported
             && self.source != Source::operator()
             && self.kind.is_some_and(places)
     }
@@ -281,6 +285,7 @@ mod tests {
                 until: None,
                 at: None,
                 exact: false,
+                imported: false,
                 recovers: "e1:0.7".parse().ok(),
             },
         })

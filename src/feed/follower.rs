@@ -4,7 +4,10 @@
 mod inspection;
 mod unheard;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -332,6 +335,11 @@ impl<'a> Follower<'a> {
         let staged = staged.map(|picture| picture.census());
         let ours = staged.or_else(|| self.feed.cache.census(partition));
         let disagrees = staged.is_some() && head.as_ref().map(|head| head.restricted) != staged;
+        if let (Some(head), Some(picture)) = (&head, self.feed.cache.picture(partition))
+            && head.epoch == picture.epoch
+        {
+            picture.partial.store(head.partial, Ordering::Relaxed);
+        }
         let said = head.as_ref().map(|head| (head.epoch.clone(), head.revision, head.fleet));
         let stepped = self.step(asked, partition, Event::Head { head, ours, asked: moment, floor });
         self.hear_fleet(partition, said);
@@ -479,6 +487,8 @@ impl<'a> Follower<'a> {
     ) {
         // First, since the watermark tells that the change has taken effect.
         self.hear_key(asked, change);
+        // Whoever asked for it no longer counts it once they are told that it is kept.
+        self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.remember(partition, &watermark.epoch, change);
         if let Subject::Fleet { shadow } = change.subject {
             self.feed.fleet.hear(&watermark.epoch, change.revision, shadow);
@@ -488,7 +498,6 @@ impl<'a> Follower<'a> {
         self.feed.cache.apply(partition, change, watermark);
         self.feed.changes.applied(partition, &epoch, change);
         self.feed.journal.applied(partition, change, withholds);
-        self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.feed.metrics.feed_changes.increment(1);
         self.feed.metrics.feed_watermark.set(change.revision.0);
         if let Some(committed_at) = change.committed_at() {

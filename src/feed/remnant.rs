@@ -109,6 +109,7 @@ impl Remnant<'_> {
             until: held.until,
             at: None,
             exact: false,
+            imported: false,
             recovers: None,
         };
         let change = CustomerChange {
@@ -176,6 +177,7 @@ mod tests {
             until: None,
             at: None,
             exact: false,
+            imported: false,
             recovers: recovers.map(|token| token.parse().unwrap()),
         };
         let changed =

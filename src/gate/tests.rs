@@ -16,7 +16,9 @@ use crate::{
         customer::RecordBody,
         revision::InvalidToken,
     },
-    store::{Commit, CustomerWrite, RestrictedEntry, Store, Write, Writer, embedded::Embedded},
+    store::{
+        Commit, CustomerWrite, RestrictedEntry, Store, Trail, Write, Writer, embedded::Embedded,
+    },
 };
 
 fn customer() -> CustomerKey {
@@ -46,6 +48,7 @@ fn act() -> Act {
         until: None,
         at: None,
         exact: false,
+        imported: false,
         recovers: None,
     }
 }
@@ -127,11 +130,13 @@ impl Gated {
             before: Restrictions::default(),
             after: Restrictions::default(),
             request_id: None,
+            batch: None,
             at: Timestamp::default(),
         };
         let writer = Writer { epoch: epoch(), watermark: Revision(1) };
         let write = Write::Customer(Box::new(write));
-        let commit = Commit { write, writer, audit, notes: None, idempotency: None };
+        let trail = Trail::Both;
+        let commit = Commit { write, writer, audit, notes: None, idempotency: None, trail };
         self.store.commit(commit).await.unwrap();
         self.history.push(disables);
         token(self.newest())

@@ -13,6 +13,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+<<<<<<< HEAD
 pub(super) use self::chain::{__path_chain, chain};
 use self::wanted::{Asked, Format, Wanted};
 use super::{
@@ -25,6 +26,15 @@ use super::{
     },
     operator::READS,
     problem::Problem,
+=======
+pub(super) use self::chain::chain;
+use self::{
+    export::Entries,
+    wanted::{Asked, Format, Wanted},
+};
+use super::{
+    OperatorPlane, authenticate::Caller, fields::InPath, lines, operator::READS, problem::Problem,
+>>>>>>> main
 };
 use crate::{
     control::Control,
@@ -99,7 +109,10 @@ async fn answer(plane: OperatorPlane, asked: Asked) -> Result<Response, Problem>
     let Asked { wanted, before, format } = asked;
     let limit = match format {
         Format::Page { limit } => limit,
-        Format::Lines => return export::export(plane, wanted, before).await,
+        Format::Lines => {
+            let control = plane.operators.control;
+            return lines::answer(Entries { control, wanted, before }, plane.draining).await;
+        }
     };
     let control = &plane.operators.control;
     let found = wanted.read(control, before, limit).await?;
@@ -114,7 +127,7 @@ fn accepted(request: &Request) -> bool {
     let mut kinds = kinds.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
     kinds.any(|kind| {
         let kind = kind.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case(export::KIND)
+        kind.eq_ignore_ascii_case(lines::KIND)
     })
 }
 

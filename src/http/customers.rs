@@ -29,8 +29,8 @@ use super::{
 use crate::{
     control::{Acted, Control},
     domain::{
-        Action, Code, Customer, Kind, RestrictionReason, Source, Status, TenantId, Timestamp,
-        Token, Verb, action::Fields,
+        Action, Code, Customer, Kind, Placement, RestrictionReason, Source, Status, TenantId,
+        Timestamp, Token, Verb, action::Fields,
     },
     store::{Among, CustomerPage, Direction, StoreError},
 };
@@ -176,7 +176,16 @@ pub(super) async fn list(
 /// Reads a `PUT` body: the action, and the revision that it expects.
 fn read_put(mut body: BodyFields) -> Result<(Action, Option<Token>), Problem> {
     let revision = body.parse("revision", str::parse::<Token>);
-    let fields = Fields {
+    let fields = read_record(&mut body);
+    let source = body.parse("source", str::parse::<Source>);
+    let (status, placement) = read_status(&mut body);
+    body.finish()?;
+    Ok((Action { source, placement, fields, status, ..Action::of(Verb::Put) }, revision))
+}
+
+/// Reads the fields of the record.
+pub(super) fn read_record(body: &mut BodyFields) -> Fields {
+    Fields {
         name: body.settable("name"),
         metadata: body.settable("metadata"),
         plan: body.settable::<Code>("plan"),
@@ -184,7 +193,12 @@ fn read_put(mut body: BodyFields) -> Result<(Action, Option<Token>), Problem> {
         limits: body.settable("limits"),
         obligations: body.settable("obligations"),
         aliases: body.settable("aliases"),
-    };
+    }
+}
+
+/// Reads the kind that a source is to hold from now on, and what is said about it.
+#[expect(clippy::option_option, reason = "nothing said and nothing held are two different things")]
+pub(super) fn read_status(body: &mut BodyFields) -> (Option<Option<Kind>>, Placement) {
     let names_status = body.has("status");
     let status: Option<Status> = body.take("status");
     if names_status && status.is_none() {
@@ -196,22 +210,14 @@ fn read_put(mut body: BodyFields) -> Result<(Action, Option<Token>), Problem> {
         Status::Inactive => Some(Kind::Inactive),
         Status::Disabled => Some(Kind::Disabled),
     });
-    let action = Action {
-        source: body.parse("source", str::parse::<Source>),
-        placement: read_placement(&mut body),
-        fields,
-        status: kept,
-        ..Action::of(Verb::Put)
-    };
-    if status.is_none() && action.placement != crate::domain::Placement::default() {
+    let placement = read_placement(body);
+    if status.is_none() && placement != Placement::default() {
         body.reject("status", "is required with `reason`, `notes`, `since`, `until`, `informedAt`");
     }
-    if kept == Some(None) && (action.placement.since.is_some() || action.placement.until.is_some())
-    {
+    if kept == Some(None) && (placement.since.is_some() || placement.until.is_some()) {
         body.reject("until", "the status `active` has no `since` and no `until`");
     }
-    body.finish()?;
-    Ok((action, revision))
+    (kept, placement)
 }
 
 fn shown(plane: &OperatorPlane, acted: Acted, message: &'static str, whole: Whole) -> Written {

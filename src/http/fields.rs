@@ -143,6 +143,11 @@ impl Fields {
         self.wrong.push(Detail { path, message: message.to_string(), code: "invalid" });
     }
 
+    /// Takes over what was wrong with a part of it.
+    pub(super) fn take_errors(&mut self, problem: Problem) {
+        self.wrong.extend(problem.into_details());
+    }
+
     /// Whether anything was wrong so far.
     #[must_use]
     pub(super) fn has_errors(&self) -> bool {
@@ -196,14 +201,25 @@ pub(super) fn query(
     Ok(parameters)
 }
 
+<<<<<<< HEAD
 /// Whether a request's body, if it has one, is JSON.
 pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+=======
+fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    require_kind(headers, "application/json")
+}
+
+/// Refuses a body that says it is something else than `expected`, or JSON of its own kind where
+/// JSON is expected.
+pub(super) fn require_kind(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
+>>>>>>> main
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") || kind.ends_with("+json") {
+    let is_json = expected == "application/json" && kind.ends_with("+json");
+    if kind.eq_ignore_ascii_case(expected) || is_json {
         return Ok(());
     }
-    let message = "the body must be application/json";
+    let message = format!("the body must be {expected}");
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message))
 }
 

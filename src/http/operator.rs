@@ -113,6 +113,7 @@ pub(super) fn read_placement(fields: &mut Fields) -> Placement {
         until: fields.parse("until", str::parse::<Timestamp>),
         notes: fields.notes(),
         informed_at: fields.parse("informedAt", str::parse::<Timestamp>),
+        placed_by: None,
     };
     if let (Some(since), Some(until)) = (placement.since, placement.until)
         && until <= since

@@ -153,13 +153,30 @@ impl Problem {
 }
 
 impl Problem {
-    /// The answer, with a body that `shape` makes of what is told: code, message and details.
-    pub(super) fn into_response_as(self, shape: impl FnOnce(Value) -> Value) -> Response {
-        let Self { status, code, message, details, cause, turned_away } = self;
+    /// What its caller is told: code, message and details.
+    pub(super) fn told(&self) -> Value {
+        let Self { code, message, details, .. } = self;
         let mut told = json!({ "code": code, "message": message });
         if !details.is_empty() {
             told["details"] = json!(details);
         }
+        told
+    }
+
+    /// The fields that break their rules.
+    pub(super) fn into_details(self) -> Vec<Detail> {
+        self.details
+    }
+
+    /// The machine's code.
+    pub(super) const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The answer, with a body that `shape` makes of what is [told](Self::told).
+    pub(super) fn into_response_as(self, shape: impl FnOnce(Value) -> Value) -> Response {
+        let told = self.told();
+        let Self { status, cause, turned_away, .. } = self;
         let mut response = (status, Json(shape(told))).into_response();
         complete_refusal(status, response.headers_mut());
         if let Some(cause) = cause {

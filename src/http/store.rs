@@ -82,6 +82,20 @@ pub(super) async fn refill(
     succeed(plane, request, Right::Instance).await
 }
 
+/// `POST /v1/store/whole`: it has every record there is again.
+pub(super) async fn whole(
+    State(plane): State<OperatorPlane>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let caller = of_all_tenants(&plane, &request, Role::Admin)?;
+    let headers = request.headers().clone();
+    let (fields, body) = Fields::of_request(request).await?;
+    fields.finish()?;
+    let control = &plane.operators.control;
+    let changed = control.make_whole(&caller.request(&headers, "store", &body)?).await?;
+    Ok(Json(json!({ "changed": changed })).into_response())
+}
+
 /// With `"dryRun": true` it only tells what it would do.
 async fn succeed(
     plane: OperatorPlane,

@@ -9,7 +9,7 @@ use tollgate::{
         CustomerKey, Epoch, Partitions, Private, Restrictions, Revision, customer::RecordBody,
     },
     store::{
-        Commit, CustomerWrite, Store, Write, Writer,
+        Commit, CustomerWrite, Store, Trail, Write, Writer,
         redis::{Redis, Settings},
     },
 };
@@ -80,6 +80,7 @@ fn commit(number: u32, epoch: &Epoch) -> Commit {
         audit: serde_json::from_value(audit).unwrap(),
         notes: None,
         idempotency: None,
+        trail: Trail::Both,
     }
 }
 

@@ -210,14 +210,19 @@ impl Tollgate {
 
     /// Runs the CLI against this Tollgate.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The CLI against this Tollgate, to be run in some other way.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command
             .args(arguments)
             .env("TOLLGATE_OPERATOR_URL", format!("http://{}", self.operator))
             .env("TOLLGATE_CHECK_URL", format!("http://{}", self.check))
             .env("TOLLGATE_ADMIN_URL", format!("http://{}", self.admin))
-            .env("TOLLGATE_TOKEN", ADMIN_TOKEN)
-            .output()
-            .unwrap()
+            .env("TOLLGATE_TOKEN", ADMIN_TOKEN);
+        command
     }
 
     /// Waits until `is_so`, for ten seconds at most.

@@ -88,12 +88,13 @@ pub struct UnknownAction;
 pub struct UnknownOutcome;
 
 /// Acts on what is no customer, and those that settle what a store forgot.
-const APART: [&str; 14] = [
+const APART: [&str; 16] = [
     "conflict_listed",
     "conflict_settled",
     "fleet_enforce",
     "fleet_shadow",
     "forgotten_dropped",
+    "import",
     "ingest_pause",
     "ingest_resume",
     "keys_create",
@@ -103,6 +104,7 @@ const APART: [&str; 14] = [
     "session_end",
     "store_refilled",
     "store_trusted",
+    "store_whole",
 ];
 
 #[cfg(test)]

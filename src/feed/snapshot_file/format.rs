@@ -132,7 +132,7 @@ fn write_partition(
     let Lineage { created, previous } = &part.picture.lineage;
     let previous =
         if previous.is_empty() { NONE } else { &part.picture.lineage.previous_to_text() };
-    let extent = if part.picture.partial { PARTIAL } else { WHOLE };
+    let extent = if part.picture.is_partial() { PARTIAL } else { WHOLE };
     writeln!(out, "lineage {created} {previous} {extent}")?;
     writeln!(out, "withheld {}", part.withheld.len())?;
     for forgotten in &part.withheld {
@@ -222,7 +222,7 @@ fn read_partition(lines: &mut Lines<'_>, number: Partition) -> Result<Left, Unus
         forgotten.push(Arc::new(read.ok_or(Unusable::Malformed(lines.number))?));
     }
     let mut picture = Picture::new(GENERATION, epoch.clone());
-    (picture.lineage, picture.partial) = (lineage, partial);
+    (picture.lineage, picture.partial) = (lineage, partial.into());
     picture.withheld.set(forgotten);
     let (before, entries) = (lines.number, lines.up_to("end ")?);
     read_entries(entries, &picture).map_err(|line| Unusable::Malformed(before + line))?;

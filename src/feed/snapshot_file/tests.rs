@@ -127,6 +127,7 @@ fn change(revision: u64, number: u64, compact: &str) -> Change {
         until: None,
         at: None,
         exact: false,
+        imported: false,
         recovers: None,
     };
     let restrictions = Restrictions::parse_compact(compact).unwrap();
@@ -367,7 +368,7 @@ fn withholding(act: Forgotten) -> Source {
     let mut picture = Picture::new(1, epoch());
     let created = Epoch::parse("e0").unwrap();
     picture.lineage = Lineage::parse(created, "e0@4").unwrap();
-    picture.partial = true;
+    picture.partial = true.into();
     picture.withheld.set(vec![Arc::new(act)]);
     source.cache.install(Partition(0), Arc::new(picture), watermark(100));
     source.cache.confirm(Partition(0), source.clock.moment());
@@ -385,7 +386,10 @@ fn what_is_withheld_is_withheld_by_whoever_begins_with_it() {
         assert!(found.entry.is_none() && found.withheld.is_some());
         let picture = source.cache.picture(Partition(0)).unwrap();
         assert_eq!(*picture.withheld.list()[0], forgotten(in_conflict));
-        assert_eq!((picture.lineage.previous_to_text().as_str(), picture.partial), ("e0@4", true));
+        assert_eq!(
+            (picture.lineage.previous_to_text().as_str(), picture.is_partial()),
+            ("e0@4", true)
+        );
         assert_eq!(source.cache.created(), Epoch::parse("e0").ok());
     }
 }

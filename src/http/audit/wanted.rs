@@ -157,8 +157,13 @@ impl Wanted {
     }
 
     fn includes(&self, entry: &AuditEntry) -> bool {
-        // Keys and sources are of no tenant, also not of one that is named `key`.
+        // Keys and sources are of no tenant, also not of one that is named `key`; and what was
+        // done to many customers is of one if they are.
         let in_scope = self.scope.as_ref().is_none_or(|scope| {
+            if let Some(batch) = &entry.batch {
+                let tenant = batch.tenant.as_deref();
+                return tenant.is_some() && tenant == scope.strip_suffix(':');
+            }
             entry.subject.starts_with(scope)
                 && !entry.action.starts_with("keys_")
                 && !entry.action.starts_with("ingest_")

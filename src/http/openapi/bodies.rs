@@ -178,7 +178,7 @@ pub(in crate::http) struct KeyMade {
 #[schema(example = json!({"overlapSeconds": 86400}))]
 pub(in crate::http) struct KeyRotation {
     /// For how long the token before stays good; not at all if nothing is said.
-    #[schema(maximum = 2592000)]
+    #[schema(maximum = 2_592_000)]
     overlap_seconds: Option<u64>,
 }
 
@@ -188,7 +188,7 @@ pub(in crate::http) struct KeyRotation {
 #[schema(example = json!({"forSeconds": 3600}))]
 pub(in crate::http) struct ShadowWanted {
     /// A week at most.
-    #[schema(minimum = 1, maximum = 604800)]
+    #[schema(minimum = 1, maximum = 604_800)]
     for_seconds: u64,
 }
 

@@ -50,7 +50,7 @@ impl Operation<'_> {
         self.add_headers_of_answers();
     }
 
-    /// The role that its handler names, in the place where OpenAPI has such names.
+    /// The role that its handler names, where a document has such names.
     fn role(&self) -> Option<String> {
         let role = self.spelled.pointer("/security/0/bearer/0")?;
         role.as_str().map(str::to_owned)

@@ -81,7 +81,7 @@ fn may_be_null(field: &Value) -> bool {
 }
 
 /// Says how large a number may be, wherever it has as many bits as there are, and names such
-/// numbers as OpenAPI's registry of formats does.
+/// numbers as the registry of formats does.
 fn bound(spelled: &mut Value) {
     match spelled {
         Value::Object(fields) => {

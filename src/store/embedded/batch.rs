@@ -9,8 +9,9 @@ use redb::{
 
 use super::{
     tables::{
-        ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, IDEMPOTENCY, IDEMPOTENCY_BY_TIME,
-        KEY_USES, KEYS, LOG, META, Meta, NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
+        ALIASES, AUDIT, CUSTOMER_AUDIT, CUSTOMER_AUDIT_ALONE, EntryId, EntryKey, GUARD,
+        IDEMPOTENCY, IDEMPOTENCY_BY_TIME, KEY_USES, KEYS, LOG, META, Meta, NOTES, PRIVATE, RECORDS,
+        RESTRICTED, UNRESOLVED,
     },
     writer::{AddUnresolved, SetAlias},
 };
@@ -21,7 +22,7 @@ use crate::{
     },
     store::{
         Commit, CommitError, Committed, CreateError, CustomerWrite, Idempotency, Push, StoreError,
-        StoredRecord, Write,
+        StoredRecord, Trail, Write,
         format::{self, unexpected},
     },
 };
@@ -167,7 +168,8 @@ impl<'txn> Batch<'txn> {
             Write::Conflict { .. }
             | Write::Key { .. }
             | Write::Source { .. }
-            | Write::Nothing { .. } => None,
+            | Write::Nothing { .. }
+            | Write::Whole { .. } => None,
         };
         let audit = serde_json::to_string(&commit.audit).map_err(unexpected)?;
         Ok(Verdict::Sound(Box::new(Plan { meta, subject, rows, audit })))
@@ -256,16 +258,16 @@ impl<'txn> Batch<'txn> {
                 guard.insert(source.as_str(), stored.as_str())?;
                 None
             }
-            // A store of one process forgets nothing that it has to be told of; and the fleet's mode
-            // is part of the row that every commit writes.
-            Write::Conflict { .. } | Write::Fleet { .. } => None,
+            // A store of one process forgets nothing that it has to be told of, and lacks nothing;
+            // and the fleet's mode is part of the row that every commit writes.
+            Write::Conflict { .. } | Write::Fleet { .. } | Write::Whole { .. } => None,
             Write::Nothing { customer } => customer.as_ref(),
         };
         if let (Some(customer), Some(notes)) = (customer, &commit.notes) {
             let mut table = self.transaction.open_table(NOTES)?;
             table.insert((customer.as_str(), notes.digest().as_str()), notes.as_kept())?;
         }
-        self.append_audit(&mut meta, customer, &audit)?;
+        self.append_audit(&mut meta, customer, commit.trail, &audit)?;
         let changed = subject.is_some();
         if let Some(subject) = subject {
             self.append_change(&meta, subject)?;
@@ -295,32 +297,54 @@ impl<'txn> Batch<'txn> {
     }
 
     /// Each entry is chained to the one before it, so that none can be changed or taken out
-    /// without a trace.
+    /// without a trace. One in its customer's trail alone stands behind the newest of them.
     fn append_audit(
         &self,
         meta: &mut Meta,
         customer: Option<&CustomerKey>,
+        trail: Trail,
         entry: &str,
     ) -> Result<(), StoreError> {
-        let mut trail = self.transaction.open_table(AUDIT)?;
-        let (last, newest) = match trail.last()? {
-            Some((id, row)) => (Some(id.value().into()), row.value().1.to_owned()),
+        let mut all = self.transaction.open_table(AUDIT)?;
+        let (last, newest) = match all.last()? {
+            Some((id, row)) => (Some(id.value()), row.value().1.to_owned()),
             None => (None, String::new()),
         };
-        let id = EntryId::next(last, self.now);
+        // No two entries of a customer have one id, in whichever table.
+        let last_of_customer = customer.map(|it| self.last_audit_of(it)).transpose()?.flatten();
+        let id = EntryId::next(last.max(last_of_customer).map(EntryId::from), self.now);
         let previous = meta.chain.take().unwrap_or(newest);
-        let chain = chained(&previous, meta.revision, id.millis, &sha256_hex(entry));
-        trail.insert(id.key(), (meta.revision.0, chain.as_str(), entry))?;
-        meta.chain = Some(chain);
-        if let Some(customer) = customer {
-            let mut index = self.transaction.open_table(CUSTOMER_AUDIT)?;
-            index.insert((customer.as_str(), id.key()), ())?;
-            let all = (customer.as_str(), (0, 0))..=(customer.as_str(), id.key());
-            let oldest = index.range(all)?.rev().nth(CUSTOMER_AUDIT_ENTRIES).transpose()?;
-            let oldest = oldest.map(|(place, _)| place.value().1);
-            if let Some(oldest) = oldest {
-                index.remove((customer.as_str(), oldest))?;
-            }
+        if let (Trail::Customer, Some(customer)) = (trail, customer) {
+            let mut alone = self.transaction.open_table(CUSTOMER_AUDIT_ALONE)?;
+            let row = (meta.revision.0, previous.as_str(), entry);
+            alone.insert((customer.as_str(), id.key()), row)?;
+            meta.chain = Some(previous);
+        } else {
+            let chain = chained(&previous, meta.revision, id.millis, &sha256_hex(entry));
+            all.insert(id.key(), (meta.revision.0, chain.as_str(), entry))?;
+            meta.chain = Some(chain);
+        }
+        customer.map_or(Ok(()), |customer| self.index_audit(customer, id))
+    }
+
+    fn last_audit_of(&self, customer: &CustomerKey) -> Result<Option<EntryKey>, StoreError> {
+        let index = self.transaction.open_table(CUSTOMER_AUDIT)?;
+        let all = (customer.as_str(), (0, 0))..=(customer.as_str(), (u64::MAX, u64::MAX));
+        let last = index.range(all)?.next_back().transpose()?;
+        Ok(last.map(|(place, _)| place.value().1))
+    }
+
+    /// Lists an entry among the newest of its customer's.
+    fn index_audit(&self, customer: &CustomerKey, id: EntryId) -> Result<(), StoreError> {
+        let mut index = self.transaction.open_table(CUSTOMER_AUDIT)?;
+        let customer = customer.as_str();
+        index.insert((customer, id.key()), ())?;
+        let all = (customer, (0, 0))..=(customer, id.key());
+        let oldest = index.range(all)?.rev().nth(CUSTOMER_AUDIT_ENTRIES).transpose()?;
+        let oldest = oldest.map(|(place, _)| place.value().1);
+        if let Some(oldest) = oldest {
+            index.remove((customer, oldest))?;
+            self.transaction.open_table(CUSTOMER_AUDIT_ALONE)?.remove((customer, oldest))?;
         }
         Ok(())
     }
@@ -391,6 +415,7 @@ impl<'txn> Batch<'txn> {
             && at.open_table(LOG)?.is_empty()?
             && at.open_table(AUDIT)?.is_empty()?
             && at.open_table(CUSTOMER_AUDIT)?.is_empty()?
+            && at.open_table(CUSTOMER_AUDIT_ALONE)?.is_empty()?
             && at.open_table(IDEMPOTENCY)?.is_empty()?
             && at.open_table(IDEMPOTENCY_BY_TIME)?.is_empty()?
             && at.open_table(KEYS)?.is_empty()?

@@ -8,8 +8,8 @@ use redb::{
 };
 
 use super::tables::{
-    ALIASES, AUDIT, CUSTOMER_AUDIT, EntryId, EntryKey, GUARD, KEY_USES, KEYS, LOG, META, Meta,
-    NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
+    ALIASES, AUDIT, CUSTOMER_AUDIT, CUSTOMER_AUDIT_ALONE, EntryId, EntryKey, GUARD, KEY_USES, KEYS,
+    LOG, META, Meta, NOTES, PRIVATE, RECORDS, RESTRICTED, UNRESOLVED,
 };
 use crate::{
     domain::{
@@ -107,11 +107,16 @@ impl Snapshot {
         let mut entries = Vec::new();
         if let Some(customer) = &page.customer {
             let index = self.0.open_table(CUSTOMER_AUDIT)?;
+            let alone = self.0.open_table(CUSTOMER_AUDIT_ALONE)?;
             let customer = customer.as_str();
             let places = index.range((customer, (0, 0))..(customer, before))?;
             for place in places.rev().take(page.limit) {
                 let (_, id) = place?.0.value();
-                let Some(row) = trail.get(id)? else { continue };
+                let row = match alone.get((customer, id))? {
+                    Some(row) => Some(row),
+                    None => trail.get(id)?,
+                };
+                let Some(row) = row else { continue };
                 entries.push(self.stored_audit(id.into(), row.value())?);
             }
         } else {

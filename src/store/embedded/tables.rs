@@ -29,6 +29,9 @@ pub(super) const AUDIT: TableDefinition<'_, EntryKey, (u64, &str, &str)> =
 /// The newest audit entries of each customer.
 pub(super) const CUSTOMER_AUDIT: TableDefinition<'_, (&str, EntryKey), ()> =
     TableDefinition::new("customer_audit");
+/// Revision, chain and JSON of those entries that are in a customer's trail alone.
+pub(super) const CUSTOMER_AUDIT_ALONE: TableDefinition<'_, (&str, EntryKey), (u64, &str, &str)> =
+    TableDefinition::new("customer_audit_alone");
 /// `tenant:id` and the digest of notes on an act to those notes.
 pub(super) const NOTES: TableDefinition<'_, (&str, &str), &str> = TableDefinition::new("notes");
 /// Digest of an idempotency key to when it was used, for what (a digest), and what came of it:
@@ -63,6 +66,7 @@ pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     transaction.open_table(LOG)?;
     transaction.open_table(AUDIT)?;
     transaction.open_table(CUSTOMER_AUDIT)?;
+    transaction.open_table(CUSTOMER_AUDIT_ALONE)?;
     transaction.open_table(NOTES)?;
     transaction.open_table(IDEMPOTENCY)?;
     transaction.open_table(IDEMPOTENCY_BY_TIME)?;

@@ -11,8 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     super::{
-        Among, CustomerWrite, Direction, Idempotency, Push, RestrictedEntry, StoredRecord, Write,
-        Writer as Knowledge,
+        Among, CustomerWrite, Direction, Idempotency, Push, RestrictedEntry, StoredRecord, Trail,
+        Write, Writer as Knowledge,
     },
     tables::{IDEMPOTENCY, IDEMPOTENCY_BY_TIME, META, RECORDS},
     writer::Desk,
@@ -55,6 +55,7 @@ fn freeze(id: &str, expected: Option<u64>) -> Commit {
         until: None,
         at: None,
         exact: false,
+        imported: false,
         recovers: None,
     };
     let write = CustomerWrite {
@@ -89,10 +90,11 @@ fn commit(write: Write) -> Commit {
         before: Restrictions::default(),
         after: Restrictions::default(),
         request_id: None,
+        batch: None,
         at: Timestamp::default(),
     };
     let writer = Knowledge { epoch: epoch(), watermark: Revision(1) };
-    Commit { write, writer, audit, notes: None, idempotency: None }
+    Commit { write, writer, audit, notes: None, idempotency: None, trail: Trail::Both }
 }
 
 fn with_idempotency_key(key: &str, commit: Commit) -> Commit {

@@ -5,7 +5,7 @@
 local meta, record, private, restricted, restricted_index, customers, log, audit, customer_audit,
       idempotency, field_of, lost, notes = unpack(KEYS)
 local what, epoch, watermark, expected, customer, record_start, record_end, private_json, compact,
-      line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel, publish,
+      line, entry, entry_sha256, body_digest, uses_up_key, field, stored, channel, publish, trail,
       erases, notes_digest, notes_kept = unpack(ARGV)
 
 for key, kind in pairs({
@@ -93,7 +93,7 @@ if what == 'customer' then
   end
   redis.call('HSET', meta, 'restricted_count', string.format('%.0f', count),
              'restricted_digest', bit.tohex(high) .. bit.tohex(low))
-elseif what == 'field' then
+elseif field ~= '' then
   if stored == '' then
     redis.call('HDEL', field_of, field)
   else
@@ -103,18 +103,24 @@ end
 
 if erases == '1' then redis.call('DEL', notes) end
 if notes_digest ~= '' then redis.call('HSET', notes, notes_digest, notes_kept) end
-local chain = redis.sha1hex((head[5] or '') .. revision .. millis .. entry_sha256)
+local chain = head[5] or ''
+local audit_id
 local audited = {'rev', revision, 'ms', millis, 'entry', entry, 'chain', chain}
-local audit_id = redis.call('XADD', audit, '*', unpack(audited))
+if trail == 'both' then
+  chain = redis.sha1hex(chain .. revision .. millis .. entry_sha256)
+  audited[8] = chain
+  audit_id = redis.call('XADD', audit, '*', unpack(audited))
+  redis.call('HSET', meta, 'chain', chain)
+end
 if customer ~= '' then
   -- The same id in both trails, unless the customer's has a later one: from before the clock was
   -- set back and the other trail was archived.
-  local added = redis.pcall('XADD', customer_audit, 'MAXLEN', '50', audit_id, unpack(audited))
-  if type(added) == 'table' and added.err then
+  local added = audit_id and redis.pcall('XADD', customer_audit, 'MAXLEN', '50', audit_id,
+                                         unpack(audited))
+  if not added or (type(added) == 'table' and added.err) then
     redis.call('XADD', customer_audit, 'MAXLEN', '50', '*', unpack(audited))
   end
 end
-redis.call('HSET', meta, 'chain', chain)
 
 local changed = '0'
 local log_id

@@ -8,11 +8,11 @@ use sha2::{Digest as _, Sha256};
 use super::{
     super::{
         Commit, CommitError, Committed, CreateError, Logged, StoreError, Succession,
-        SuccessionError, Write,
+        SuccessionError, Trail, Write,
         format::{self, FORMAT, hex, unexpected},
     },
     keys::Keys,
-    session::FLEET_MODE,
+    session::{FLEET_MODE, PARTIAL},
 };
 use crate::domain::{
     CustomerKey, Epoch, Partition, Partitions, Revision, Subject, audit::notes::Notes,
@@ -27,10 +27,78 @@ pub(super) fn commit(
     let entry = serde_json::to_string(&commit.audit).map_err(unexpected)?;
     let entry_sha256 = hex(&Sha256::digest(&entry));
     let digests = commit.idempotency.as_ref();
-    let line = commit.write.subject().map(|subject| subject.to_log()).unwrap_or_default();
+    let (arguments, customer) = arguments(&commit.write)?;
+
+    // What a commit does not touch is named by a key that it does: on a cluster every key has to
+    // be of the same partition, and no name may be empty.
+    let meta = keys.meta(partition);
+    let per_customer = |name: fn(&Keys, Partition, &CustomerKey) -> String| {
+        customer.map_or_else(String::new, |customer| name(keys, partition, customer))
+    };
+    let audit = keys.audit(partition);
+    let or = |name: String, otherwise: &str| {
+        if name.is_empty() { otherwise.to_owned() } else { name }
+    };
+    let mut invocation = COMMIT.prepare_invoke();
+    invocation
+        .key(&meta)
+        .key(or(per_customer(Keys::record), &keys.channel(partition)))
+        .key(or(per_customer(Keys::private), &keys.channel(partition)))
+        .key(keys.restricted(partition))
+        .key(keys.restricted_index(partition))
+        .key(keys.customers(partition))
+        .key(keys.log(partition))
+        .key(&audit)
+        .key(or(per_customer(Keys::customer_audit), &audit))
+        .key(digests.map_or_else(
+            || keys.channel(partition),
+            |digests| keys.idempotency(partition, &digests.key_digest),
+        ))
+        .key(match commit.write {
+            Write::Conflict { .. } => keys.conflicts(partition),
+            Write::Key { .. } => keys.operators(),
+            Write::Source { .. } => keys.guard(),
+            Write::Customer(_)
+            | Write::Fleet { .. }
+            | Write::Nothing { .. }
+            | Write::Whole { .. } => meta.clone(),
+        })
+        .key(keys.lost(partition))
+        .key(or(per_customer(Keys::notes), &meta))
+        .arg(arguments.what)
+        .arg(commit.writer.epoch.as_str())
+        .arg(commit.writer.watermark.0)
+        .arg(arguments.expected)
+        .arg(customer.map_or("", CustomerKey::as_str))
+        .arg(format!("{{\"format\":{FORMAT},\"revision\":"))
+        .arg(arguments.record_end)
+        .arg(arguments.private)
+        .arg(arguments.compact)
+        .arg(arguments.line)
+        .arg(entry)
+        .arg(entry_sha256)
+        .arg(digests.map_or("", |digests| &digests.body_digest))
+        .arg(u8::from(digests.is_some() && commit.uses_up_its_key()))
+        .arg(arguments.field)
+        .arg(arguments.stored)
+        .arg(keys.channel(partition))
+        .arg(keys.channels.publish())
+        .arg(match commit.trail {
+            Trail::Both => "both",
+            Trail::Customer => "customer",
+        })
+        .arg(arguments.erases)
+        .arg(commit.notes.as_ref().map(Notes::digest).unwrap_or_default())
+        .arg(commit.notes.as_ref().map_or("", Notes::as_kept));
+    Ok(invocation)
+}
+
+/// What the script is told of a write, and the customer that it is about.
+fn arguments(write: &Write) -> Result<(Arguments, Option<&CustomerKey>), StoreError> {
+    let line = write.subject().map(|subject| subject.to_log()).unwrap_or_default();
 
     let mut arguments = Arguments { line, ..Arguments::default() };
-    let customer: Option<&CustomerKey> = match &commit.write {
+    let customer = match write {
         Write::Customer(write) => {
             arguments.what = "customer";
             arguments.expected = write.expected.map(|at| at.to_string()).unwrap_or_default();
@@ -66,67 +134,18 @@ pub(super) fn commit(
             arguments.stored = shadow.map(|shadow| shadow.to_string()).unwrap_or_default();
             None
         }
+        // A field of meta that every instance reads at every heartbeat, so nobody has to be told.
+        Write::Whole { .. } => {
+            arguments.what = "nothing";
+            PARTIAL.clone_into(&mut arguments.field);
+            None
+        }
         Write::Nothing { customer } => {
             arguments.what = "nothing";
             customer.as_ref()
         }
     };
-
-    // What a commit does not touch is named by a key that it does: on a cluster every key has to
-    // be of the same partition, and no name may be empty.
-    let meta = keys.meta(partition);
-    let per_customer = |name: fn(&Keys, Partition, &CustomerKey) -> String| {
-        customer.map_or_else(String::new, |customer| name(keys, partition, customer))
-    };
-    let audit = keys.audit(partition);
-    let or = |name: String, otherwise: &str| {
-        if name.is_empty() { otherwise.to_owned() } else { name }
-    };
-    let mut invocation = COMMIT.prepare_invoke();
-    invocation
-        .key(&meta)
-        .key(or(per_customer(Keys::record), &keys.channel(partition)))
-        .key(or(per_customer(Keys::private), &keys.channel(partition)))
-        .key(keys.restricted(partition))
-        .key(keys.restricted_index(partition))
-        .key(keys.customers(partition))
-        .key(keys.log(partition))
-        .key(&audit)
-        .key(or(per_customer(Keys::customer_audit), &audit))
-        .key(digests.map_or_else(
-            || keys.channel(partition),
-            |digests| keys.idempotency(partition, &digests.key_digest),
-        ))
-        .key(match commit.write {
-            Write::Conflict { .. } => keys.conflicts(partition),
-            Write::Key { .. } => keys.operators(),
-            Write::Source { .. } => keys.guard(),
-            Write::Customer(_) | Write::Fleet { .. } | Write::Nothing { .. } => meta.clone(),
-        })
-        .key(keys.lost(partition))
-        .key(or(per_customer(Keys::notes), &meta))
-        .arg(arguments.what)
-        .arg(commit.writer.epoch.as_str())
-        .arg(commit.writer.watermark.0)
-        .arg(arguments.expected)
-        .arg(customer.map_or("", CustomerKey::as_str))
-        .arg(format!("{{\"format\":{FORMAT},\"revision\":"))
-        .arg(arguments.record_end)
-        .arg(arguments.private)
-        .arg(arguments.compact)
-        .arg(arguments.line)
-        .arg(entry)
-        .arg(entry_sha256)
-        .arg(digests.map_or("", |digests| &digests.body_digest))
-        .arg(u8::from(digests.is_some() && commit.uses_up_its_key()))
-        .arg(arguments.field)
-        .arg(arguments.stored)
-        .arg(keys.channel(partition))
-        .arg(keys.channels.publish())
-        .arg(arguments.erases)
-        .arg(commit.notes.as_ref().map(Notes::digest).unwrap_or_default())
-        .arg(commit.notes.as_ref().map_or("", Notes::as_kept));
-    Ok(invocation)
+    Ok((arguments, customer))
 }
 
 /// Reads what the commit script answered.

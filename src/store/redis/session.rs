@@ -350,9 +350,11 @@ const HEAD_FIELDS: &[&str; 11] = &[
     "partitions",
     "created",
     "previous",
-    "partial",
+    PARTIAL,
     FLEET_MODE,
 ];
+/// Whether a partition lacks records, in its meta.
+pub(super) const PARTIAL: &str = "partial";
 /// The mode of every instance, in the meta of partition 0.
 pub(super) const FLEET_MODE: &str = "fleet_mode";
 /// Never one big reply: it would hold up everybody else's.
