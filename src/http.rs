@@ -17,11 +17,8 @@ mod import;
 mod ingest;
 mod keys;
 mod limits;
-<<<<<<< HEAD
-mod openapi;
-=======
 mod lines;
->>>>>>> main
+mod openapi;
 mod operator;
 mod problem;
 mod resource;
@@ -42,7 +39,10 @@ use axum::{
     routing::any,
 };
 use tokio_util::sync::CancellationToken;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
 pub use self::{
     admin::{Admin, PolicyShown, router as admin},
@@ -164,52 +164,7 @@ fn check_routes() -> OpenApiRouter<DataPlane> {
 
 /// The operator listener's URLs.
 pub fn operator(plane: OperatorPlane) -> Router {
-<<<<<<< HEAD
     Router::from(operator_routes())
-=======
-    Router::new()
-        .route("/v1/customers", get(customers::list))
-        .route(
-            "/v1/customers/{id}",
-            get(customers::read).put(customers::write).delete(customers::delete),
-        )
-        .route("/v1/customers/{id}/audit", get(audit::of_customer))
-        .route("/v1/customers/{id}/limits", get(operator_limits))
-        .route("/v1/customers/{id}/{verb}", post(operator::act))
-        // Not beneath `/v1/customers`, where any name may be a customer's.
-        .route("/v1/export", get(export::export))
-        .route(
-            "/v1/import",
-            post(import::import).layer(DefaultBodyLimit::max(import::BODY_AT_MOST)),
-        )
-        .route("/v1/audit", get(audit::of_all))
-        .route("/v1/audit/chain", get(audit::chain))
-        .route("/v1/explain/{id}", get(explain::explain))
-        .route("/v1/changes", get(changes::watch))
-        .route("/v1/snapshot", get(snapshot::read))
-        .route("/v1/ingest", get(ingest::status))
-        .route("/v1/ingest/unresolved", get(ingest::unresolved))
-        .route("/v1/ingest/resume", post(ingest::resume))
-        .route("/v1/c/customer/{id}/inactivate", post(wingback::inactivate))
-        .route("/v1/c/customer/{id}/activate", post(wingback::activate))
-        .route("/api/v1/customer", get(billabear::list))
-        .route("/api/v1/customer/{id}/disable", post(billabear::disable))
-        .route("/api/v1/customer/{id}/enable", post(billabear::enable))
-        .route("/api/v1/customer/{id}/limits", get(billabear::limits))
-        .route("/v1/fleet", get(fleet::status))
-        .route("/v1/fleet/shadow", post(fleet::shadow))
-        .route("/v1/fleet/enforce", post(fleet::enforce))
-        .route("/v1/keys", get(keys::list).post(keys::create))
-        .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
-        .route("/v1/keys/{id}/rotate", post(keys::rotate))
-        .route("/session", get(session::read).post(session::begin).delete(session::end))
-        .route("/v1/store", get(store::stat))
-        .route("/v1/store/trust", post(store::trust))
-        .route("/v1/store/refill", post(store::refill))
-        .route("/v1/store/whole", post(store::whole))
-        .route("/v1/store/conflicts", get(store::conflicts))
-        .route("/v1/store/conflicts/settle", post(store::settle))
->>>>>>> main
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
@@ -233,6 +188,9 @@ fn operator_routes() -> OpenApiRouter<OperatorPlane> {
         .routes(routes!(operator::deactivate))
         .routes(routes!(operator::reactivate))
         .routes(routes!(operator::purge))
+        // Not beneath `/v1/customers`, where any name may be a customer's.
+        .routes(routes!(export::export))
+        .routes(routes!(import::import).layer(DefaultBodyLimit::max(import::BODY_AT_MOST)))
         .routes(routes!(audit::of_all))
         .routes(routes!(audit::chain))
         .routes(routes!(explain::explain))
@@ -257,6 +215,7 @@ fn operator_routes() -> OpenApiRouter<OperatorPlane> {
         .routes(routes!(store::stat))
         .routes(routes!(store::trust))
         .routes(routes!(store::refill))
+        .routes(routes!(store::whole))
         .routes(routes!(store::conflicts))
         .routes(routes!(store::settle))
 }

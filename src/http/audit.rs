@@ -13,28 +13,22 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-<<<<<<< HEAD
 pub(super) use self::chain::{__path_chain, chain};
-use self::wanted::{Asked, Format, Wanted};
+use self::{
+    export::Entries,
+    wanted::{Asked, Format, Wanted},
+};
 use super::{
     OperatorPlane,
     authenticate::Caller,
     fields::InPath,
+    lines,
     openapi::{
         parameters::{AuditWanted, Customer, InTenant},
         refusals::Turn,
     },
     operator::READS,
     problem::Problem,
-=======
-pub(super) use self::chain::chain;
-use self::{
-    export::Entries,
-    wanted::{Asked, Format, Wanted},
-};
-use super::{
-    OperatorPlane, authenticate::Caller, fields::InPath, lines, operator::READS, problem::Problem,
->>>>>>> main
 };
 use crate::{
     control::Control,

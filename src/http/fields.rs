@@ -201,18 +201,14 @@ pub(super) fn query(
     Ok(parameters)
 }
 
-<<<<<<< HEAD
 /// Whether a request's body, if it has one, is JSON.
 pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-=======
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     require_kind(headers, "application/json")
 }
 
 /// Refuses a body that says it is something else than `expected`, or JSON of its own kind where
 /// JSON is expected.
 pub(super) fn require_kind(headers: &HeaderMap, expected: &str) -> Result<(), Problem> {
->>>>>>> main
     let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let is_json = expected == "application/json" && kind.ends_with("+json");

@@ -13,7 +13,7 @@ use super::{
     authenticate::Caller,
     fields::Fields,
     openapi::{
-        bodies::{ConflictNamed, SuccessionWanted},
+        bodies::{ConflictNamed, Nothing, SuccessionWanted},
         parameters::InTenant,
         refusals::{Writing, WritingThere},
     },
@@ -82,7 +82,17 @@ pub(super) async fn refill(
     succeed(plane, request, Right::Instance).await
 }
 
-/// `POST /v1/store/whole`: it has every record there is again.
+/// Says that the store has every record there is again.
+#[utoipa::path(
+    post,
+    path = "/v1/store/whole",
+    tag = "Store",
+    operation_id = "declareStoreWhole",
+    security(("bearer" = ["admin"])),
+    params(InTenant),
+    request_body = Option<Nothing>,
+    responses((status = 200, description = "It is whole.", body = MadeWhole), Writing),
+)]
 pub(super) async fn whole(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -93,7 +103,7 @@ pub(super) async fn whole(
     fields.finish()?;
     let control = &plane.operators.control;
     let changed = control.make_whole(&caller.request(&headers, "store", &body)?).await?;
-    Ok(Json(json!({ "changed": changed })).into_response())
+    Ok(Json(MadeWhole { changed }).into_response())
 }
 
 /// With `"dryRun": true` it only tells what it would do.
@@ -211,4 +221,11 @@ struct Listed {
 #[schema(as = ConflictSettled)]
 struct Settled {
     settled: Token,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoreMadeWhole)]
+struct MadeWhole {
+    /// Whether it was not so before.
+    changed: bool,
 }

@@ -217,3 +217,8 @@ pub(in crate::http) struct ConflictNamed {
     /// The token that the list of conflicts has.
     forgotten: Token,
 }
+
+/// Nothing at all.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct Nothing {}

@@ -123,6 +123,31 @@ parameters! {
         limit(),
         in_query("startAfter", cursor(), "The `nextCursor` of the page before."),
     ];
+    /// Which customers an export holds.
+    ExportWanted = [
+        in_query("status", of::<Status>(), "Of which status; without it, all."),
+        in_query(
+            "startAfter",
+            text("A tenant, `:` and an id.", AFTER_KEY),
+            "From behind which customer on, who need not exist.",
+        ),
+    ];
+    /// What is said of an import.
+    ImportAsked = [
+        in_query(
+            "name",
+            text("What can be printed.", r"^[^\u0000-\u001f\u007f-\u009f]{1,255}$"),
+            "What the caller calls it, for the audit trail.",
+        ),
+        in_query(
+            "line",
+            whole("A line's number.").minimum(Some(1)).maximum(Some(9_007_199_254_740_992_usize)),
+            "The number of the first line in what the caller reads; 1 without it.",
+        ),
+        in_query("source", of::<Source>(), "The source of lines that name none."),
+        in_query("store", any_text("A store's name."), "The `store` of an earlier answer: another \
+            store is 400."),
+    ];
     /// BillaBear's pages.
     BillaBearPages = [
         limit(),
@@ -189,3 +214,4 @@ fn parameter(
 
 const IF_MATCH: &str = r#"^"?[a-z0-9]{1,32}:[0-9]{1,4}\.[0-9]{1,19}"?$"#;
 const CURSOR_OR_EMPTY: &str = r"^([0-9]{1,19}-[0-9]{1,19}(@[0-9]{1,4})?)?$";
+const AFTER_KEY: &str = r"^[A-Za-z0-9._@-]{1,128}:[A-Za-z0-9_:@-][A-Za-z0-9._:@-]{0,127}$";

@@ -143,7 +143,10 @@ fn meaning(code: &str) -> &'static str {
         "NOT_FOUND" => "there is no such thing",
         "NO_TENANT_ACCESS" => "the key sees one tenant, and this is another's or everybody's",
         "OVERLOADED" => "too many ask for this at once",
-        "PAYLOAD_TOO_LARGE" => "it is more than may be asked for, or sent: 65,536 bytes",
+        "PAYLOAD_TOO_LARGE" => {
+            "it is more than may be asked for, or sent: 65,536 bytes, and 1 MiB to \
+            import"
+        }
         "PRECONDITION_FAILED" => "the customer is not at that revision",
         "REQUEST_TIMEOUT" => "the body did not arrive in time",
         "REVISION_NOT_REACHED" => "that revision was not reached in time",
@@ -154,7 +157,7 @@ fn meaning(code: &str) -> &'static str {
         "STORE_LOST" => "the store is not believed, and nothing is written to it",
         "STORE_UNREACHABLE" => "the store does not answer",
         "TOO_STALE" => "what is known of the customer is too old to decide",
-        "UNSUPPORTED_MEDIA_TYPE" => "the body is not `application/json`",
+        "UNSUPPORTED_MEDIA_TYPE" => "the body is of another kind than it has to be",
         "VALIDATION_ERROR" => "`details` names each field, and the rule that it breaks",
         _ => "what was asked for was not done",
     }

@@ -23,6 +23,7 @@ use crate::{
         Restrictions, Role, Source, Timestamp, Verb,
         audit::{
             AuditAction, AuditActor, AuditOutcome,
+            batch::{Batch, Counts, Touched},
             chain::{ChainPage, Link},
         },
     },
@@ -91,7 +92,29 @@ described! {
         .has("before", of::<Restrictions>())
         .has("after", of::<Restrictions>())
         .may_have("requestId", any_text("The request's `X-Request-ID`."))
-        .has("at", of::<Timestamp>());
+        .has("at", of::<Timestamp>())
+        .may_have("batch", of::<Batch>());
+    Batch, "AuditBatch" => counts("Some lines of an import.")
+        .has("name", any_text("What the caller calls the import."))
+        .has("firstLine", whole("The number of the first line."))
+        .has("lastLine", whole("The number of the last line."))
+        .has("sha256", any_text("SHA-256 of the lines as they came, in hex."))
+        .may_have("tenant", any_text("The tenant of every customer in it, if it is one."))
+        .may_have("refusals", object("How many lines are refused, by the error code.")
+            .additional_properties(Some(whole("So many."))))
+        .may_have("restricted", list_of::<Touched>());
+    Touched, "AuditTouched" => object("A customer whose restrictions become others.")
+        .has("customer", any_text("The customer as `tenant:id`."))
+        .has("sources", list_of::<Source>())
+        .may_have("before", of::<Restrictions>());
+    Counts, "ImportCounts" => counts("How many lines came to what.");
+    ImportedLine, "ImportedLine" => object("What came of a line.")
+        .has("line", whole("Its number."))
+        .has("outcome", one_of("What.", ["created", "refused", "unchanged", "updated"]))
+        .may_have("error", object("Why it is refused.")
+            .has("code", any_text("The error code."))
+            .has("message", any_text("A sentence for people."))
+            .may_have("details", list_of::<Detail>()));
     Link, "AuditLink" => object("An entry with all that its chain is made of.")
         .has("id", any_text("Its place in the trail."))
         .has("rev", any_text("The partition's revision when it was written."))
@@ -134,6 +157,17 @@ described! {
         .has("listedAt", of::<Timestamp>());
 }
 
+fn counts(says: &str) -> ObjectBuilder {
+    object(says)
+        .has("created", whole("Lines that make a customer."))
+        .has("updated", whole("Lines that change one."))
+        .has("unchanged", whole("Lines that say what is so already."))
+        .has("refused", whole("Lines that are refused."))
+}
+
+/// What an import answers of a line.
+pub(in crate::http) enum ImportedLine {}
+
 /// One of Server-Sent Events.
 pub(in crate::http) enum Event {}
 
@@ -151,6 +185,10 @@ pub(super) fn named() -> Vec<(String, RefOr<Schema>)> {
     }
     use crate::domain::{Access, CustomerId, Operation, Status, TenantId, Token};
     each![
+        Batch,
+        Counts,
+        ImportedLine,
+        Touched,
         changes::Told,
         Detail,
         Event,
