@@ -18,6 +18,7 @@ mod ingest;
 mod keys;
 mod limits;
 mod lines;
+mod openapi;
 mod operator;
 mod problem;
 mod resource;
@@ -31,13 +32,17 @@ use std::time::Duration;
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderName, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     response::Response,
-    routing::{any, get, post},
+    routing::any,
 };
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
 
 pub use self::{
     admin::{Admin, PolicyShown, router as admin},
@@ -48,15 +53,14 @@ pub use self::{
     },
 };
 use self::{
-    authenticate::{Caller, OwnTenant, tenant_meant},
+    authenticate::OwnTenant,
     dialect::{billabear, wingback},
-    fields::InPath,
     problem::Problem,
 };
 use crate::{
     clock::Clock,
     control::{Control, keys::AdminToken},
-    domain::{Check, CustomerId, CustomerKey, IdentityFault, Role, key::InvalidKey},
+    domain::{Check, Role},
     gate::{Answer, Gate},
     identify::IdentitySource,
     telemetry::{Dialect, Metrics},
@@ -125,14 +129,8 @@ pub struct OperatorPlane {
 
 /// The check listener's URLs.
 pub fn check(plane: DataPlane) -> Router {
-    let guarded = Router::new()
-        .route("/v1/check", post(check::one))
-        .route("/v1/checks", post(check::many))
-        .route("/access/v1/evaluation", post(authzen::evaluation))
-        .route("/access/v1/evaluations", post(authzen::evaluations))
-        .route("/.well-known/authzen-configuration", get(authzen::configuration))
-        .route("/v1/customers/{id}/limits", get(data_limits))
-        .route_layer(from_fn_with_state(plane.clone(), guard));
+    let guarded = Router::from(check_routes());
+    let guarded = guarded.route_layer(from_fn_with_state(plane.clone(), guard));
     Router::new()
         .route("/v1/forward-auth", any(gateway::forward_auth))
         .route("/v1/nginx", any(gateway::nginx))
@@ -140,6 +138,7 @@ pub fn check(plane: DataPlane) -> Router {
         .route(&format!("{}/", gateway::ENVOY), any(gateway::envoy))
         .route(&format!("{}/{{*target}}", gateway::ENVOY), any(gateway::envoy))
         .merge(guarded)
+        .merge(Router::from(check_description()))
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
@@ -147,50 +146,25 @@ pub fn check(plane: DataPlane) -> Router {
         .with_state(plane)
 }
 
+/// The description of what follows, which nobody needs a key for.
+fn check_description() -> OpenApiRouter<DataPlane> {
+    OpenApiRouter::default().routes(routes!(openapi::of_check))
+}
+
+/// Whatever of it is no gateway's, each with its description.
+fn check_routes() -> OpenApiRouter<DataPlane> {
+    OpenApiRouter::default()
+        .routes(routes!(check::one))
+        .routes(routes!(check::many))
+        .routes(routes!(authzen::evaluation))
+        .routes(routes!(authzen::evaluations))
+        .routes(routes!(authzen::configuration))
+        .routes(routes!(limits::of_data_plane))
+}
+
 /// The operator listener's URLs.
 pub fn operator(plane: OperatorPlane) -> Router {
-    Router::new()
-        .route("/v1/customers", get(customers::list))
-        .route(
-            "/v1/customers/{id}",
-            get(customers::read).put(customers::write).delete(customers::delete),
-        )
-        .route("/v1/customers/{id}/audit", get(audit::of_customer))
-        .route("/v1/customers/{id}/limits", get(operator_limits))
-        .route("/v1/customers/{id}/{verb}", post(operator::act))
-        // Not beneath `/v1/customers`, where any name may be a customer's.
-        .route("/v1/export", get(export::export))
-        .route(
-            "/v1/import",
-            post(import::import).layer(DefaultBodyLimit::max(import::BODY_AT_MOST)),
-        )
-        .route("/v1/audit", get(audit::of_all))
-        .route("/v1/audit/chain", get(audit::chain))
-        .route("/v1/explain/{id}", get(explain::explain))
-        .route("/v1/changes", get(changes::watch))
-        .route("/v1/snapshot", get(snapshot::read))
-        .route("/v1/ingest", get(ingest::status))
-        .route("/v1/ingest/unresolved", get(ingest::unresolved))
-        .route("/v1/ingest/resume", post(ingest::resume))
-        .route("/v1/c/customer/{id}/inactivate", post(wingback::inactivate))
-        .route("/v1/c/customer/{id}/activate", post(wingback::activate))
-        .route("/api/v1/customer", get(billabear::list))
-        .route("/api/v1/customer/{id}/disable", post(billabear::disable))
-        .route("/api/v1/customer/{id}/enable", post(billabear::enable))
-        .route("/api/v1/customer/{id}/limits", get(billabear::limits))
-        .route("/v1/fleet", get(fleet::status))
-        .route("/v1/fleet/shadow", post(fleet::shadow))
-        .route("/v1/fleet/enforce", post(fleet::enforce))
-        .route("/v1/keys", get(keys::list).post(keys::create))
-        .route("/v1/keys/{id}", axum::routing::delete(keys::revoke))
-        .route("/v1/keys/{id}/rotate", post(keys::rotate))
-        .route("/session", get(session::read).post(session::begin).delete(session::end))
-        .route("/v1/store", get(store::stat))
-        .route("/v1/store/trust", post(store::trust))
-        .route("/v1/store/refill", post(store::refill))
-        .route("/v1/store/whole", post(store::whole))
-        .route("/v1/store/conflicts", get(store::conflicts))
-        .route("/v1/store/conflicts/settle", post(store::settle))
+    Router::from(operator_routes())
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
@@ -199,46 +173,51 @@ pub fn operator(plane: OperatorPlane) -> Router {
         .with_state(plane)
 }
 
-async fn data_limits(
-    State(plane): State<DataPlane>,
-    id: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let malformed = |error: &dyn std::fmt::Display| {
-        Problem::new(StatusCode::BAD_REQUEST, "CUSTOMER_MALFORMED", error.to_string())
-    };
-    let Path(id) = id.map_err(|_| malformed(&InvalidKey::Customer))?;
-    let id = CustomerId::parse(&id).map_err(|error| malformed(&error))?;
-    let named =
-        plane.identity.named_tenant(request.headers()).map_err(|error| malformed(&error))?;
-    let own = OwnTenant::of(&request).0;
-    let tenant = tenant_meant(named, own.as_ref(), plane.identity.default_tenant.as_ref())?
-        .ok_or_else(|| malformed(&IdentityFault::Malformed))?;
-    let customer = CustomerKey::new(&tenant, &id);
-    count_limits(&plane, &customer, request).await
-}
-
-async fn operator_limits(
-    State(plane): State<OperatorPlane>,
-    InPath(id): InPath<String>,
-    request: Request,
-) -> Result<Response, Problem> {
-    let caller = Caller::of(&plane, &request)?;
-    caller.require(Role::App)?;
-    let customer = caller.customer(&id)?;
-    count_limits(&plane.plane, &customer, request).await
-}
-
-async fn count_limits(
-    plane: &DataPlane,
-    customer: &CustomerKey,
-    request: Request,
-) -> Result<Response, Problem> {
-    let (answer, stale) = limits::limits(plane, customer, request).await?;
-    if stale {
-        plane.metrics.stale_answers[Dialect::Limits].increment(1);
-    }
-    Ok(answer)
+/// Each with its description: a handler without one makes no route.
+fn operator_routes() -> OpenApiRouter<OperatorPlane> {
+    OpenApiRouter::default()
+        .routes(routes!(openapi::of_operator))
+        .routes(routes!(customers::list))
+        .routes(routes!(customers::read, customers::write, customers::delete))
+        .routes(routes!(audit::of_customer))
+        .routes(routes!(limits::of_operator_plane))
+        .routes(routes!(operator::disable))
+        .routes(routes!(operator::enable))
+        .routes(routes!(operator::freeze))
+        .routes(routes!(operator::unfreeze))
+        .routes(routes!(operator::deactivate))
+        .routes(routes!(operator::reactivate))
+        .routes(routes!(operator::purge))
+        // Not beneath `/v1/customers`, where any name may be a customer's.
+        .routes(routes!(export::export))
+        .routes(routes!(import::import).layer(DefaultBodyLimit::max(import::BODY_AT_MOST)))
+        .routes(routes!(audit::of_all))
+        .routes(routes!(audit::chain))
+        .routes(routes!(explain::explain))
+        .routes(routes!(changes::watch))
+        .routes(routes!(snapshot::read))
+        .routes(routes!(ingest::status))
+        .routes(routes!(ingest::unresolved))
+        .routes(routes!(ingest::resume))
+        .routes(routes!(wingback::inactivate))
+        .routes(routes!(wingback::activate))
+        .routes(routes!(billabear::list))
+        .routes(routes!(billabear::disable))
+        .routes(routes!(billabear::enable))
+        .routes(routes!(billabear::limits))
+        .routes(routes!(fleet::status))
+        .routes(routes!(fleet::shadow))
+        .routes(routes!(fleet::enforce))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(session::read, session::begin, session::end))
+        .routes(routes!(store::stat))
+        .routes(routes!(store::trust))
+        .routes(routes!(store::refill))
+        .routes(routes!(store::whole))
+        .routes(routes!(store::conflicts))
+        .routes(routes!(store::settle))
 }
 
 /// Off loopback, whoever is not a gateway needs a key: otherwise anybody could enumerate

@@ -87,6 +87,8 @@ const HIDDEN: &[(&str, &[&str])] = &[
     ("tonic", &["grpc"]),
     ("tonic_health", &["grpc"]),
     ("tonic_reflection", &["grpc"]),
+    ("utoipa", &["http"]),
+    ("utoipa_axum", &["http"]),
     ("x509_parser", &["config"]),
 ];
 

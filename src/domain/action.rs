@@ -47,6 +47,20 @@ pub enum Verb {
 }
 
 impl Verb {
+    /// Every act.
+    pub const ALL: [Self; 10] = [
+        Self::Deactivate,
+        Self::Delete,
+        Self::Disable,
+        Self::Enable,
+        Self::Freeze,
+        Self::Lapse,
+        Self::Purge,
+        Self::Put,
+        Self::Reactivate,
+        Self::Unfreeze,
+    ];
+
     /// The six verbs of the operator plane.
     pub const STATUS: [Self; 6] = [
         Self::Disable,

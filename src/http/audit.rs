@@ -11,21 +11,48 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
-pub(super) use self::chain::chain;
+pub(super) use self::chain::{__path_chain, chain};
 use self::{
     export::Entries,
     wanted::{Asked, Format, Wanted},
 };
 use super::{
-    OperatorPlane, authenticate::Caller, fields::InPath, lines, operator::READS, problem::Problem,
+    OperatorPlane,
+    authenticate::Caller,
+    fields::InPath,
+    lines,
+    openapi::{
+        parameters::{AuditWanted, Customer, InTenant},
+        refusals::Turn,
+    },
+    operator::READS,
+    problem::Problem,
 };
 use crate::{
     control::Control,
     domain::{AuditEntry, Token, audit::StoredAudit},
 };
 
-/// `GET /v1/customers/{id}/audit`.
+/// Who did what to a customer, the newest first: its last 50 entries.
+#[utoipa::path(
+    get,
+    path = "/v1/customers/{id}/audit",
+    tag = "Audit",
+    operation_id = "readCustomerAudit",
+    security(("bearer" = ["viewer"])),
+    params(Customer, AuditWanted),
+    responses(
+        (
+            status = 200,
+            description = "A page, or with `format=ndjson` an entry a line; the last line is \
+                `{\"end\":true,\"entries\":N}`, and without it the export was broken off.",
+            content((Page = "application/json"), (String = "application/x-ndjson")),
+        ),
+        Turn,
+    ),
+)]
 pub(super) async fn of_customer(
     State(plane): State<OperatorPlane>,
     InPath(id): InPath<String>,
@@ -39,7 +66,26 @@ pub(super) async fn of_customer(
     answer(plane, asked.about(customer)).await
 }
 
-/// `GET /v1/audit`.
+/// Who did what, the newest first.
+///
+/// Of one tenant if `Tenant-ID` names one or the key sees but one, else of all.
+#[utoipa::path(
+    get,
+    path = "/v1/audit",
+    tag = "Audit",
+    operation_id = "readAudit",
+    security(("bearer" = ["viewer"])),
+    params(AuditWanted, InTenant),
+    responses(
+        (
+            status = 200,
+            description = "A page, or with `format=ndjson` an entry a line; the last line is \
+                `{\"end\":true,\"entries\":N}`, and without it the export was broken off.",
+            content((Page = "application/json"), (String = "application/x-ndjson")),
+        ),
+        Turn,
+    ),
+)]
 pub(super) async fn of_all(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
@@ -79,17 +125,21 @@ fn accepted(request: &Request) -> bool {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuditPage)]
 struct Page {
     entries: Vec<Shown>,
     has_more: bool,
+    /// What `before` of the next page is.
     next_cursor: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AuditRecord)]
 struct Shown {
+    /// Its place in the trail.
     id: String,
     revision: Option<Token>,
     #[serde(flatten)]

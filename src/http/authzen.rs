@@ -11,12 +11,17 @@ use axum::{
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::{
     DataPlane,
     authenticate::OwnTenant,
     check::{MOST_CHECKS, identity},
-    fields::whole_body,
+    fields::{json, require_json, whole_body},
+    openapi::{
+        questions::{BatchAsked, EvaluationAsked},
+        refusals::Undecided,
+    },
     problem::Problem,
 };
 use crate::{
@@ -29,7 +34,24 @@ use crate::{
     wire,
 };
 
-/// `POST /access/v1/evaluation`. A deny is an answer; only that there is none is an error.
+/// Whether a customer may do something. A deny is an answer; only that there is none is an error.
+#[utoipa::path(
+    post,
+    path = "/access/v1/evaluation",
+    tag = "AuthZEN",
+    operation_id = "evaluate",
+    security(("bearer" = ["app"])),
+    request_body = EvaluationAsked,
+    responses(
+        (
+            status = 200,
+            description = "The decision.",
+            body = Shown,
+            headers(("Cache-Control" = String, description = "`no-store`.")),
+        ),
+        Undecided,
+    ),
+)]
 pub(super) async fn evaluation(State(plane): State<DataPlane>, request: Request) -> Response {
     let (own, echoed) = (OwnTenant::of(&request), echoed(request.headers()));
     let answered = async {
@@ -39,8 +61,26 @@ pub(super) async fn evaluation(State(plane): State<DataPlane>, request: Request)
     (echoed, answered.await).into_response()
 }
 
-/// `POST /access/v1/evaluations`: several at once, with what they have in common said once. Without
-/// any it is the same as one evaluation.
+/// Several questions at once, with what they have in common said once.
+///
+/// Without any it is the same as one evaluation.
+#[utoipa::path(
+    post,
+    path = "/access/v1/evaluations",
+    tag = "AuthZEN",
+    operation_id = "evaluateMany",
+    security(("bearer" = ["app"])),
+    request_body = BatchAsked,
+    responses(
+        (
+            status = 200,
+            description = "The decisions, in order; or one decision, as to one question.",
+            body = Answered,
+            headers(("Cache-Control" = String, description = "`no-store`.")),
+        ),
+        Undecided,
+    ),
+)]
 pub(super) async fn evaluations(State(plane): State<DataPlane>, request: Request) -> Response {
     let (own, echoed) = (OwnTenant::of(&request), echoed(request.headers()));
     let answered = async { batch(&plane, &own, read(request).await?).await };
@@ -60,7 +100,7 @@ async fn batch(plane: &DataPlane, own: &OwnTenant, batch: Batch) -> Result<Respo
     let Some(stops_at) = options.evaluations_semantic.stops_at() else {
         // Side by side: when the store is away, the whole takes no longer than one of them.
         let evaluations = join_all(evaluations.iter().map(decide)).await;
-        return Ok(Json(Decided { evaluations }).into_response());
+        return Ok(Json(Answered::Batch(Decided { evaluations })).into_response());
     };
     let mut decided = Vec::with_capacity(evaluations.len());
     for question in &evaluations {
@@ -71,20 +111,37 @@ async fn batch(plane: &DataPlane, own: &OwnTenant, batch: Batch) -> Result<Respo
             break;
         }
     }
-    Ok(Json(Decided { evaluations: decided }).into_response())
+    Ok(Json(Answered::Batch(Decided { evaluations: decided })).into_response())
 }
 
-/// `GET /.well-known/authzen-configuration`: where everything is, as whoever asks reached it.
-pub(super) async fn configuration(request: Request) -> Result<Json<Value>, Problem> {
+/// Where everything is, as whoever asks reached it.
+#[utoipa::path(
+    get,
+    path = "/.well-known/authzen-configuration",
+    tag = "AuthZEN",
+    operation_id = "readAuthzenConfiguration",
+    security(("bearer" = ["app"])),
+    responses((status = 200, description = "The URLs.", body = Configuration)),
+)]
+pub(super) async fn configuration(request: Request) -> Result<Json<Configuration>, Problem> {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let host = host.ok_or_else(|| Problem::invalid_field("Host", "is required"))?;
     let base = format!("http://{host}");
-    Ok(Json(json!({
-        "policy_decision_point": base,
-        "access_evaluation_endpoint": format!("{base}/access/v1/evaluation"),
-        "access_evaluations_endpoint": format!("{base}/access/v1/evaluations"),
-    })))
+    Ok(Json(Configuration {
+        access_evaluation_endpoint: format!("{base}/access/v1/evaluation"),
+        access_evaluations_endpoint: format!("{base}/access/v1/evaluations"),
+        policy_decision_point: base,
+    }))
+}
+
+/// AuthZEN's metadata.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuthzenConfiguration)]
+pub(super) struct Configuration {
+    policy_decision_point: String,
+    access_evaluation_endpoint: String,
+    access_evaluations_endpoint: String,
 }
 
 /// One question. Whatever is missing is what the questions of a batch have in common.
@@ -148,15 +205,32 @@ impl Semantic {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EvaluationsAnswer)]
 struct Decided {
     evaluations: Vec<Shown>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = EvaluationAnswer)]
 struct Shown {
+    /// Whether it is allowed.
     decision: bool,
+    /// Why: `outcome`, `reason`, `message`, `status`, `access`, `revision`, `ageMs`, `stale` and
+    /// `mode`; or `error` for one of a batch that cannot be read.
+    #[schema(value_type = Object)]
     context: Value,
+}
+
+/// What a batch is answered with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = BatchAnswer)]
+enum Answered {
+    /// In order.
+    Batch(Decided),
+    /// To one question.
+    One(Shown),
 }
 
 impl Shown {
@@ -188,7 +262,7 @@ async fn one(
     if answer.enforcement == Enforcement::Fail {
         return Err(Problem::undecided(answer.decision.reason));
     }
-    Ok(Json(Shown::of(&answer)).into_response())
+    Ok(Json(Answered::One(Shown::of(&answer))).into_response())
 }
 
 /// Answers a question among others: what is wrong with it is its own answer.
@@ -233,7 +307,9 @@ fn check(
         return Err(Problem::invalid_field("subject.id", fault.to_string()));
     }
     let min_revision = context.map(|context| text(context, "minRevision", "context.minRevision"));
-    let min_revision = min_revision.transpose()?.flatten().map(str::parse::<Token>);
+    let min_revision = min_revision.transpose()?.flatten().map(str::parse::<Token>).transpose();
+    let min_revision =
+        min_revision.map_err(|error| Problem::invalid_field("context.minRevision", error))?.map(Ok);
     let asked = asked(plane, action, resource)?;
     Ok(asked.of(identity, min_revision))
 }
@@ -300,8 +376,10 @@ fn text<'a>(
 }
 
 async fn read<T: for<'de> Deserialize<'de>>(request: Request) -> Result<T, Problem> {
+    require_json(request.headers())?;
     let body = whole_body(request).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::invalid_field("body", error.to_string()))
+    let read = json::read(&body).and_then(serde_json::from_value);
+    read.map_err(|error| Problem::invalid_field("body", error))
 }
 
 /// What every answer carries: the id of its request, if it has one.

@@ -16,10 +16,16 @@ use axum::{
 use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use utoipa::ToSchema;
 
 use super::{
     OperatorPlane,
     authenticate::{Caller, one},
+    openapi::{
+        parameters::{InTenant, Resumed},
+        refusals::Turn,
+        shapes::Event as ChangeEvent,
+    },
     operator::READS,
     problem::Problem,
 };
@@ -32,7 +38,28 @@ use crate::{
     feed::changes::{Changes, News},
 };
 
-/// `GET /v1/changes`.
+/// Changes of status as they happen, as Server-Sent Events.
+///
+/// The first event is `ready`, or `reset` where what was missed since `Last-Event-ID` is not kept any
+/// more: then everything has to be read anew. Each change is an event `status`. Does not end.
+#[utoipa::path(
+    get,
+    path = "/v1/changes",
+    tag = "Changes",
+    operation_id = "watchChanges",
+    security(("bearer" = ["viewer"])),
+    params(Resumed, InTenant),
+    responses(
+        (
+            status = 200,
+            description = "Events. The `data` of `status` is a `StatusChange`, that of `ready` and \
+                `reset` an empty object. The `id` is what `Last-Event-ID` takes.",
+            body = ChangeEvent,
+            content_type = "text/event-stream",
+        ),
+        Turn,
+    ),
+)]
 pub(super) async fn watch(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -178,9 +205,10 @@ impl OperatorPlane {
 }
 
 /// A change of status, as JSON.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Told {
+#[schema(as = StatusChange)]
+pub(super) struct Told {
     customer_id: String,
     tenant_id: String,
     status: Status,

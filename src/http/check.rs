@@ -9,11 +9,17 @@ use axum::{
 use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     DataPlane,
     authenticate::{OwnTenant, tenant_meant},
     fields::Fields,
+    openapi::{
+        questions::{CheckAsked, ChecksAsked},
+        refusals::Malformed,
+        words,
+    },
     problem::Problem,
 };
 use crate::{
@@ -27,7 +33,34 @@ use crate::{
     wire,
 };
 
-/// `POST /v1/check`: 200 to every well-formed question.
+/// Whether a customer may do something: 200 to every well-formed question.
+#[utoipa::path(
+    post,
+    path = "/v1/check",
+    tag = "Checks",
+    operation_id = "check",
+    security(("bearer" = ["app"])),
+    request_body = CheckAsked,
+    responses(
+        (
+            status = 200,
+            description = "The decision.",
+            body = Shown,
+            headers(
+                ("X-Tollgate-Decision" = String, description = "As `decision`."),
+                ("X-Tollgate-Reason" = String, description = "As `reason`."),
+                ("X-Tollgate-Status" = String, description = "As `status`."),
+                ("X-Tollgate-Access" = String, description = "As `access`."),
+                ("X-Tollgate-Revision" = String, description = "As `revision`, `-` for `null`."),
+                ("X-Tollgate-Age-Ms" = String, description = "As `ageMs`, `-` for `null`."),
+                ("X-Tollgate-Stale" = String, description = "As `stale`."),
+                ("X-Tollgate-Mode" = String, description = "As `mode`."),
+                ("Cache-Control" = String, description = "`no-store`."),
+            ),
+        ),
+        Malformed,
+    ),
+)]
 pub(super) async fn one(
     State(plane): State<DataPlane>,
     request: Request,
@@ -49,8 +82,23 @@ pub(super) async fn one(
     Ok((headers, Json(Shown::of(&answer))).into_response())
 }
 
-/// `POST /v1/checks`: the answers in the order of the questions. A customer that cannot be named
-/// is an answer too.
+/// Several checks, answered in order.
+///
+/// That a check names no customer, or a malformed one, is an answer too.
+#[utoipa::path(
+    post,
+    path = "/v1/checks",
+    tag = "Checks",
+    operation_id = "checkMany",
+    security(("bearer" = ["app"])),
+    request_body = ChecksAsked,
+    responses((
+        status = 200,
+        description = "The decisions.",
+        body = Results,
+        headers(("Cache-Control" = String, description = "`no-store`.")),
+    )),
+)]
 pub(super) async fn many(
     State(plane): State<DataPlane>,
     request: Request,
@@ -151,23 +199,35 @@ pub(super) fn identity(
     Ok(id.and_then(|id| Ok(CustomerKey::new(&tenant?, &id))))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Decisions)]
 struct Results {
     results: Vec<Shown>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Decision)]
 struct Shown {
+    #[schema(schema_with = words::decision)]
     decision: &'static str,
+    #[schema(schema_with = words::reason)]
     reason: &'static str,
+    /// What the gateway would do.
     allowed: bool,
+    #[schema(schema_with = words::status_or_unknown)]
     status: &'static str,
+    #[schema(schema_with = words::access_or_unknown)]
     access: &'static str,
+    /// A sentence for people.
     message: &'static str,
+    /// The revision that it stands on.
     revision: Option<Token>,
+    /// How many milliseconds ago that was last confirmed.
     age_ms: Option<u64>,
+    /// Whether that is too long ago.
     stale: bool,
+    #[schema(schema_with = words::mode)]
     mode: &'static str,
 }
 

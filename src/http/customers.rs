@@ -9,11 +9,19 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     OperatorPlane,
     authenticate::Caller,
     fields::{Fields as BodyFields, InPath, query},
+    openapi::{
+        bodies::CustomerWritten,
+        parameters::{
+            Conditional, Customer as CustomerInPath, CustomersWanted, InTenant, Repeatable,
+        },
+        refusals::{Acting, NotThere},
+    },
     operator::{READS, read_placement},
     problem::Problem,
     resource::Resource,
@@ -27,7 +35,24 @@ use crate::{
     store::{Among, CustomerPage, Direction, StoreError},
 };
 
-/// `GET /v1/customers/{id}`.
+/// Reads a customer.
+#[utoipa::path(
+    get,
+    path = "/v1/customers/{id}",
+    tag = "Customers",
+    operation_id = "readCustomer",
+    security(("bearer" = ["viewer"])),
+    params(CustomerInPath),
+    responses(
+        (
+            status = 200,
+            description = "The customer.",
+            body = Resource,
+            headers(("ETag" = String, description = "The revision, in quotes.")),
+        ),
+        NotThere,
+    ),
+)]
 pub(super) async fn read(
     State(plane): State<OperatorPlane>,
     InPath(id): InPath<String>,
@@ -48,7 +73,23 @@ pub(super) async fn read(
     Ok((headers, Json(resource)).into_response())
 }
 
-/// `PUT /v1/customers/{id}`: what is not named is kept.
+/// Makes a customer, or writes what is named of one.
+///
+/// To name only `status` takes the role `support`.
+#[utoipa::path(
+    put,
+    path = "/v1/customers/{id}",
+    tag = "Customers",
+    operation_id = "writeCustomer",
+    security(("bearer" = ["manager"])),
+    params(CustomerInPath, Repeatable, Conditional),
+    request_body = Option<CustomerWritten>,
+    responses(
+        (status = 200, description = "There was such a customer.", body = Written),
+        (status = 201, description = "The customer was made.", body = Written),
+        Acting,
+    ),
+)]
 pub(super) async fn write(
     State(plane): State<OperatorPlane>,
     InPath(id): InPath<String>,
@@ -78,7 +119,18 @@ pub(super) async fn write(
     Ok((status, Json(shown(&plane, acted, message, Whole::Resource))).into_response())
 }
 
-/// `DELETE /v1/customers/{id}`: the customer becomes inactive, and everything is preserved.
+/// Closes the customer; everything is preserved.
+///
+/// FlexPortal's soft delete: the customer becomes `inactive`, and is left out of lists.
+#[utoipa::path(
+    delete,
+    path = "/v1/customers/{id}",
+    tag = "Customers",
+    operation_id = "deleteCustomer",
+    security(("bearer" = ["support"])),
+    params(CustomerInPath, Repeatable, Conditional),
+    responses((status = 200, description = "It is closed.", body = Written), Acting),
+)]
 pub(super) async fn delete(
     State(plane): State<OperatorPlane>,
     InPath(id): InPath<String>,
@@ -93,7 +145,18 @@ pub(super) async fn delete(
     Ok(Json(shown(&plane, acted, message, Whole::Nothing)).into_response())
 }
 
-/// `GET /v1/customers`: in the order of their ids, page by page.
+/// Lists customers in the order of their ids, page by page.
+///
+/// A page may come short while `hasMore` says that there are more.
+#[utoipa::path(
+    get,
+    path = "/v1/customers",
+    tag = "Customers",
+    operation_id = "listCustomers",
+    security(("bearer" = ["viewer"])),
+    params(CustomersWanted, InTenant),
+    responses((status = 200, description = "A page.", body = List)),
+)]
 pub(super) async fn list(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
@@ -178,25 +241,34 @@ enum Whole {
     Resource,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CustomerWriteDone)]
 struct Written {
     success: bool,
+    /// What was done, for people.
     message: &'static str,
     customer_id: String,
+    /// The customer, unless it was closed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     customer: Option<Resource>,
+    /// Whether anything was changed.
     changed: bool,
     revision: Option<Token>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = CustomerList)]
 struct List {
     customers: Vec<Resource>,
+    /// How many this page holds.
     count: usize,
+    /// How many it may hold.
     limit: usize,
     has_more: bool,
+    /// What `startAfter` of the next page is.
     next_cursor: Option<String>,
 }
 

@@ -21,6 +21,7 @@ use super::{
     authenticate::Caller,
     check::read_asked,
     fields::{Fields, InPath, query},
+    openapi::parameters::{Customer as CustomerInPath, Question as Asked},
     operator::READS,
     problem::Problem,
 };
@@ -30,7 +31,23 @@ use crate::{
     store::{AuditCursor, AuditPage, StoreError},
 };
 
-/// `GET /v1/explain/{id}`: also while the store is away, and of a customer whom nobody knows.
+/// Why a customer is refused or let in.
+///
+/// Also while the store is away, and of a customer whom nobody knows.
+#[utoipa::path(
+    get,
+    path = "/v1/explain/{id}",
+    tag = "Customers",
+    operation_id = "explainCustomer",
+    security(("bearer" = ["viewer"])),
+    params(CustomerInPath, Asked),
+    responses((
+        status = 200,
+        description = "The verdict, and what it stands on.",
+        body = Page,
+        headers(("Cache-Control" = String, description = "`no-store`.")),
+    )),
+)]
 pub(super) async fn explain(
     State(plane): State<OperatorPlane>,
     InPath(id): InPath<String>,

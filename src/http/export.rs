@@ -14,6 +14,10 @@ use super::{
     authenticate::Caller,
     fields::query,
     lines::{self, Broken, Lines, More, Told},
+    openapi::{
+        parameters::{ExportWanted, InTenant},
+        refusals::Turn,
+    },
     problem::Problem,
     resource::Resource,
 };
@@ -22,7 +26,27 @@ use crate::{
     store::{Among, CustomerPage, Direction},
 };
 
-/// `GET /v1/export`: of every tenant that the caller sees, or of the one that it names.
+/// Every customer, a line of JSON each, as an import takes it.
+///
+/// Of one tenant if `Tenant-ID` names one or the key sees but one, else of all.
+#[utoipa::path(
+    get,
+    path = "/v1/export",
+    tag = "Customers",
+    operation_id = "exportCustomers",
+    security(("bearer" = ["manager"])),
+    params(ExportWanted, InTenant),
+    responses(
+        (
+            status = 200,
+            description = "A `Customer` a line, in the order of tenant and id; the last line is \
+                `{\"end\":true,\"customers\":N}`, and without it the export was broken off.",
+            body = String,
+            content_type = "application/x-ndjson",
+        ),
+        Turn,
+    ),
+)]
 pub(super) async fn export(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,

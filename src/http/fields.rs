@@ -3,6 +3,8 @@
 //! A field that nobody asked for is an error too: a misspelled `feature` that is ignored would
 //! be a wrong allow.
 
+pub(super) mod json;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
@@ -56,7 +58,7 @@ impl Fields {
         if body.is_empty() {
             return Ok((Self::of("", Map::new()), body));
         }
-        let value = serde_json::from_slice(&body)
+        let value = json::read(&body)
             .map_err(|error| Problem::invalid_field("body", format!("not JSON: {error}")))?;
         Ok((Self::of_value("", value)?, body))
     }
@@ -199,7 +201,8 @@ pub(super) fn query(
     Ok(parameters)
 }
 
-fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether a request's body, if it has one, is JSON.
+pub(super) fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
     require_kind(headers, "application/json")
 }
 

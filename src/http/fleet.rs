@@ -8,13 +8,33 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
-    OperatorPlane, authenticate::Caller, fields::Fields, operator::READS, problem::Problem,
+    OperatorPlane,
+    authenticate::Caller,
+    fields::Fields,
+    openapi::{
+        bodies::ShadowWanted,
+        parameters::{InTenant, Repeatable},
+        refusals::ActingApart,
+        words,
+    },
+    operator::READS,
+    problem::Problem,
 };
 use crate::domain::{Mode, Role, Timestamp, fleet::FleetShadow};
 
-/// `GET /v1/fleet`.
+/// Whether every instance is in shadow, and until when.
+#[utoipa::path(
+    get,
+    path = "/v1/fleet",
+    tag = "Fleet",
+    operation_id = "readFleet",
+    security(("bearer" = ["viewer"])),
+    params(InTenant),
+    responses((status = 200, description = "The mode.", body = Shown)),
+)]
 pub(super) async fn status(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -25,7 +45,17 @@ pub(super) async fn status(
     Ok(Json(Shown::of(shadow, None)).into_response())
 }
 
-/// `POST /v1/fleet/shadow`.
+/// Puts every instance into shadow: whoever would be refused is told so, and passes.
+#[utoipa::path(
+    post,
+    path = "/v1/fleet/shadow",
+    tag = "Fleet",
+    operation_id = "shadowFleet",
+    security(("bearer" = ["admin"])),
+    params(InTenant, Repeatable),
+    request_body = ShadowWanted,
+    responses((status = 200, description = "The mode after it.", body = Shown), ActingApart),
+)]
 pub(super) async fn shadow(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -46,7 +76,16 @@ pub(super) async fn shadow(
     Ok(Json(Shown::of(shadow, Some(true))).into_response())
 }
 
-/// `POST /v1/fleet/enforce`.
+/// Lets every instance enforce what its policy says again.
+#[utoipa::path(
+    post,
+    path = "/v1/fleet/enforce",
+    tag = "Fleet",
+    operation_id = "enforceFleet",
+    security(("bearer" = ["admin"])),
+    params(InTenant, Repeatable),
+    responses((status = 200, description = "The mode after it.", body = Shown), ActingApart),
+)]
 pub(super) async fn enforce(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -64,12 +103,17 @@ fn of_every_tenant(plane: &OperatorPlane, request: &Request) -> Result<Caller, P
     Ok(caller)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FleetMode)]
 struct Shown {
     /// `shadow`, or `policy` where each instance does what its policy says.
+    #[schema(schema_with = words::fleet_mode)]
     mode: &'static str,
+    /// Until when it is in shadow.
     until: Option<Timestamp>,
+    /// Whether that is another mode than before, for an act.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     changed: Option<bool>,
 }
 

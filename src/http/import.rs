@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use self::line::{Meant, read_line};
 use super::{
@@ -19,6 +20,11 @@ use super::{
     authenticate::Caller,
     fields::{query, require_kind, whole_body_within},
     lines,
+    openapi::{
+        parameters::{ImportAsked, InTenant},
+        refusals::Writing,
+        shapes::ImportedLine,
+    },
     problem::Problem,
 };
 use crate::{
@@ -30,7 +36,23 @@ use crate::{
     store::{StoreError, format::hex},
 };
 
-/// `POST /v1/import`: each line is done or refused alone.
+/// Many customers at once, a line of JSON each: each line is done or refused alone.
+///
+/// A line is a customer as `GET /v1/customers/{id}` shows it, or `customerId` and what `PUT` takes.
+/// 1,000 lines at most, of 65,536 bytes each, and 1 MiB in all.
+#[utoipa::path(
+    post,
+    path = "/v1/import",
+    tag = "Customers",
+    operation_id = "importCustomers",
+    security(("bearer" = ["manager"])),
+    params(ImportAsked, InTenant),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, description = "What came of each line that is not empty.", body = Answer),
+        Writing,
+    ),
+)]
 pub(super) async fn import(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
@@ -105,12 +127,14 @@ pub(super) async fn import(
     Ok(Json(Answer { store, counts, lines }).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ImportAnswer)]
 struct Answer {
     /// The name of the store's first history, which it never changes.
     store: String,
     #[serde(flatten)]
     counts: Counts,
+    #[schema(value_type = Vec<ImportedLine>)]
     lines: Vec<Value>,
 }
 

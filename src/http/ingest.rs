@@ -8,12 +8,18 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     OperatorPlane,
     authenticate::Caller,
     customers::{DEFAULT_LIMIT, page_limit},
     fields::{Fields, query},
+    openapi::{
+        bodies::SourceNamed,
+        parameters::{InTenant, UnresolvedWanted},
+        refusals::Writing,
+    },
     operator::READS,
     problem::Problem,
 };
@@ -37,7 +43,16 @@ pub struct IngestView {
     pub tenure: Tenure,
 }
 
-/// `GET /v1/ingest`.
+/// What waits in the inbox, and what each source restricted lately.
+#[utoipa::path(
+    get,
+    path = "/v1/ingest",
+    tag = "Ingest",
+    operation_id = "readIngest",
+    security(("bearer" = ["viewer"])),
+    params(InTenant),
+    responses((status = 200, description = "How it stands.", body = Shown)),
+)]
 pub(super) async fn status(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -75,7 +90,16 @@ pub(super) async fn status(
     Ok(Json(shown).into_response())
 }
 
-/// `GET /v1/ingest/unresolved`: what waits because nobody knows the customer, the oldest first.
+/// What waits because nobody knows the customer, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/v1/ingest/unresolved",
+    tag = "Ingest",
+    operation_id = "listUnresolved",
+    security(("bearer" = ["viewer"])),
+    params(UnresolvedWanted, InTenant),
+    responses((status = 200, description = "A page.", body = UnresolvedPage)),
+)]
 pub(super) async fn unresolved(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
@@ -114,7 +138,17 @@ pub(super) async fn unresolved(
         .into_response())
 }
 
-/// `POST /v1/ingest/resume`.
+/// Lets a paused source go on: what waits of it is applied.
+#[utoipa::path(
+    post,
+    path = "/v1/ingest/resume",
+    tag = "Ingest",
+    operation_id = "resumeSource",
+    security(("bearer" = ["manager"])),
+    params(InTenant),
+    request_body = SourceNamed,
+    responses((status = 200, description = "It goes on.", body = Resumed), Writing),
+)]
 pub(super) async fn resume(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -137,25 +171,37 @@ pub(super) async fn resume(
     Ok(Json(Resumed { success: true, source, changed }).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Ingest)]
 struct Shown {
+    /// The channel that is listened on; `null` where there is none.
     channel: Option<String>,
+    /// The source that it counts for.
     source: Option<Source>,
+    /// Whether this instance applies it.
     applies: bool,
+    /// How many entries wait.
     inbox: Option<u64>,
+    /// How many can never be applied.
     dead: Option<u64>,
     /// How many webhooks wait because nobody knows their customer.
     unresolved: u64,
+    /// What the guard lets sources do; `null` where it is off.
     guard: Option<ShownGuard>,
     sources: Vec<ShownSource>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IngestGuard)]
 struct ShownGuard {
+    /// How many per cent of the customers a source may restrict.
     share_percent: f64,
+    /// Within how long.
     window_seconds: u64,
+    /// How many customers there are.
     customers: u64,
+    /// How many of them that is.
     limit: u64,
 }
 
@@ -170,29 +216,35 @@ impl ShownGuard {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = IngestSource)]
 struct ShownSource {
     source: Source,
+    /// How many it restricted within the window.
     restricted: u64,
     paused: bool,
     paused_since: Option<Timestamp>,
     resumed_at: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct UnresolvedPage {
     unresolved: Vec<ShownUnresolved>,
+    /// How many this page holds.
     count: usize,
+    /// How many it may hold.
     limit: usize,
     has_more: bool,
+    /// What `startAfter` of the next page is.
     next_cursor: Option<String>,
 }
 
 /// What waits, without what is for nobody's eyes.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Unresolved)]
 struct ShownUnresolved {
     #[serde(skip)]
     cursor: String,
@@ -227,10 +279,12 @@ impl ShownUnresolved {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SourceResumed)]
 struct Resumed {
     success: bool,
     source: Source,
+    /// Whether it was paused.
     changed: bool,
 }
 

@@ -9,11 +9,17 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     OperatorPlane,
     authenticate::{Caller, tenant_meant},
     fields::{Fields, InPath},
+    openapi::{
+        bodies::{KeyMade, KeyRotation},
+        parameters::{InTenant, KeyInPath},
+        refusals::{Writing, WritingThere},
+    },
     problem::Problem,
 };
 use crate::{
@@ -22,7 +28,17 @@ use crate::{
     domain::{Role, Source, TenantId, Timestamp},
 };
 
-/// `POST /v1/keys`: the only answer that tells the token.
+/// Makes a key. This is the only answer that tells its token.
+#[utoipa::path(
+    post,
+    path = "/v1/keys",
+    tag = "Keys and sessions",
+    operation_id = "createKey",
+    security(("bearer" = ["admin"])),
+    params(InTenant),
+    request_body = KeyMade,
+    responses((status = 201, description = "The key, with its token.", body = Shown), Writing),
+)]
 pub(super) async fn create(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -59,7 +75,16 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, Json(shown)).into_response())
 }
 
-/// `GET /v1/keys`.
+/// Lists keys. A key of one tenant sees those of that tenant.
+#[utoipa::path(
+    get,
+    path = "/v1/keys",
+    tag = "Keys and sessions",
+    operation_id = "listKeys",
+    security(("bearer" = ["admin"])),
+    params(InTenant),
+    responses((status = 200, description = "All keys that are seen.", body = List)),
+)]
 pub(super) async fn list(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -78,7 +103,17 @@ pub(super) async fn list(
     Ok(Json(List { keys }).into_response())
 }
 
-/// `POST /v1/keys/{id}/rotate`: the only answer that tells the new token.
+/// Gives a key another token. This is the only answer that tells it.
+#[utoipa::path(
+    post,
+    path = "/v1/keys/{id}/rotate",
+    tag = "Keys and sessions",
+    operation_id = "rotateKey",
+    security(("bearer" = ["admin"])),
+    params(KeyInPath),
+    request_body = Option<KeyRotation>,
+    responses((status = 200, description = "The key, with its token.", body = Shown), WritingThere),
+)]
 pub(super) async fn rotate(
     State(plane): State<OperatorPlane>,
     InPath(id): InPath<String>,
@@ -100,7 +135,16 @@ pub(super) async fn rotate(
     Ok(Json(Shown { token: Some(made.token), ..Shown::of(made.id, made.stored) }).into_response())
 }
 
-/// `DELETE /v1/keys/{id}`.
+/// Revokes a key. Every instance refuses it from then on.
+#[utoipa::path(
+    delete,
+    path = "/v1/keys/{id}",
+    tag = "Keys and sessions",
+    operation_id = "revokeKey",
+    security(("bearer" = ["admin"])),
+    params(KeyInPath),
+    responses((status = 200, description = "It is revoked.", body = Revoked), WritingThere),
+)]
 pub(super) async fn revoke(
     State(plane): State<OperatorPlane>,
     InPath(id): InPath<String>,
@@ -126,19 +170,22 @@ fn is_seen(stored: &StoredKey, caller: &Caller) -> bool {
     caller.actor.tenant.is_none() || stored.tenant == caller.actor.tenant
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyList)]
 struct List {
     keys: Vec<Shown>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyRevoked)]
 struct Revoked {
     success: bool,
     id: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Key)]
 struct Shown {
     id: String,
     name: String,
@@ -149,9 +196,12 @@ struct Shown {
     expires_at: Option<Timestamp>,
     /// Until when the token before the present one is good.
     previous_until: Option<Timestamp>,
+    /// When it was last used, to the minute.
     last_used_at: Option<Timestamp>,
     open_sessions: usize,
+    /// What its holder presents, where it is told.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     token: Option<String>,
 }
 

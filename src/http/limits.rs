@@ -1,5 +1,7 @@
 //! The limits endpoint: what a customer may do, as its application reads it.
 
+mod doors;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
@@ -10,7 +12,11 @@ use axum::{
 };
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
+pub(super) use self::doors::{
+    __path_of_data_plane, __path_of_operator_plane, of_data_plane, of_operator_plane,
+};
 use super::{DataPlane, fields, problem::Problem};
 use crate::{
     domain::{
@@ -121,8 +127,9 @@ fn matches(known: &HeaderValue, tag: &str) -> bool {
     known.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == opaque)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Limits)]
 struct Shown<'a> {
     #[serde(flatten)]
     lasting: Lasting<'a>,
@@ -132,8 +139,9 @@ struct Shown<'a> {
 }
 
 /// What changes only when the customer does; the tag is made of it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LastingLimits)]
 struct Lasting<'a> {
     customer_id: &'a str,
     tenant_id: &'a str,
@@ -153,19 +161,20 @@ struct Lasting<'a> {
     revision: Option<&'a Token>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Allowed {
     read: bool,
     write: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Subscriptions {
     count: u64,
     state: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LimitLeft)]
 struct ShownLimit {
     max: Maximum,
     used: Option<u64>,
@@ -173,7 +182,8 @@ struct ShownLimit {
 }
 
 /// A restriction as the data plane may show it: no notes, no actor, no sensitive reason.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ShownRestriction)]
 struct ShownRestriction<'a> {
     kind: Kind,
     source: &'a Source,

@@ -6,26 +6,76 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     OperatorPlane,
     authenticate::Caller,
     fields::{Fields, InPath},
+    openapi::{
+        bodies::{Lifting, Placing},
+        parameters::{Conditional, Customer, Repeatable},
+        refusals::Acting,
+    },
     problem::Problem,
     resource::{Resource, ShownRestriction},
 };
 use crate::domain::{Action, Placement, RestrictionReason, Role, Source, Timestamp, Verb};
 
-/// `POST /v1/customers/{id}/{verb}`.
-pub(super) async fn act(
+/// One path for each verb.
+macro_rules! verbs {
+    ($(
+        $(#[doc = $says:literal])+
+        $name:ident = $path:literal, $id:literal, $role:literal, $body:ty, $verb:expr;
+    )+) => {$(
+        $(#[doc = $says])+
+        #[utoipa::path(
+            post,
+            path = $path,
+            tag = "Status",
+            operation_id = $id,
+            security(("bearer" = [$role])),
+            params(Customer, Repeatable, Conditional),
+            request_body = Option<$body>,
+            responses((status = 200, description = "The customer after it.", body = Shown), Acting),
+        )]
+        pub(super) async fn $name(
+            plane: State<OperatorPlane>,
+            id: InPath<String>,
+            request: Request,
+        ) -> Result<Response, Problem> {
+            act(plane, id, request, $verb).await
+        }
+    )+};
+}
+
+verbs! {
+    /// Disables the customer: it has no access.
+    disable = "/v1/customers/{id}/disable", "disableCustomer", "support", Placing, Verb::Disable;
+    /// Lifts a disable.
+    enable = "/v1/customers/{id}/enable", "enableCustomer", "support", Lifting, Verb::Enable;
+    /// Freezes the customer: it may only read, and is not charged.
+    freeze = "/v1/customers/{id}/freeze", "freezeCustomer", "support", Placing, Verb::Freeze;
+    /// Lifts a freeze.
+    unfreeze = "/v1/customers/{id}/unfreeze", "unfreezeCustomer", "support", Lifting, Verb::Unfreeze;
+    /// Closes the customer; everything is preserved.
+    deactivate = "/v1/customers/{id}/deactivate", "deactivateCustomer", "support", Placing, Verb::Deactivate;
+    /// Opens a customer that was closed.
+    reactivate = "/v1/customers/{id}/reactivate", "reactivateCustomer", "support", Lifting, Verb::Reactivate;
+    /// Erases the customer: its record and what operators keep beside it are gone for good.
+    ///
+    /// Its restrictions and aliases stay, and its audit trail without notes. To write its record
+    /// afterwards is 409 `CUSTOMER_PURGED`.
+    purge = "/v1/customers/{id}/purge", "purgeCustomer", "admin", Lifting, Verb::Purge;
+}
+
+async fn act(
     State(plane): State<OperatorPlane>,
-    InPath((id, verb)): InPath<(String, String)>,
+    InPath(id): InPath<String>,
     request: Request,
+    verb: Verb,
 ) -> Result<Response, Problem> {
     let caller = Caller::of(&plane, &request)?;
-    let mut known = Verb::STATUS.into_iter().chain([Verb::Purge]);
-    let known = known.find(|known| known.as_str() == verb);
-    let verb = known.ok_or_else(|| Problem::not_found("verb"))?;
     let key = caller.customer(&id)?;
     let headers = request.headers().clone();
     let (fields, body) = Fields::of_request(request).await?;
@@ -73,11 +123,14 @@ pub(super) fn read_placement(fields: &mut Fields) -> Placement {
     placement
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = CustomerActed)]
 struct Shown {
     #[serde(flatten)]
     customer: Resource,
+    /// Whether anything was changed.
     changed: bool,
+    /// What still restricts the customer.
     remaining: Vec<ShownRestriction>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     control::Control,
@@ -14,19 +15,25 @@ use crate::{
 };
 
 /// A customer, as JSON.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Customer)]
 pub(super) struct Resource {
     customer_id: String,
     tenant_id: String,
     status: Status,
     access: Access,
+    /// What restricts it now.
     restrictions: Vec<ShownRestriction>,
+    /// What will.
     scheduled: Vec<ShownRestriction>,
     plan: Option<Code>,
+    /// The features that it has; `null` until some source says.
     features: Option<BTreeSet<Code>>,
+    /// The limits that it has; `null` until some source says.
     limits: Option<BTreeMap<Code, Limit>>,
     obligations: Obligations,
+    /// The ids that other systems have for it.
     aliases: BTreeMap<Source, CustomerId>,
     name: Option<String>,
     metadata: BTreeMap<String, String>,
@@ -36,20 +43,25 @@ pub(super) struct Resource {
     updated_at: Timestamp,
     /// When the customer was erased. Then all the rest is gone, save restrictions and aliases.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     purged_at: Option<Timestamp>,
 }
 
 /// A restriction, as JSON.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = PlacedRestriction)]
 pub(super) struct ShownRestriction {
     kind: Kind,
     source: Source,
     reason: RestrictionReason,
     since: Timestamp,
     until: Option<Timestamp>,
+    /// Free text for operators.
     notes: Option<String>,
+    /// The name of the key that placed it.
     actor: Option<String>,
+    /// When the customer was told.
     informed_at: Option<Timestamp>,
 }
 

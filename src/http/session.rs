@@ -16,12 +16,13 @@ use axum::{
 };
 use cookie::{Cookie, SameSite};
 use serde::Serialize;
-use serde_json::json;
 use subtle::ConstantTimeEq as _;
+use utoipa::ToSchema;
 
 use super::{
     OperatorPlane,
     authenticate::{Caller, actor, key_holder, one, token},
+    openapi::refusals::Writing,
     problem::Problem,
 };
 use crate::{
@@ -30,7 +31,27 @@ use crate::{
     telemetry::AuthFailure,
 };
 
-/// `POST /session`: begins one, for the key that the request carries.
+/// Begins a session for the key that the request carries.
+#[utoipa::path(
+    post,
+    path = "/session",
+    tag = "Keys and sessions",
+    operation_id = "beginSession",
+    security(("bearer" = ["app"])),
+    responses(
+        (
+            status = 201,
+            description = "Whose it is, and its CSRF token.",
+            body = Shown,
+            headers(
+                ("Set-Cookie" = String, description = "The cookie `app-session`: HttpOnly, \
+                    SameSite=Strict, and Secure where it is encrypted."),
+                ("Cache-Control" = String, description = "`no-store`."),
+            ),
+        ),
+        Writing,
+    ),
+)]
 pub(super) async fn begin(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -53,7 +74,20 @@ pub(super) async fn begin(
     Ok((StatusCode::CREATED, with(&cookie, shown(session))?).into_response())
 }
 
-/// `GET /session`: whose it is.
+/// Whose session it is.
+#[utoipa::path(
+    get,
+    path = "/session",
+    tag = "Keys and sessions",
+    operation_id = "readSession",
+    security(("bearer" = ["app"])),
+    responses((
+        status = 200,
+        description = "Whose it is, and its CSRF token.",
+        body = Shown,
+        headers(("Cache-Control" = String, description = "`no-store`.")),
+    )),
+)]
 pub(super) async fn read(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -61,7 +95,26 @@ pub(super) async fn read(
     Ok(([(CACHE_CONTROL, NO_STORE)], shown(held(&plane, &request)?)).into_response())
 }
 
-/// `DELETE /session`: ends it.
+/// Ends the session.
+#[utoipa::path(
+    delete,
+    path = "/session",
+    tag = "Keys and sessions",
+    operation_id = "endSession",
+    security(("bearer" = ["app"])),
+    responses(
+        (
+            status = 200,
+            description = "It is over.",
+            body = Ended,
+            headers(
+                ("Set-Cookie" = String, description = "The cookie, taken away."),
+                ("Cache-Control" = String, description = "`no-store`."),
+            ),
+        ),
+        Writing,
+    ),
+)]
 pub(super) async fn end(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -71,7 +124,7 @@ pub(super) async fn end(
     let headers = request.headers();
     let asked = Caller::of_no_tenant(actor, &request).request(headers, "session", b"")?;
     plane.operators.control.end_session(&asked, &session.id).await?;
-    with(&cookie_of("", 0, &plane, headers), Json(json!({ "success": true })))
+    with(&cookie_of("", 0, &plane, headers), Json(Ended { success: true }))
 }
 
 /// The session that a request carries.
@@ -176,15 +229,23 @@ fn with(cookie: &Cookie<'_>, body: impl axum::response::IntoResponse) -> Result<
     Ok(([(SET_COOKIE, cookie), (CACHE_CONTROL, NO_STORE)], body).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Session)]
 struct Shown {
     name: String,
     role: Role,
     tenant: Option<TenantId>,
     source: Option<Source>,
     expires_at: Timestamp,
+    /// What `X-CSRF-Token` takes.
     csrf_token: String,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionEnded)]
+struct Ended {
+    success: bool,
 }
 
 fn shown(session: Session) -> Json<Shown> {

@@ -12,10 +12,31 @@ use axum::{
 use futures_util::stream;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
-use super::{OperatorPlane, authenticate, operator::READS, problem::Problem};
+use super::{
+    OperatorPlane, authenticate, openapi::refusals::Turn, operator::READS, problem::Problem,
+};
 use crate::feed::snapshot_file::{Cut, Source};
 
-/// `GET /v1/snapshot`.
+/// The restricted customers and the digests of keys, for an instance that starts while the store is
+/// away.
+#[utoipa::path(
+    get,
+    path = "/v1/snapshot",
+    tag = "Changes",
+    operation_id = "readSnapshot",
+    security(("bearer" = ["viewer"])),
+    responses(
+        (
+            status = 200,
+            description = "As the snapshot file holds them. A text without its last line was broken \
+                off.",
+            body = String,
+            content_type = "text/plain",
+            headers(("Cache-Control" = String, description = "`no-store`.")),
+        ),
+        Turn,
+    ),
+)]
 pub(super) async fn read(
     State(plane): State<OperatorPlane>,
     request: Request,

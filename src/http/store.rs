@@ -6,25 +6,57 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{OperatorPlane, authenticate::Caller, fields::Fields, problem::Problem};
+use super::{
+    OperatorPlane,
+    authenticate::Caller,
+    fields::Fields,
+    openapi::{
+        bodies::{ConflictNamed, Nothing, SuccessionWanted},
+        parameters::InTenant,
+        refusals::{Writing, WritingThere},
+    },
+    problem::Problem,
+};
 use crate::{
-    control::{conflicts::Conflict, succession::Right},
+    control::{
+        conflicts::Conflict,
+        succession::{Effect, PartitionStand, Right},
+    },
     domain::{Role, Token},
 };
 
-/// `GET /v1/store`: how every partition stands here and in the store.
+/// How every partition stands here and in the store.
+#[utoipa::path(
+    get,
+    path = "/v1/store",
+    tag = "Store",
+    operation_id = "readStore",
+    security(("bearer" = ["viewer"])),
+    params(InTenant),
+    responses((status = 200, description = "Every partition.", body = Stands)),
+)]
 pub(super) async fn stat(
     State(plane): State<OperatorPlane>,
     request: Request,
 ) -> Result<Response, Problem> {
     of_all_tenants(&plane, &request, Role::Viewer)?;
     let partitions = plane.operators.control.store_stat().await?;
-    Ok(Json(json!({ "partitions": partitions })).into_response())
+    Ok(Json(Stands { partitions }).into_response())
 }
 
-/// `POST /v1/store/trust`: the store is right about what it lost.
+/// Says that the store is right about what it lost.
+#[utoipa::path(
+    post,
+    path = "/v1/store/trust",
+    tag = "Store",
+    operation_id = "trustStore",
+    security(("bearer" = ["admin"])),
+    params(InTenant),
+    request_body = Option<SuccessionWanted>,
+    responses((status = 200, description = "Done, or what it would do.", body = Succeeded), Writing),
+)]
 pub(super) async fn trust(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -32,7 +64,17 @@ pub(super) async fn trust(
     succeed(plane, request, Right::Store).await
 }
 
-/// `POST /v1/store/refill`: this instance is.
+/// Says that this instance is right about what the store lost, and fills it again.
+#[utoipa::path(
+    post,
+    path = "/v1/store/refill",
+    tag = "Store",
+    operation_id = "refillStore",
+    security(("bearer" = ["admin"])),
+    params(InTenant),
+    request_body = Option<SuccessionWanted>,
+    responses((status = 200, description = "Done, or what it would do.", body = Succeeded), Writing),
+)]
 pub(super) async fn refill(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -40,7 +82,17 @@ pub(super) async fn refill(
     succeed(plane, request, Right::Instance).await
 }
 
-/// `POST /v1/store/whole`: it has every record there is again.
+/// Says that the store has every record there is again.
+#[utoipa::path(
+    post,
+    path = "/v1/store/whole",
+    tag = "Store",
+    operation_id = "declareStoreWhole",
+    security(("bearer" = ["admin"])),
+    params(InTenant),
+    request_body = Option<Nothing>,
+    responses((status = 200, description = "It is whole.", body = MadeWhole), Writing),
+)]
 pub(super) async fn whole(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -51,7 +103,7 @@ pub(super) async fn whole(
     fields.finish()?;
     let control = &plane.operators.control;
     let changed = control.make_whole(&caller.request(&headers, "store", &body)?).await?;
-    Ok(Json(json!({ "changed": changed })).into_response())
+    Ok(Json(MadeWhole { changed }).into_response())
 }
 
 /// With `"dryRun": true` it only tells what it would do.
@@ -70,27 +122,40 @@ async fn succeed(
     if !dry_run {
         control.succeed(&caller.request(&headers, "store", &body)?, right).await?;
     }
-    Ok(Json(json!({ "done": !dry_run, "effect": effect })).into_response())
+    Ok(Json(Succeeded { done: !dry_run, effect }).into_response())
 }
 
-/// `GET /v1/store/conflicts`: forgotten changes that are not written back.
+/// Changes that the store forgot and that are not written back: somebody has to decide.
+#[utoipa::path(
+    get,
+    path = "/v1/store/conflicts",
+    tag = "Store",
+    operation_id = "listConflicts",
+    security(("bearer" = ["viewer"])),
+    params(InTenant),
+    responses((status = 200, description = "All of them.", body = List)),
+)]
 pub(super) async fn conflicts(
     State(plane): State<OperatorPlane>,
     request: Request,
 ) -> Result<Response, Problem> {
-    #[derive(Serialize)]
-    struct Listed {
-        forgotten: Token,
-        #[serde(flatten)]
-        conflict: Conflict,
-    }
     of_all_tenants(&plane, &request, Role::Viewer)?;
     let conflicts = plane.operators.control.conflicts().await?.into_iter();
     let conflicts = conflicts.map(|(forgotten, conflict)| Listed { forgotten, conflict });
-    Ok(Json(json!({ "conflicts": conflicts.collect::<Vec<_>>() })).into_response())
+    Ok(Json(List { conflicts: conflicts.collect() }).into_response())
 }
 
-/// `POST /v1/store/conflicts/settle`: the store is right about one of them.
+/// Says that the store is right about a change that it forgot.
+#[utoipa::path(
+    post,
+    path = "/v1/store/conflicts/settle",
+    tag = "Store",
+    operation_id = "settleConflict",
+    security(("bearer" = ["admin"])),
+    params(InTenant),
+    request_body = ConflictNamed,
+    responses((status = 200, description = "It is settled.", body = Settled), WritingThere),
+)]
 pub(super) async fn settle(
     State(plane): State<OperatorPlane>,
     request: Request,
@@ -108,7 +173,7 @@ pub(super) async fn settle(
     };
     let asked = caller.request(&headers, "conflicts", &body)?;
     plane.operators.control.settle_conflict(&asked, &forgotten).await?;
-    Ok(Json(json!({ "settled": forgotten })).into_response())
+    Ok(Json(Settled { settled: forgotten }).into_response())
 }
 
 /// The store is everybody's, so who sees one tenant only has no say in it.
@@ -121,4 +186,46 @@ fn of_all_tenants(
     caller.require(needed)?;
     caller.require_every_tenant("the store")?;
     Ok(caller)
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoreStand)]
+struct Stands {
+    partitions: Vec<PartitionStand>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoreSucceeded)]
+struct Succeeded {
+    /// Whether it was done, and not only told.
+    done: bool,
+    effect: Effect,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConflictList)]
+struct List {
+    conflicts: Vec<Listed>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ListedConflict)]
+struct Listed {
+    /// The revision of the forgotten change.
+    forgotten: Token,
+    #[serde(flatten)]
+    conflict: Conflict,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConflictSettled)]
+struct Settled {
+    settled: Token,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = StoreMadeWhole)]
+struct MadeWhole {
+    /// Whether it was not so before.
+    changed: bool,
 }

@@ -318,18 +318,8 @@ impl Label for Reason {
 
 impl Label for Verb {
     const NAME: &'static str = "verb";
-    const ALL: &'static [Self] = &[
-        Self::Deactivate,
-        Self::Delete,
-        Self::Disable,
-        Self::Enable,
-        Self::Freeze,
-        Self::Lapse,
-        Self::Purge,
-        Self::Put,
-        Self::Reactivate,
-        Self::Unfreeze,
-    ];
+    // In the order in which they are declared, as `index` needs it.
+    const ALL: &'static [Self] = &Verb::ALL;
 
     fn as_str(self) -> &'static str {
         self.as_str()

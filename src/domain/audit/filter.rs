@@ -42,6 +42,11 @@ impl AuditFilter {
 pub struct AuditAction(&'static str);
 
 impl AuditAction {
+    /// Every word that it may be.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        Verb::ALL.into_iter().map(Verb::as_str).chain(APART)
+    }
+
     /// The word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -108,9 +113,7 @@ mod tests {
 
     #[test]
     fn every_act_has_a_name_and_nothing_else_has() {
-        for verb in
-            Verb::STATUS.into_iter().chain([Verb::Put, Verb::Delete, Verb::Lapse, Verb::Purge])
-        {
+        for verb in Verb::ALL {
             assert_eq!(verb.as_str().parse(), Ok(AuditAction(verb.as_str())));
             assert!(UnknownAction.to_string().contains(verb.as_str()), "{verb:?}");
         }

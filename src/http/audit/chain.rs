@@ -6,11 +6,13 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::super::{
     OperatorPlane,
     authenticate::{Caller, every_tenant},
     fields::query,
+    openapi::parameters::{ChainWanted, InTenant},
     operator::READS,
     problem::Problem,
 };
@@ -19,7 +21,16 @@ use crate::{
     store::AuditCursor,
 };
 
-/// `GET /v1/audit/chain`.
+/// A partition's trail as it is held, the oldest entry first, for those who verify it.
+#[utoipa::path(
+    get,
+    path = "/v1/audit/chain",
+    tag = "Audit",
+    operation_id = "readAuditChain",
+    security(("bearer" = ["viewer"])),
+    params(ChainWanted, InTenant),
+    responses((status = 200, description = "A part of it.", body = Told)),
+)]
 pub(in crate::http) async fn chain(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
@@ -44,9 +55,11 @@ pub(in crate::http) async fn chain(
     Ok(Json(Told { partition, partitions, page }).into_response())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuditChainPage)]
 struct Told {
     partition: u16,
+    /// How many there are.
     partitions: u16,
     #[serde(flatten)]
     page: ChainPage,

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     super::{
@@ -16,6 +17,11 @@ use super::{
         customers::{DEFAULT_LIMIT, Wanted},
         fields::{InPath, query},
         limits,
+        openapi::{
+            bodies::{BillaBearDisable, BillaBearEnable},
+            parameters::{BillaBearPages, ByAlias, Conditional, InTenant, Repeatable},
+            refusals::{Acting, Limited, TooLong},
+        },
         operator::{READS, read_placement},
         problem::Problem,
         resource::ShownRestriction,
@@ -28,9 +34,20 @@ use crate::{
         Verb,
     },
     gate::View,
+    wire::complete_refusal,
 };
 
-/// `POST /api/v1/customer/{id}/disable`.
+/// Disables the customer for the source `billabear`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/customer/{id}/disable",
+    tag = "BillaBear",
+    operation_id = "billabearDisable",
+    security(("bearer" = ["support"])),
+    params(ByAlias, Repeatable, Conditional),
+    request_body = Option<BillaBearDisable>,
+    responses((status = 202, description = "Done: an empty object.", body = Done), Acting),
+)]
 pub(in super::super) async fn disable(
     plane: State<OperatorPlane>,
     id: Result<InPath<String>, Problem>,
@@ -39,7 +56,24 @@ pub(in super::super) async fn disable(
     act(plane, id?, request, Verb::Disable).await
 }
 
-/// `POST /api/v1/customer/{id}/enable`.
+/// Lifts the disable of the source `billabear`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/customer/{id}/enable",
+    tag = "BillaBear",
+    operation_id = "billabearEnable",
+    security(("bearer" = ["support"])),
+    params(ByAlias, Repeatable, Conditional),
+    request_body = Option<BillaBearEnable>,
+    responses(
+        (
+            status = 202,
+            description = "Done: an empty object, unless other sources still restrict the customer.",
+            body = Done,
+        ),
+        Acting,
+    ),
+)]
 pub(in super::super) async fn enable(
     plane: State<OperatorPlane>,
     id: Result<InPath<String>, Problem>,
@@ -71,7 +105,23 @@ async fn act(
     Ok((StatusCode::ACCEPTED, Json(Done { remaining })).into_response())
 }
 
-/// `GET /api/v1/customer/{id}/limits`.
+/// The limits in BillaBear's shape, with the customer's status.
+#[utoipa::path(
+    get,
+    path = "/api/v1/customer/{id}/limits",
+    tag = "BillaBear",
+    operation_id = "billabearLimits",
+    security(("bearer" = ["app"])),
+    params(ByAlias),
+    responses(
+        (
+            status = 200,
+            description = "The limits; the lists are empty for whom nothing is allowed.",
+            body = Twin<'_>,
+        ),
+        Limited,
+    ),
+)]
 pub(in super::super) async fn limits(
     State(plane): State<OperatorPlane>,
     id: Result<InPath<String>, Problem>,
@@ -85,13 +135,24 @@ pub(in super::super) async fn limits(
         Ok(view) => Ok(Json(Twin::of(&plane, &key, &view)?).into_response()),
         // As BillaBear answers here, and nowhere else.
         Err(problem) if problem.status() == StatusCode::NOT_FOUND => {
-            Ok((StatusCode::NOT_FOUND, Json(json!([]))).into_response())
+            let mut answer = (StatusCode::NOT_FOUND, Json(json!([]))).into_response();
+            complete_refusal(StatusCode::NOT_FOUND, answer.headers_mut());
+            Ok(answer)
         }
         Err(problem) => Err(problem.into()),
     }
 }
 
-/// `GET /api/v1/customer`: in the order of their ids, page by page.
+/// Lists customers in the order of their ids, page by page.
+#[utoipa::path(
+    get,
+    path = "/api/v1/customer",
+    tag = "BillaBear",
+    operation_id = "billabearList",
+    security(("bearer" = ["viewer"])),
+    params(BillaBearPages, InTenant),
+    responses((status = 200, description = "A page.", body = Page), TooLong),
+)]
 pub(in super::super) async fn list(
     State(plane): State<OperatorPlane>,
     RawQuery(raw): RawQuery,
@@ -149,15 +210,18 @@ impl IntoResponse for Refused {
 
 /// What BillaBear answers an act with: nothing, unless somebody else still restricts who was to
 /// be enabled.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BillaBearDone)]
 struct Done {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     remaining: Option<Vec<ShownRestriction>>,
 }
 
 /// The limits in BillaBear's shape, and what BillaBear does not say: a disabled customer looks there
 /// like one without a plan.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BillaBearLimits)]
 struct Twin<'a> {
     limits: Vec<LimitOf<'a>>,
     features: Vec<Feature<'a>>,
@@ -171,13 +235,15 @@ struct Twin<'a> {
     revision: Option<Token>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BillaBearLimit)]
 struct LimitOf<'a> {
     feature: Feature<'a>,
     limit: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BillaBearFeature)]
 struct Feature<'a> {
     code: &'a Code,
     name: &'a Code,
@@ -221,14 +287,16 @@ impl<'a> Twin<'a> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BillaBearPage)]
 struct Page {
     data: Vec<Item>,
     has_more: bool,
     last_key: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BillaBearCustomer)]
 struct Item {
     id: String,
     name: Option<String>,

@@ -6,11 +6,17 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     super::{
         OperatorPlane,
         fields::{InPath, MAX_NOTES},
+        openapi::{
+            bodies::WingbackNotes,
+            parameters::{ByAlias, Conditional, Repeatable},
+            refusals::Acting,
+        },
         problem::Problem,
         resource::ShownRestriction,
     },
@@ -18,7 +24,17 @@ use super::{
 };
 use crate::domain::{Action, Placement, Verb};
 
-/// `POST /v1/c/customer/{id}/inactivate`: the customer is frozen.
+/// Freezes the customer for the source `wingback`. What Wingback calls inactive is `frozen` here.
+#[utoipa::path(
+    post,
+    path = "/v1/c/customer/{id}/inactivate",
+    tag = "Wingback",
+    operation_id = "wingbackInactivate",
+    security(("bearer" = ["support"])),
+    params(ByAlias, Repeatable, Conditional),
+    request_body = WingbackNotes,
+    responses((status = 200, description = "Inactivated: an empty object.", body = Done), Acting),
+)]
 pub(in super::super) async fn inactivate(
     plane: State<OperatorPlane>,
     id: InPath<String>,
@@ -27,7 +43,24 @@ pub(in super::super) async fn inactivate(
     act(plane, id, request, Verb::Freeze).await
 }
 
-/// `POST /v1/c/customer/{id}/activate`: and no longer. Wingback documents no such call.
+/// Lifts the freeze of the source `wingback`. Wingback itself documents no such call.
+#[utoipa::path(
+    post,
+    path = "/v1/c/customer/{id}/activate",
+    tag = "Wingback",
+    operation_id = "wingbackActivate",
+    security(("bearer" = ["support"])),
+    params(ByAlias, Repeatable, Conditional),
+    request_body = WingbackNotes,
+    responses(
+        (
+            status = 200,
+            description = "Done: an empty object, unless other sources still restrict the customer.",
+            body = Done,
+        ),
+        Acting,
+    ),
+)]
 pub(in super::super) async fn activate(
     plane: State<OperatorPlane>,
     id: InPath<String>,
@@ -58,10 +91,12 @@ async fn act(
 }
 
 /// Wingback documents no body of the answer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = WingbackDone)]
 struct Done {
     /// What still restricts a customer who was to be let back in.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     remaining: Option<Vec<ShownRestriction>>,
 }
 

@@ -1,6 +1,7 @@
 //! A whole explanation, as JSON.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     Question,
@@ -16,7 +17,7 @@ use crate::{
         audit::{AuditActor, StoredAudit},
     },
     gate::explain::{Explained, RecordState, Seen},
-    http::{OperatorPlane, authenticate::Caller},
+    http::{OperatorPlane, authenticate::Caller, openapi::words},
     wire,
 };
 
@@ -28,14 +29,17 @@ pub(super) struct Stored {
 }
 
 /// The whole explanation.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Explanation)]
 pub(super) struct Page {
     customer_id: String,
     tenant_id: String,
     /// Whether there is such a customer; `null` if that cannot be told now.
     known: Option<bool>,
+    #[schema(schema_with = words::status_or_unknown)]
     status: &'static str,
+    #[schema(schema_with = words::access_or_unknown)]
     access: &'static str,
     questions: Vec<Explanation>,
     restrictions: Vec<Standing>,
@@ -105,8 +109,9 @@ impl Page {
 }
 
 /// What the answers stand on.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ExplainedRecord)]
 struct RecordShown {
     /// `known`, `absent`, `unreadable`, `not_needed`, `store_unreachable` or `overloaded`.
     state: &'static str,
@@ -158,8 +163,9 @@ impl RecordShown {
 }
 
 /// How the store stands.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ExplainedStore)]
 struct StoreShown {
     /// Whether it answered when it was asked for this.
     answered: bool,
@@ -189,8 +195,9 @@ impl StoreShown {
 }
 
 /// An act that the store forgot.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = WithheldAct)]
 struct WithheldShown {
     revision: Token,
     action: &'static str,
@@ -215,15 +222,16 @@ impl WithheldShown {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ExplainedFleet)]
 struct FleetShown {
     /// Until when the whole fleet is in shadow, while it is.
     shadow_until: Option<Timestamp>,
 }
 
 /// A source that restricts nobody now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PausedSource {
     source: Source,
     since: Timestamp,
@@ -239,15 +247,17 @@ impl PausedSource {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ExplainedPolicy)]
 struct PolicyShown {
     hash: Option<String>,
     routes: usize,
+    #[schema(schema_with = words::mode)]
     mode: &'static str,
 }
 
 /// An act that changed what restricts the customer.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct Transition {
     at: Timestamp,
     revision: Option<Token>,

@@ -1,6 +1,7 @@
 //! A restriction and what would end it, as JSON.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     control::Control,
@@ -19,8 +20,9 @@ pub(super) struct Context<'a> {
 }
 
 /// A restriction, and what would end it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = StandingRestriction)]
 pub(super) struct Standing {
     #[serde(flatten)]
     shown: ShownRestriction,
@@ -30,7 +32,8 @@ pub(super) struct Standing {
 }
 
 /// What lifts a restriction: its own source, and nobody else's act.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LiftedBy)]
 struct Lift {
     verb: &'static str,
     command: String,

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Question;
 use crate::{
@@ -13,22 +14,29 @@ use crate::{
         Answer,
         explain::{Seen, Verdict},
     },
+    http::openapi::words,
     policy::{Rules, Shown as ShownRule, path::canonical},
     store::StoredRecord,
     wire,
 };
 
 /// What a question comes to, and why.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Verdict)]
 pub(super) struct Explanation {
     asked: AskedShown,
+    #[schema(schema_with = words::decision)]
     decision: &'static str,
+    #[schema(schema_with = words::reason)]
     reason: &'static str,
+    /// What the gateway would do.
     allowed: bool,
+    /// What it is answered with.
     http_status: u16,
     code: &'static str,
     message: &'static str,
+    #[schema(schema_with = words::mode)]
     mode: &'static str,
     /// What says the mode: `fleet`, `route`, `status` or `policy`.
     mode_from: &'static str,
@@ -97,22 +105,28 @@ fn why(asked: &Asked, question: &Question, rules: &Rules) -> &'static str {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Asked)]
 struct AskedShown {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     action: Option<Operation>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     path: Option<String>,
     /// The path in the form in which it is compared with routes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     canonical_path: Option<String>,
 }
 
 /// The rule that a question meets.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = MetRule)]
 struct Rule {
     #[serde(flatten)]
     terms: Terms,
@@ -120,7 +134,8 @@ struct Rule {
 }
 
 /// What a rule asks.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RuleTerms)]
 struct Terms {
     route: &'static str,
     pattern: Option<String>,
@@ -145,11 +160,13 @@ impl Terms {
 }
 
 /// One way of reading a request, and what it comes to by itself.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Reading {
     #[serde(flatten)]
     terms: Terms,
+    #[schema(schema_with = words::decision)]
     decision: &'static str,
+    #[schema(schema_with = words::reason)]
     reason: &'static str,
     allowed: bool,
     /// Whether it is the one that decides.
@@ -169,8 +186,9 @@ impl Reading {
 }
 
 /// What is known of a feature that is asked for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AskedFeature)]
 struct FeatureShown {
     code: Code,
     /// Whether the customer has it; `null` while no source has said.
@@ -188,8 +206,9 @@ impl FeatureShown {
 }
 
 /// What is known of a limit that is asked for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AskedLimit)]
 struct LimitShown {
     code: Code,
     /// The total that is wanted.

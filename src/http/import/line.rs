@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::{
     BODY_AT_MOST,
     customers::{read_record, read_status},
-    fields::Fields,
+    fields::{Fields, json},
     operator::read_placement,
     problem::Problem,
 };
@@ -39,7 +39,7 @@ pub(super) fn read_line(line: &[u8], meant: &Meant<'_>) -> Result<Line, Problem>
         let message = format!("a line may have at most {BODY_AT_MOST} bytes");
         return Err(Problem::invalid_field("line", message));
     }
-    let value = serde_json::from_slice(line)
+    let value = json::read(line)
         .map_err(|error| Problem::invalid_field("line", format!("not JSON: {error}")))?;
     let mut fields = Fields::of_value("", value)?;
     let tenant = fields.parse("tenantId", TenantId::parse);
