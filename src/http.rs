@@ -138,17 +138,11 @@ pub fn check(plane: DataPlane) -> Router {
         .route(&format!("{}/", gateway::ENVOY), any(gateway::envoy))
         .route(&format!("{}/{{*target}}", gateway::ENVOY), any(gateway::envoy))
         .merge(guarded)
-        .merge(Router::from(check_description()))
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
         .layer(from_fn_with_state(plane.metrics.clone(), problem::tell_causes))
         .with_state(plane)
-}
-
-/// The description of what follows, which nobody needs a key for.
-fn check_description() -> OpenApiRouter<DataPlane> {
-    OpenApiRouter::default().routes(routes!(openapi::of_check))
 }
 
 /// Whatever of it is no gateway's, each with its description.
@@ -177,6 +171,7 @@ pub fn operator(plane: OperatorPlane) -> Router {
 fn operator_routes() -> OpenApiRouter<OperatorPlane> {
     OpenApiRouter::default()
         .routes(routes!(openapi::of_operator))
+        .routes(routes!(openapi::of_check))
         .routes(routes!(customers::list))
         .routes(routes!(customers::read, customers::write, customers::delete))
         .routes(routes!(audit::of_customer))

@@ -1,4 +1,6 @@
-//! `GET /openapi.json`: what a listener takes and answers, as its handlers say it.
+//! `GET /openapi.json` and `GET /openapi/check.json`: what the operator and the check listener take
+//! and answer, as their handlers say it. Both are on the operator listener: what gateways reach has
+//! no URL that they need not.
 //!
 //! A route is made of a handler with its description, so that neither is there without the other.
 //! Whoever reaches the listener may read it: it tells nothing that this source does not.
@@ -41,19 +43,17 @@ pub(super) async fn of_operator() -> Result<Response, Problem> {
     answer(WRITTEN.clone())
 }
 
-/// The description of this API
+/// The description of the check listener's API, which itself has no URL for it.
 #[utoipa::path(
     get,
-    path = "/openapi.json",
+    path = "/openapi/check.json",
     tag = "Description",
-    operation_id = "readDescription",
-    responses((status = 200, description = "This document.", body = Object)),
+    operation_id = "readCheckDescription",
+    responses((status = 200, description = "A document like this one.", body = Object)),
 )]
 pub(super) async fn of_check() -> Result<Response, Problem> {
-    static WRITTEN: LazyLock<Option<Bytes>> = LazyLock::new(|| {
-        let described = super::check_description().merge(super::check_routes());
-        written(described.into_openapi(), Plane::Check)
-    });
+    static WRITTEN: LazyLock<Option<Bytes>> =
+        LazyLock::new(|| written(super::check_routes().into_openapi(), Plane::Check));
     answer(WRITTEN.clone())
 }
 

@@ -104,7 +104,11 @@ impl Listener {
     }
 
     fn served(self, tollgate: &Tollgate) -> String {
-        let answer = http(self.address(tollgate), "GET", "/openapi.json", &[], None);
+        let path = match self {
+            Self::Check => "/openapi/check.json",
+            Self::Operator => "/openapi.json",
+        };
+        let answer = http(tollgate.operator, "GET", path, &[], None);
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.body
     }

@@ -85,12 +85,11 @@ const OPERATOR_TAGS: [(&str, &str); 12] = [
     ("Store", "The store, and what is decided about one that lost what it held."),
     ("Wingback", "Wingback's own calls, at its paths and in its shapes."),
     ("BillaBear", "BillaBear's own calls, at its paths and in its shapes."),
-    ("Description", "This document."),
+    ("Description", "This document, and that of the check listener."),
 ];
 
-const CHECK_TAGS: [(&str, &str); 4] = [
+const CHECK_TAGS: [(&str, &str); 3] = [
     ("Checks", "Is this customer allowed to do this, now?"),
     ("AuthZEN", "The same, as OpenID's Authorization API 1.0 asks it."),
     ("Limits", "What a customer may do, for applications."),
-    ("Description", "This document."),
 ];
