@@ -568,7 +568,7 @@ mod credentials {
             ("PUT", "/v1/customers/c1"),
             ("DELETE", "/v1/customers/c1"),
             ("POST", "/v1/customers/c1/disable"),
-            ("POST", "/v1/customers/c1/nonsense"),
+            ("POST", "/v1/customers/c1/purge"),
             ("GET", "/v1/customers/c1/audit"),
             ("GET", "/v1/customers/c1/limits"),
             ("GET", "/v1/audit"),
@@ -584,7 +584,9 @@ mod credentials {
             assert_refused(&answer, 401, "AUTH_REQUIRED");
         }
         assert_eq!(tollgate.reason_to_write("c1"), "active");
-        assert_refused(&http(tollgate.operator, "GET", "/v2", &[], None), 404, "NOT_FOUND");
+        for (method, path) in [("GET", "/v2"), ("POST", "/v1/customers/c1/nonsense")] {
+            assert_refused(&http(tollgate.operator, method, path, &[], None), 404, "NOT_FOUND");
+        }
         for path in ["/livez", "/metrics", "/status", "/v1/check", "/v1/forward-auth"] {
             assert_refused(&http(tollgate.operator, "GET", path, &[], None), 404, "NOT_FOUND");
         }
