@@ -53,6 +53,12 @@ impl Scene<'_> {
         }
     }
 
+    /// Notes that `act` is done where nobody here hears what comes of it: until everything is
+    /// compared, it may or may not count.
+    pub(crate) fn note_elsewhere(&self, act: &Act) {
+        self.ledger.begin(act);
+    }
+
     /// How many acts have ended.
     pub(crate) fn acts(&self) -> usize {
         self.ledger.len()

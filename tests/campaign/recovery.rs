@@ -42,7 +42,10 @@ pub(crate) fn diverge(fleet: &mut Fleet, scene: &mut Scene<'_>) {
     for number in 0..STRANGERS_ACTS {
         let (serial, customer) = (format!("stranger-{number}"), act::other(scene.rng));
         let verb = Verb::STATUS[scene.rng.usize(..Verb::STATUS.len())];
-        writer.perform(Act::plain(serial, customer, verb, "stripe"), 0);
+        let act = Act::plain(serial, customer, verb, "stripe");
+        // From when the instances are on this copy, it may have let in whom they know restricted.
+        scene.note_elsewhere(&act);
+        writer.perform(act, 0);
     }
     drop(stranger);
     fleet.redis_mut().restart_from(&elsewhere.copy());
