@@ -3,6 +3,7 @@
 mod background;
 mod boot;
 mod certificates;
+mod decisions;
 mod first_key;
 mod listeners;
 mod open_files;
@@ -24,6 +25,7 @@ pub use self::ports::PortError;
 use self::{
     background::Background,
     boot::{Boot, FirstAnswer},
+    decisions::Unwritten,
     listeners::{Answering, Certificates},
     policy::PolicyFile,
     ports::Ports,
@@ -47,7 +49,7 @@ use crate::{
     lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
     policy::{InForce, InvalidPolicy, Rules},
     store::{Store, StoreError},
-    telemetry::{self, Metrics, TelemetryError},
+    telemetry::{self, Metrics, TelemetryError, decision_log::DecisionLog},
 };
 
 /// Serves until `stop` is done or a part of the service ends, then drains.
@@ -80,6 +82,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     if let Some(background) = app.background {
         background.spawn(&mut tasks, draining.clone());
     }
+    let decisions = app.decisions.map(Unwritten::start);
+    if let Some(written) = &decisions {
+        tasks.spawn("decision log", written.watch(draining.clone()));
+    }
     tasks.spawn("upkeep", upkeep(app.prometheus, draining));
     let drained = CancellationToken::new();
     let operators = app.answering.operators.operators.clone();
@@ -93,6 +99,10 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     // The gateway's endpoints stop sending first; then what is in flight is finished.
     readiness.withdraw();
     let finished = tasks.drain().await;
+    // Nobody is answered any more, so nothing is missing at its end.
+    if let Some(written) = decisions {
+        written.finish(config.grace).await;
+    }
     drained.cancel();
     finished?;
     Ok(Ended::into_result(ended)?)
@@ -109,6 +119,7 @@ struct App {
     prometheus: PrometheusHandle,
     makes_first_key: bool,
     background: Option<Background>,
+    decisions: Option<Unwritten>,
 }
 
 impl App {
@@ -154,7 +165,9 @@ impl App {
             journal,
             status,
         };
-        let (gate, policy_file, policy_shown) = govern(config, &cache, &fleet, &clock, &metrics)?;
+        let (decision_log, decisions) = decisions::open(config, &metrics)?.unzip();
+        let ruled = Ruled { cache: &cache, fleet: &fleet, clock: &clock, metrics: &metrics };
+        let (gate, policy_file, policy_shown) = ruled.govern(config, decision_log)?;
         let admin_token = config.admin_token()?;
         let control = Control {
             store,
@@ -206,6 +219,7 @@ impl App {
             prometheus,
             makes_first_key: is_own && admin_token.is_none(),
             background,
+            decisions,
         })
     }
 }
@@ -256,33 +270,39 @@ fn plane(
     })
 }
 
-/// What decides, the policy file that it decides by, and what is told of that.
-fn govern(
-    config: &Config,
-    cache: &Cache,
-    fleet: &Fleet,
-    clock: &Clock,
-    metrics: &Metrics,
-) -> Result<(Gate, Option<PolicyFile>, watch::Receiver<PolicyShown>), ServeError> {
-    let rules = InForce::new(Rules::built_in(config.decisions()));
-    let shown = PolicyShown { file: config.policy_shown(), refused: None };
-    let (policy, policy_shown) = watch::channel(shown);
-    let settings = settings(config, rules.clone(), fleet.clone());
-    let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
-    let file = config
-        .policy
-        .as_ref()
-        .map(|path| PolicyFile::open(path, config.decisions(), rules, policy, metrics.clone()));
-    Ok((gate, file.transpose()?, policy_shown))
+/// What a gate is made over.
+struct Ruled<'a> {
+    cache: &'a Cache,
+    fleet: &'a Fleet,
+    clock: &'a Clock,
+    metrics: &'a Metrics,
 }
 
-fn settings(config: &Config, rules: InForce, fleet: Fleet) -> gate::Settings {
-    gate::Settings {
-        rules,
-        fleet,
-        max_staleness: config.max_staleness,
-        stale_limit: config.stale_limit,
-        fill_timeout: config.fill_timeout,
+impl Ruled<'_> {
+    /// What decides, the policy file that it decides by, and what is told of that.
+    fn govern(
+        self,
+        config: &Config,
+        decision_log: Option<DecisionLog>,
+    ) -> Result<(Gate, Option<PolicyFile>, watch::Receiver<PolicyShown>), ServeError> {
+        let Self { cache, fleet, clock, metrics } = self;
+        let rules = InForce::new(Rules::built_in(config.decisions()));
+        let shown = PolicyShown { file: config.policy_shown(), refused: None };
+        let (policy, policy_shown) = watch::channel(shown);
+        let settings = gate::Settings {
+            rules: rules.clone(),
+            fleet: fleet.clone(),
+            max_staleness: config.max_staleness,
+            stale_limit: config.stale_limit,
+            fill_timeout: config.fill_timeout,
+            decision_log,
+        };
+        let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
+        let file = config
+            .policy
+            .as_ref()
+            .map(|path| PolicyFile::open(path, config.decisions(), rules, policy, metrics.clone()));
+        Ok((gate, file.transpose()?, policy_shown))
     }
 }
 
@@ -343,6 +363,15 @@ pub enum ServeError {
     #[error("the data directory {path} (--data-dir) cannot be made")]
     DataDir {
         /// Which directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The decision log cannot be opened.
+    #[error("the decision log {path} (--decision-log) cannot be opened")]
+    DecisionLog {
+        /// Which file.
         path: String,
         /// Why.
         #[source]

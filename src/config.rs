@@ -38,7 +38,7 @@ pub use secret::Secret;
 pub use show::{Setting, Shown};
 pub use store_access::{StoreIdentity, StoreTls};
 pub use store_url::{InvalidStoreUrl, StoreUrl};
-pub use value::{HeaderName, IngestGuard, OrOff, SocketMode};
+pub use value::{DecisionLogTarget, HeaderName, IngestGuard, OrOff, SocketMode, Span};
 pub use webhook::{OfSource, WebhookEndpoint, WebhookSecrets, Webhooks};
 
 use crate::{
@@ -47,7 +47,10 @@ use crate::{
         guard::GuardRule,
     },
     identify::CustomerFrom,
-    telemetry::{self, LogFormat},
+    telemetry::{
+        self, LogFormat,
+        decision_log::{Masked, Overflow},
+    },
 };
 
 /// The settings of a running Tollgate.
@@ -249,6 +252,16 @@ pub struct Config {
     #[arg(requires = "audit_key_file")]
     pub audit_heads: Option<PathBuf>,
 
+    /// How long entries of the audit trail stay in the store, such as `400d`, or `off` for ever.
+    /// What is older is appended to the archive first.
+    #[arg(long, env = "TOLLGATE_AUDIT_RETENTION", value_name = "DURATION|off")]
+    #[arg(default_value = "off", value_parser = value::span_or_off, help_heading = "Audit")]
+    pub audit_retention: OrOff<Span>,
+
+    /// Directory of the archive; without it, `audit-archive` in the data directory.
+    #[arg(long, env = "TOLLGATE_AUDIT_ARCHIVE", value_name = "DIR", help_heading = "Audit")]
+    pub audit_archive: Option<PathBuf>,
+
     /// What happens to a customer that the store does not know.
     #[arg(long, env = "TOLLGATE_UNKNOWN_CUSTOMERS", value_name = "ACTION", default_value = "deny")]
     #[arg(value_parser = choice::UNKNOWN_CUSTOMERS.parser(), help_heading = "Decisions")]
@@ -367,6 +380,29 @@ pub struct Config {
     #[arg(value_parser = choice::LOG_FORMAT.parser(), help_heading = "Process")]
     pub log_format: LogFormat,
 
+    /// Where decisions are written, a line of JSON each: `stdout`, `file:PATH`, or `off`. All denies
+    /// and all answers left undecided, and some of the allows.
+    #[arg(long, env = "TOLLGATE_DECISION_LOG", value_name = "TARGET|off", default_value = "off")]
+    #[arg(value_parser = value::decision_log_or_off, help_heading = "Decision log")]
+    pub decision_log: OrOff<DecisionLogTarget>,
+
+    /// One in so many allows is written; 0 for none.
+    #[arg(long, env = "TOLLGATE_DECISION_LOG_ALLOWS", value_name = "COUNT", default_value = "100")]
+    #[arg(help_heading = "Decision log")]
+    pub decision_log_allows: u32,
+
+    /// What is done when more decisions wait to be written than may: `drop` counts and forgets
+    /// them, `block` lets checks wait.
+    #[arg(long, env = "TOLLGATE_DECISION_LOG_OVERFLOW", value_name = "ACTION")]
+    #[arg(value_parser = choice::DECISION_LOG_OVERFLOW.parser(), default_value = "drop")]
+    #[arg(help_heading = "Decision log")]
+    pub decision_log_overflow: Overflow,
+
+    /// What is left out of the lines: any of `customer`, `tenant`, `route` and `entitlement`.
+    #[arg(long, env = "TOLLGATE_DECISION_LOG_MASK", value_name = "FIELD,...")]
+    #[arg(value_parser = value::masked, value_delimiter = ',', help_heading = "Decision log")]
+    pub decision_log_mask: Vec<Masked>,
+
     /// What is logged: a level, or levels by module as in `info,tollgate::feed=debug`.
     #[arg(long, env = "TOLLGATE_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
     #[arg(value_parser = log_level, help_heading = "Process")]
@@ -432,6 +468,12 @@ impl Config {
         self.audit_heads.clone().unwrap_or_else(|| self.data_dir.join(AUDIT_HEADS))
     }
 
+    /// Where old entries of the audit trail are appended.
+    #[must_use]
+    pub fn audit_archive(&self) -> PathBuf {
+        self.audit_archive.clone().unwrap_or_else(|| self.data_dir.join(AUDIT_ARCHIVE))
+    }
+
     /// Where the snapshot file is, if there is one.
     #[must_use]
     pub fn snapshot_file(&self) -> Option<PathBuf> {
@@ -453,6 +495,7 @@ fn log_level(raw: &str) -> Result<String, telemetry::TelemetryError> {
     telemetry::log_filter(raw).map(|_| raw.to_owned())
 }
 
+const AUDIT_ARCHIVE: &str = "audit-archive";
 const AUDIT_HEADS: &str = "audit-heads";
 const SNAPSHOT_FILE: &str = "snapshot";
 const ADMIN_TOKEN: &str = "TOLLGATE_ADMIN_TOKEN";

@@ -24,7 +24,11 @@ use crate::{
         Action, Actor, AuditEntry, Change, Customer, CustomerId, CustomerKey, Partition, Record,
         Refusal, Restrictions, Revision, Source, Timestamp, Token,
         action::{Plan, plan},
-        audit::{AuditActor, AuditOutcome, StoredAudit, chain::ChainPage, notes::Notes},
+        audit::{
+            AuditActor, AuditOutcome, StoredAudit,
+            chain::{ChainPage, id_order},
+            notes::Notes,
+        },
     },
     feed::{Acknowledged, Alarm, FeedStatus, Kept, changes::Changes},
     store::{
@@ -209,6 +213,18 @@ impl Control {
     ) -> Result<ChainPage, StoreError> {
         let page = self.store.audit_chain(partition, after, limit);
         self.counted(StoreCommand::List, page).await
+    }
+
+    /// Up to when the trail's entries were archived and are no longer in the store, if any were.
+    pub async fn audit_archived_until(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut until = None;
+        for partition in self.store.partitions().all() {
+            let to = self.store.audit_archived_to(partition);
+            let to = self.counted(StoreCommand::Read, to).await?;
+            let millis = to.map(|id| i64::try_from(id_order(&id).0).unwrap_or(i64::MAX));
+            until = until.max(millis.map(Timestamp::from_millis));
+        }
+        Ok(until)
     }
 
     /// The token for a revision of `partition` in the history that is followed here.

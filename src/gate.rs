@@ -17,7 +17,10 @@ use crate::{
     },
     policy::{InForce, Rules},
     store::StoredRecord,
-    telemetry::{Dialect, Metrics},
+    telemetry::{
+        Dialect, Metrics,
+        decision_log::{Decided, DecisionLog},
+    },
 };
 
 /// Decides checks from memory. Cheap to clone.
@@ -43,6 +46,8 @@ pub struct Settings {
     pub stale_limit: Duration,
     /// How long a check may wait for the store.
     pub fill_timeout: Duration,
+    /// Where decisions are written, if anywhere.
+    pub decision_log: Option<DecisionLog>,
 }
 
 /// A decision, and what it stands on.
@@ -235,12 +240,51 @@ impl Gate {
         budget.saturating_sub(self.clock.moment().saturating_since(begun))
     }
 
-    /// Counts one answer to a check that arrived at `begun`.
-    pub fn count(&self, dialect: Dialect, answer: &Answer, begun: Moment) {
+    /// Counts one answer to a check that arrived at `begun`, and puts it into the decision log if
+    /// it is to be there. That waits for nothing, unless the log may block.
+    pub async fn tell(
+        &self,
+        dialect: Dialect,
+        check: Option<&Check>,
+        answer: &Answer,
+        begun: Moment,
+    ) {
         let took = self.clock.moment().saturating_since(begun);
         self.metrics.check(dialect, answer.decision.reason, took);
         if answer.stale {
             self.metrics.stale_answers[dialect].increment(1);
+        }
+        let wanted = |log: &&DecisionLog| log.wants(answer.decision.outcome());
+        if let Some(log) = self.settings.decision_log.as_ref().filter(wanted) {
+            log.tell(self.decided(dialect, check, answer, took)).await;
+        }
+    }
+
+    /// What the decision log is told of an answer.
+    fn decided(
+        &self,
+        dialect: Dialect,
+        check: Option<&Check>,
+        answer: &Answer,
+        took: Duration,
+    ) -> Decided {
+        let asked = check.map(|check| &check.readings.first);
+        let customer = check.and_then(|check| check.identity.as_ref().ok());
+        Decided {
+            at: self.clock.now(),
+            took,
+            dialect,
+            decision: answer.decision,
+            mode: answer.mode,
+            allowed: answer.allowed(),
+            customer: customer.cloned(),
+            operation: asked.map(|asked| asked.operation),
+            route: asked.and_then(|asked| asked.route.terms()).map(|terms| terms.pattern.clone()),
+            feature: asked.and_then(|asked| asked.feature.clone()),
+            limit: asked.and_then(|asked| asked.limit.as_ref()).map(|limit| limit.code.clone()),
+            revision: answer.revision.clone(),
+            age: answer.age,
+            stale: answer.stale,
         }
     }
 

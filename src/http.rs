@@ -89,7 +89,7 @@ impl DataPlane {
     async fn check(&self, dialect: Dialect, check: &Check) -> Answer {
         let begun = self.clock.moment();
         let answer = self.gate.check(check).await;
-        self.gate.count(dialect, &answer, begun);
+        self.gate.tell(dialect, Some(check), &answer, begun).await;
         answer
     }
 }

@@ -30,12 +30,12 @@ pub mod config;
 pub mod app;
 
 pub mod grpc;
-pub mod heads;
 pub mod http;
 pub mod identify;
 pub mod ingest;
 pub mod recovery;
 pub mod sweep;
+pub mod trail;
 pub mod unresolved;
 pub mod wire;
 

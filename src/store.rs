@@ -23,7 +23,9 @@ use crate::domain::{
     AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
     Record, Restrictions, Revision, Source, Subject, Timestamp, Token, Verb,
     alias::{Alias, Claim},
-    audit::{AuditOutcome, StoredAudit, chain::ChainPage, head::ChainHead, notes::Notes},
+    audit::{
+        AuditOutcome, StoredAudit, archive::Old, chain::ChainPage, head::ChainHead, notes::Notes,
+    },
     change::{Act, CustomerChange},
     customer::RecordBody,
     fleet::FleetShadow,
@@ -132,6 +134,31 @@ impl Store {
         match self {
             Self::Embedded(store) => store.audit_head(),
             Self::Redis(store) => store.audit_head(partition).await,
+        }
+    }
+
+    /// Takes what is archived out of a partition's audit trail with its notes, and what is as old
+    /// out of the trails of the customers whom it is about; nothing in another history.
+    pub async fn take_out_audit(
+        &self,
+        partition: Partition,
+        epoch: &Epoch,
+        old: &Old,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.take_out_audit(epoch, old).await,
+            Self::Redis(store) => store.take_out_audit(partition, epoch, old).await,
+        }
+    }
+
+    /// The place of the newest entry that was taken out of a partition's audit trail.
+    pub async fn audit_archived_to(
+        &self,
+        partition: Partition,
+    ) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.audit_archived_to(),
+            Self::Redis(store) => store.audit_archived_to(partition).await,
         }
     }
 

@@ -5,7 +5,10 @@
 use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use crate::{
-    control::{ActError, Control, Request, tenure::Tenure},
+    control::{
+        ActError, Control, Request,
+        tenure::{Tenure, Turns},
+    },
     domain::{Action, Actor, CustomerKey, Refusal, Role, Source, Verb, action::LAPSE_AFTER},
 };
 
@@ -21,18 +24,11 @@ pub struct Sweep {
 impl Sweep {
     /// Sweeps for ever, soon after the lease was taken and then every minute.
     pub async fn run(self) -> Infallible {
+        let mut turns = Turns::new(self.tenure.clone(), EVERY);
         loop {
-            self.tenure.begins().await;
-            let mut pause = FIRST_PAUSE;
-            while self.tenure.holds() {
-                tokio::select! {
-                    () = self.tenure.ends() => break,
-                    () = tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * fastrand::f64())) => {}
-                }
-                if let Err(error) = self.once().await {
-                    tracing::debug!(%error, "The sweep ended early: {error}");
-                }
-                pause = EVERY;
+            turns.next().await;
+            if let Err(error) = self.once().await {
+                tracing::debug!(%error, "The sweep ended early: {error}");
             }
         }
     }
@@ -78,8 +74,6 @@ impl Sweep {
     }
 }
 
-/// After the lease was taken: what an earlier holder left over need not wait.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_mins(1);
 /// So that a sweep after a long outage is no storm.
 const AT_MOST: usize = 1000;

@@ -4,6 +4,7 @@
 //! is only counted is written to the handles of [`Metrics`].
 
 pub mod catalogue;
+pub mod decision_log;
 pub mod event;
 pub mod handles;
 pub mod label;

@@ -441,3 +441,101 @@ fn a_chain_that_was_made_anew_does_not_have_what_was_signed() {
     let said = String::from_utf8(output.stderr).unwrap_or_default();
     assert!(said.contains("line 1 of") && said.contains("not signed with this key"), "{said}");
 }
+
+/// A store with some entries that get old at once, and where they are archived.
+fn archived(store: &[&str]) -> (Tollgate, String) {
+    let flags = [store, &["--audit-retention", "1s"]].concat();
+    let tollgate = Tollgate::start(&flags);
+    put(&tollgate, "c1", &json!({}));
+    act(&tollgate, "c1", "freeze", &json!({"notes": "called on Monday"}));
+    act(&tollgate, "c1", "unfreeze", &json!({}));
+    act(&tollgate, "c1", "disable", &json!({"notes": "called on Friday"}));
+    let entries = || tollgate.list("/v1/audit", "entries", "before").len();
+    tollgate.wait_until("archived", || entries() == 1);
+    let archive = tollgate.data_dir().path().join("audit-archive/audit-0.ndjson");
+    (tollgate, archive.display().to_string())
+}
+
+fn read_lines(path: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|it| panic!("{path}: {it}"));
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn what_is_old_goes_to_the_archive_first_and_both_together_are_the_whole_chain() {
+    let server = RedisServer::start(Flavor::Valkey, Persistence::None);
+    for store in [&["--store", &server.url()][..], &["--store", "memory:"]] {
+        let (tollgate, archive) = archived(store);
+        let lines = read_lines(&archive);
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[1].contains("called on Monday"), "{lines:?}");
+        // The newest entry stays, with its notes, in both trails.
+        for path in ["/v1/audit", "/v1/customers/c1/audit"] {
+            let page = tollgate.operate("GET", path, None).json();
+            assert_eq!(page["entries"].as_array().map(Vec::len), Some(1), "{page}");
+            assert_eq!(page["entries"][0]["notes"], "called on Friday");
+            assert!(page["archivedUntil"].is_string(), "{page}");
+        }
+        assert_eq!(tollgate.metric("tollgate_audit_archived_total"), 3);
+
+        let (code, trail) = verified(&tollgate, &[]);
+        assert_eq!((code, &trail["why"]), (Some(1), &json!("no_beginning")), "{trail}");
+        assert_eq!(verified(&tollgate, &["--archived"]).0, Some(0));
+        let with_archive = ["--archive", &archive, "--archive", &archive];
+        let (code, trail) = verified(&tollgate, &with_archive);
+        assert_eq!((code, &trail["entries"]), (Some(0), &json!(4)), "{trail}");
+
+        let forged = format!("{archive}.forged");
+        for (from, to) in [("unfreeze", "enable"), ("called on Monday", "called on Tuesday")] {
+            let text = lines.join("\n").replace(from, to);
+            std::fs::write(&forged, text).unwrap_or_else(|it| panic!("{it}"));
+            let (code, trail) = verified(&tollgate, &["--archive", &forged]);
+            assert_eq!(code, Some(1), "{from}: {trail}");
+        }
+        // A line of it that is missing is a gap.
+        std::fs::write(&forged, [&*lines[0], &lines[2]].join("\n"))
+            .unwrap_or_else(|it| panic!("{it}"));
+        let (code, trail) = verified(&tollgate, &["--archive", &forged]);
+        assert_eq!((code, &trail["why"]), (Some(1), &json!("does_not_follow")), "{trail}");
+    }
+}
+
+#[test]
+fn nothing_is_undone_from_before_what_is_archived() {
+    let (tollgate, _) = archived(&["--store", "memory:"]);
+    let undo = |since: &str| {
+        let flags = ["undo", "--source", "operator", "--since", since, "--dry-run"];
+        let output = tollgate.cli(&flags);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap_or_default())
+    };
+    let (code, said) = undo("1h");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("was archived") && said.contains("--since a later time"), "{said}");
+    assert_eq!(undo("0s").0, Some(0));
+}
+
+#[test]
+fn what_cannot_be_archived_stays_in_the_store() {
+    let directory = tempfile::tempdir().unwrap_or_else(|it| panic!("{it}"));
+    let archive = directory.path().join("archive");
+    std::fs::write(&archive, "not a directory").unwrap_or_else(|it| panic!("{it}"));
+    let archive = archive.display().to_string();
+    let server = RedisServer::start(Flavor::Redis, Persistence::None);
+    let flags = ["--store", &server.url(), "--audit-retention", "1s", "--audit-archive", &archive];
+    let tollgate = Tollgate::start(&flags);
+    put(&tollgate, "c1", &json!({}));
+    act(&tollgate, "c1", "freeze", &json!({}));
+    act(&tollgate, "c1", "unfreeze", &json!({}));
+    let failures = || tollgate.metric("tollgate_audit_archive_failures_total");
+    tollgate.wait_until("failures", || failures() >= 2);
+    let entries = || tollgate.list("/v1/audit", "entries", "before").len();
+    assert_eq!(entries(), 3);
+    assert_eq!(verified(&tollgate, &[]).0, Some(0));
+    let told = tollgate.wait_for_log("The audit trail is not archived");
+    assert!(told.contains(&archive), "{told}");
+
+    std::fs::remove_file(&archive).unwrap_or_else(|it| panic!("{it}"));
+    tollgate.wait_until("archived", || entries() == 1);
+    let file = format!("{archive}/audit-0.ndjson");
+    assert_eq!(verified(&tollgate, &["--archive", &file]).1["entries"], 3);
+}

@@ -9,7 +9,7 @@ mod support;
 use serde_json::{Value, json};
 
 use support::{
-    operators::{act, put},
+    operators::{act, audit, put, read},
     tollgate::Tollgate,
 };
 
@@ -76,4 +76,44 @@ fn every_page_is_looked_at() {
         act(&tollgate, &format!("c{number:03}"), "disable", &json!({"create": true}));
     }
     assert_eq!(review(&tollgate, &[]).len(), 120);
+}
+
+#[test]
+fn a_review_ends_in_one_act_on_everybody_that_it_lists() {
+    let tollgate = Tollgate::start(&["--store", "memory:"]);
+    let disable = |id: &str, source: &str| {
+        act(&tollgate, id, "disable", &json!({"create": true, "source": source}));
+    };
+    for id in ["a", "b", "c"] {
+        disable(id, "billabear");
+    }
+    disable("b", "operator");
+    act(&tollgate, "b", "freeze", &json!({}));
+    put(&tollgate, "c", &json!({"obligations": {"pendingOrders": 1}}));
+    let then = |flags: &[&str]| {
+        let output = tollgate.cli(&[&["review", "--then"][..], flags].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap_or_default())
+    };
+    let statuses = || ["a", "b", "c"].map(|id| read(&tollgate, id)["status"].to_string());
+    let disabled = ["a", "b", "c"].map(|_| "\"disabled\"".to_owned());
+
+    assert_eq!(then(&["enable", "--dry-run"]), (Some(0), "enable: 3 customers.\n".to_owned()));
+    let (code, said) = then(&["enable"]);
+    assert!(code == Some(1) && said.contains("give --yes"), "{said}");
+    let (code, said) = then(&["unfreeze", "--yes"]);
+    assert!(code == Some(2) && said.contains("--then unfreeze is for --status frozen"), "{said}");
+    assert_eq!(statuses(), disabled);
+
+    // One that is refused keeps none of the others, and its reason is told.
+    let (code, said) = then(&["deactivate", "--yes", "--notes", "cleaned up"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("c: ") && said.contains("1 acts were refused"), "{said}");
+    assert_eq!(read(&tollgate, "a")["restrictions"].as_array().map(Vec::len), Some(2));
+
+    let (code, said) = then(&["enable", "--yes", "--source", "billabear", "--notes", "paid"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(statuses(), ["\"inactive\"", "\"disabled\"", "\"active\""]);
+    let (code, said) = then(&["enable", "--yes"]);
+    assert_eq!((code, statuses()[1].as_str()), (Some(0), "\"inactive\""), "{said}");
+    assert_eq!(audit(&tollgate, "c")[0]["notes"], "paid");
 }

@@ -37,6 +37,8 @@ use tollgate::{
         alias::{Alias, Claim},
         audit::{
             AuditActor, AuditOutcome, StoredAudit,
+            archive::{Archived, Old},
+            chain::{Link, Walk},
             notes::{Notes, NotesPlace},
         },
         change::Act,
@@ -99,6 +101,7 @@ promises! {
     every_audit_entry_is_chained_to_the_one_before_it
     an_entry_may_be_in_its_customers_trail_alone
     an_act_that_changes_nothing_leaves_only_an_audit_entry
+    what_is_archived_is_taken_out_with_its_notes_and_of_no_other_history
     customers_are_listed_in_order_by_prefix_and_page
     restricted_customers_are_listed_alone
     creation_happens_once
@@ -525,6 +528,51 @@ async fn an_entry_may_be_in_its_customers_trail_alone(adapter: Adapter) {
     assert_eq!(own[30].chain, trail[1].chain);
     let links = world.store.audit_chain(Partition(0), None, 100).await.unwrap();
     assert_eq!((links.links.len(), &links.head), (2, &trail[0].chain));
+}
+
+async fn what_is_archived_is_taken_out_with_its_notes_and_of_no_other_history(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    let notes = Notes::new("5a17", "called");
+    for number in 0..4 {
+        let write = Write::Nothing { customer: Some(key("c1")).filter(|_| number != 1) };
+        let mut commit = commit(write, writer(), None);
+        if number == 2 {
+            commit.audit.subject = key("c1").to_string();
+            commit.audit.notes_digest = Some(notes.digest());
+            commit.notes = Some(notes.clone());
+        }
+        world.store.commit(commit).await.unwrap();
+    }
+    let page = async || world.store.audit_chain(Partition(0), None, 10).await.unwrap();
+    let archived_to = async || world.store.audit_archived_to(Partition(0)).await.unwrap();
+    let whole = page().await;
+    let kept = |links: &[Link]| links.iter().filter(|it| it.notes.is_some()).count();
+    assert_eq!((whole.links.len(), kept(&whole.links)), (4, 1));
+    assert_eq!(archived_to().await, None);
+
+    let links = whole.links[..3].iter().cloned();
+    let old = Old {
+        links: links.map(|link| Archived { partition: 0, link }).collect(),
+        to: whole.links[2].id.clone(),
+        stays_from: whole.links[3].id.clone(),
+        has_more: false,
+    };
+    let other = Epoch::parse("ffffffffffffffff").unwrap();
+    world.store.take_out_audit(Partition(0), &other, &old).await.unwrap();
+    assert_eq!(page().await, whole);
+    world.store.take_out_audit(Partition(0), &writer().epoch, &old).await.unwrap();
+    let left = page().await;
+    assert_eq!((&left.links[..], &left.head), (&whole.links[3..], &whole.head));
+    assert_eq!(archived_to().await, Some(old.to));
+    assert_eq!(world.audit(Some("c1"), None, 10).await, world.audit(None, None, 10).await);
+    // What comes next is chained to what stayed, and the same notes are no longer there.
+    let mut again = commit(Write::Nothing { customer: Some(key("c1")) }, writer(), None);
+    again.audit.subject = key("c1").to_string();
+    again.audit.notes_digest = Some(notes.digest());
+    world.store.commit(again).await.unwrap();
+    let mut walk = Walk::begin(true);
+    assert_eq!(walk.take(&page().await), Ok(()));
+    assert_eq!((walk.entries, kept(&page().await.links)), (2, 0));
 }
 
 async fn an_act_that_changes_nothing_leaves_only_an_audit_entry(adapter: Adapter) {

@@ -7,13 +7,13 @@ use crate::{
     config::{Config, OnStoreLoss},
     control::{Control, key_use::KeyUses, tenure::Tenure},
     feed::random_epoch,
-    heads::Heads,
     http::IngestView,
     ingest::Ingest,
     lifecycle::Tasks,
     recovery::Recovery,
     store::{Lease, Store},
     sweep::Sweep,
+    trail::{heads::Heads, retention::Retention},
     unresolved::Resolver,
 };
 
@@ -25,6 +25,7 @@ pub(super) struct Background {
     sweep: Sweep,
     resolver: Resolver,
     heads: Option<Heads>,
+    retention: Option<Retention>,
 }
 
 impl Background {
@@ -55,7 +56,13 @@ impl Background {
             key: key.expose().as_bytes().to_vec(),
             file: config.audit_heads(),
         });
-        Ok(Self { tenure, ingest, recovery, sweep, resolver, heads })
+        let retention = config.audit_retention.on().map(|keep| Retention {
+            control: control.clone(),
+            tenure: tenure.clone(),
+            keep: keep.0,
+            archive: config.audit_archive(),
+        });
+        Ok(Self { tenure, ingest, recovery, sweep, resolver, heads, retention })
     }
 
     /// What operators are shown of it.
@@ -69,7 +76,7 @@ impl Background {
 
     /// Lets it run, until `draining`.
     pub(super) fn spawn(self, tasks: &mut Tasks, draining: CancellationToken) {
-        let Self { tenure, ingest, recovery, sweep, resolver, heads } = self;
+        let Self { tenure, ingest, recovery, sweep, resolver, heads, retention } = self;
         let control = sweep.control.clone();
         let may_write = {
             let control = control.clone();
@@ -99,6 +106,9 @@ impl Background {
         });
         if let Some(heads) = heads {
             tasks.spawn_endless("heads", heads.run());
+        }
+        if let Some(retention) = retention {
+            tasks.spawn_endless("retention", retention.run());
         }
     }
 }

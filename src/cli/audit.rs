@@ -1,5 +1,6 @@
 //! `tollgate audit`: who did what to whom.
 
+mod archive;
 mod verify;
 
 use std::io::BufRead as _;
@@ -85,6 +86,8 @@ impl Audit {
         let cursor = text(&answer, "nextCursor");
         if is_set(&answer, "hasMore") && !cursor.is_empty() {
             out.hint(format_args!("there are older entries; list them with --before {cursor}"));
+        } else if let Some(until) = answer.get("archivedUntil").and_then(Value::as_str) {
+            out.hint(format_args!("entries until {until} were archived"));
         }
         Ok(Exit::Done)
     }

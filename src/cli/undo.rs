@@ -127,8 +127,22 @@ impl Undo {
             }
             cursor = Some(text(&page, "nextCursor").to_owned());
             if !is_set(&page, "hasMore") {
-                return Ok(before);
+                return self.reaches_back(&page).map(|()| before);
             }
+        }
+    }
+
+    /// Whether what was done since then is all in the store. What came before an act that is not
+    /// there cannot be known.
+    fn reaches_back(&self, page: &Value) -> Result<(), Failure> {
+        let until = page.get("archivedUntil").filter(|it| !it.is_null());
+        let until = until.map(|it| Timestamp::deserialize(it).map_err(|it| Failure::local(&it)));
+        match until.transpose()? {
+            Some(until) if until >= self.since => Err(Failure::Local(format!(
+                "what was done until {until} was archived, so that nobody here knows how customers \
+                 were restricted before; give --since a later time",
+            ))),
+            Some(_) | None => Ok(()),
         }
     }
 

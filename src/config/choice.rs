@@ -4,7 +4,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::{
     domain::{Unknown, Unlisted, WhenUndecided},
-    telemetry::LogFormat,
+    telemetry::{LogFormat, decision_log::Overflow},
 };
 
 /// Whether the history of an empty store may be begun.
@@ -78,6 +78,9 @@ pub(super) const WHEN_UNDECIDED: Choice<WhenUndecided> = Choice(&[
     ("allow", WhenUndecided::Allow),
     ("deny", WhenUndecided::Deny),
 ]);
+
+pub(super) const DECISION_LOG_OVERFLOW: Choice<Overflow> =
+    Choice(&[("drop", Overflow::Drop), ("block", Overflow::Block)]);
 
 pub(super) const LOG_FORMAT: Choice<LogFormat> =
     Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]);

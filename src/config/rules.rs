@@ -17,6 +17,7 @@ impl Config {
         self.boot()?;
         self.admin_token()?;
         self.audit_key()?;
+        self.retention()?;
         self.store_password()?;
         self.sentinel_password()?;
         self.store_tls()?;
@@ -54,6 +55,18 @@ impl Config {
             return Err(ConfigError::Heartbeat);
         }
         Ok(())
+    }
+
+    fn retention(&self) -> Result<(), ConfigError> {
+        let is_own = !matches!(self.store, StoreUrl::Redis(_));
+        match (self.audit_retention.on(), &self.audit_archive) {
+            (None, Some(_)) => {
+                let (given, needed) = ("--audit-archive", "--audit-retention");
+                Err(ConfigError::Needs { given, needed })
+            }
+            (Some(_), _) if !is_own && !self.is_acted_on() => Err(ConfigError::RetentionOfReader),
+            (Some(_), _) | (None, None) => Ok(()),
+        }
     }
 
     fn boot(&self) -> Result<(), ConfigError> {
@@ -186,6 +199,12 @@ pub enum ConfigError {
          unencrypted"
     )]
     OperatorPlaintext,
+    /// Nothing can be taken out of a store that may not be written.
+    #[error(
+        "--audit-retention is for an instance that writes: give it an operator listener, or leave \
+         it to those that have one"
+    )]
+    RetentionOfReader,
     /// Two listeners on one address.
     #[error("{first} and {second} must be different addresses")]
     SameAddress {

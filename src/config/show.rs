@@ -98,6 +98,8 @@ impl Config {
             admin_token_file,
             audit_key_file,
             audit_heads,
+            audit_retention,
+            audit_archive,
             admin_token_variable: _,
             unknown_customers,
             when_unlisted,
@@ -121,6 +123,10 @@ impl Config {
             grace,
             workers,
             log_format,
+            decision_log,
+            decision_log_allows,
+            decision_log_overflow,
+            decision_log_mask,
             log_level,
         } = self;
         vec![
@@ -171,6 +177,8 @@ impl Config {
             ("admin_token_file", path_or_none(admin_token_file.as_deref())),
             ("audit_key_file", path_or_none(audit_key_file.as_deref())),
             ("audit_heads", path_or_none(audit_heads.as_deref())),
+            ("audit_retention", audit_retention.to_string()),
+            ("audit_archive", path_or_none(audit_archive.as_deref())),
             ("unknown_customers", choice::UNKNOWN_CUSTOMERS.word(*unknown_customers).to_owned()),
             ("when_unlisted", choice::WHEN_UNLISTED.word(*when_unlisted).to_owned()),
             ("when_undecided", choice::WHEN_UNDECIDED.word(*when_undecided).to_owned()),
@@ -201,6 +209,26 @@ impl Config {
                 workers.map_or_else(|| "one per core".to_owned(), |count| count.to_string()),
             ),
             ("log_format", choice::LOG_FORMAT.word(*log_format).to_owned()),
+            ("decision_log", decision_log.to_string()),
+            ("decision_log_allows", decision_log_allows.to_string()),
+            (
+                "decision_log_overflow",
+                choice::DECISION_LOG_OVERFLOW.word(*decision_log_overflow).to_owned(),
+            ),
+            (
+                "decision_log_mask",
+                or(
+                    Some(
+                        decision_log_mask
+                            .iter()
+                            .map(|it| it.as_str())
+                            .collect::<Vec<_>>()
+                            .join(","),
+                    )
+                    .filter(|it| !it.is_empty()),
+                    "none",
+                ),
+            ),
             ("log_level", log_level.clone()),
         ]
     }

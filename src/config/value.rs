@@ -1,9 +1,12 @@
 //! Values with a rule of their own, checked where they come in.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use super::duration::{parse_duration, spell_duration};
-use crate::domain::{Epoch, Source, TenantId, guard::GuardRule, key::InvalidKey};
+use crate::{
+    domain::{Epoch, Source, TenantId, guard::GuardRule, key::InvalidKey},
+    telemetry::decision_log::Masked,
+};
 
 /// A setting that can be turned off.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -140,6 +143,54 @@ impl fmt::Display for IngestGuard {
     }
 }
 
+/// A duration, shown as it is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Span(pub Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&spell_duration(self.0))
+    }
+}
+
+/// At least a second.
+pub(super) fn span_or_off(raw: &str) -> Result<OrOff<Span>, InvalidValue> {
+    OrOff::read(raw, |raw| {
+        let span = parse_duration(raw).ok().filter(|span| *span >= Duration::from_secs(1));
+        span.map(Span).ok_or(InvalidValue::SpanOrOff)
+    })
+}
+
+/// Where decisions are written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum DecisionLogTarget {
+    /// To the end of a file.
+    File(PathBuf),
+    /// To standard output.
+    Stdout,
+}
+
+impl fmt::Display for DecisionLogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Stdout => f.write_str("stdout"),
+        }
+    }
+}
+
+pub(super) fn decision_log_or_off(raw: &str) -> Result<OrOff<DecisionLogTarget>, InvalidValue> {
+    OrOff::read(raw, |raw| match raw.strip_prefix("file:") {
+        Some(path) if !path.is_empty() => Ok(DecisionLogTarget::File(path.into())),
+        None if raw == "stdout" => Ok(DecisionLogTarget::Stdout),
+        Some(_) | None => Err(InvalidValue::DecisionLog),
+    })
+}
+
+pub(super) fn masked(raw: &str) -> Result<Masked, InvalidValue> {
+    Masked::ALL.into_iter().find(|it| it.as_str() == raw).ok_or(InvalidValue::Masked)
+}
+
 pub(super) fn guard_or_off(raw: &str) -> Result<OrOff<IngestGuard>, InvalidValue> {
     OrOff::read(raw, str::parse)
 }
@@ -226,9 +277,18 @@ pub enum InvalidValue {
     /// Not a socket's permissions.
     #[error("a socket mode must be octal permissions from 0000 to 0777, like 0660")]
     Mode,
+    /// No place for the decision log.
+    #[error("it must be stdout, file:PATH, or the word off")]
+    DecisionLog,
+    /// Nothing that can be left out of the decision log.
+    #[error("it must be one of customer, tenant, route and entitlement")]
+    Masked,
     /// Neither a path nor the word `off`.
     #[error("it must be a path or the word off")]
     PathOrOff,
+    /// Neither a duration of a second or more nor the word `off`.
+    #[error("it must be a duration of 1s or more, like 400d, or the word off")]
+    SpanOrOff,
 }
 
 const OFF: &str = "off";

@@ -132,6 +132,39 @@ impl Tenure {
     }
 }
 
+/// When it is time to do again what one instance does for all: soon after it took the lease, for
+/// what an earlier holder left over need not wait, and then every so often while it holds it.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    tenure: Tenure,
+    every: Duration,
+    pause: Duration,
+}
+
+impl Turns {
+    /// `every` is a mean: a quarter more or less.
+    #[must_use]
+    pub fn new(tenure: Tenure, every: Duration) -> Self {
+        Self { tenure, every, pause: FIRST_PAUSE.min(every) }
+    }
+
+    /// Waits for the next time.
+    pub async fn next(&mut self) {
+        loop {
+            self.tenure.begins().await;
+            let pause = std::mem::replace(&mut self.pause, self.every);
+            tokio::select! {
+                () = self.tenure.ends() => self.pause = FIRST_PAUSE.min(self.every),
+                () = tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * fastrand::f64())) => {
+                    if self.tenure.holds() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -146,6 +179,8 @@ const RENEWED_AFTER: Duration = Duration::from_millis(1200);
 const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(2200);
 const LOOKED_AGAIN_AFTER: Duration = Duration::from_millis(50);
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(500);
+/// After the lease was taken.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

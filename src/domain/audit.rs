@@ -1,5 +1,6 @@
 //! What the audit trail keeps of every act.
 
+pub mod archive;
 pub mod batch;
 pub mod chain;
 mod filter;

@@ -83,7 +83,14 @@ impl Gated {
         let rules = InForce::new(Rules::built_in(Policy::default()));
         let fleet = Fleet::new(clock.clone(), metrics.clone());
         let (max_staleness, stale_limit) = (second * 30, second * 3600);
-        let settings = Settings { rules, fleet, max_staleness, stale_limit, fill_timeout: second };
+        let settings = Settings {
+            rules,
+            fleet,
+            max_staleness,
+            stale_limit,
+            fill_timeout: second,
+            decision_log: None,
+        };
         let gate = Gate::new(cache, clock, metrics, settings);
         Self { gate, store, history: Vec::new(), generation: 1 }
     }

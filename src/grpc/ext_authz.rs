@@ -52,7 +52,8 @@ impl Authorization for Authorizer {
             self.metrics.deadlines_missed.increment(1);
             return Err(missed());
         };
-        self.gate.count(Dialect::EnvoyGrpc, &answer, deadline.begun);
+        let check = asked.check.as_ref();
+        self.gate.tell(Dialect::EnvoyGrpc, check, &answer, deadline.begun).await;
         verdict(&answer, &asked).map(Response::new)
     }
 }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     control::Control,
-    domain::{AuditEntry, Token, audit::StoredAudit},
+    domain::{AuditEntry, Timestamp, Token, audit::StoredAudit},
 };
 
 /// Who did what to a customer, the newest first: its last 50 entries.
@@ -112,7 +112,10 @@ async fn answer(plane: OperatorPlane, asked: Asked) -> Result<Response, Problem>
     let found = wanted.read(control, before, limit).await?;
     let entries = found.entries.into_iter().map(|stored| Shown::of(control, stored)).collect();
     let next_cursor = found.next.map(|cursor| cursor.to_string());
-    Ok(Json(Page { entries, has_more: next_cursor.is_some(), next_cursor }).into_response())
+    // Asked for last, so that it tells of everything that is missing.
+    let archived_until = control.audit_archived_until().await?;
+    let has_more = next_cursor.is_some();
+    Ok(Json(Page { entries, has_more, next_cursor, archived_until }).into_response())
 }
 
 /// Whether the caller asks for lines of JSON.
@@ -133,6 +136,8 @@ struct Page {
     has_more: bool,
     /// What `before` of the next page is.
     next_cursor: Option<String>,
+    /// Entries until then may be in an archive and no longer here.
+    archived_until: Option<Timestamp>,
 }
 
 #[derive(Serialize, ToSchema)]

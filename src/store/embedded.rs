@@ -26,7 +26,7 @@ use redb::{
 
 use self::{
     snapshot::Snapshot,
-    writer::{AddUnresolved, Request, SetAlias, Writer},
+    writer::{AddUnresolved, Request, SetAlias, TakeOutAudit, Writer},
 };
 use super::{
     AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read, ReadMany,
@@ -37,7 +37,7 @@ use crate::{
     domain::{
         Change, Customer, CustomerKey, Epoch, Partition, Timestamp,
         alias::{Alias, Claim},
-        audit::{StoredAudit, chain::ChainPage, head::ChainHead},
+        audit::{StoredAudit, archive::Old, chain::ChainPage, head::ChainHead},
     },
 };
 
@@ -180,6 +180,23 @@ impl Embedded {
     /// See [`super::Store::audit_head`].
     pub fn audit_head(&self) -> Result<Option<ChainHead>, StoreError> {
         self.snapshot()?.audit_head()
+    }
+
+    /// See [`super::Store::take_out_audit`].
+    pub async fn take_out_audit(&self, epoch: &Epoch, old: &Old) -> Result<(), StoreError> {
+        let take = TakeOutAudit {
+            epoch: epoch.clone(),
+            to: old.to.clone(),
+            stays_from: old.stays_from.parse()?,
+            customers: old.customers(),
+            notes: old.notes(),
+        };
+        self.0.writer.ask(|reply| Request::TakeOutAudit(take, reply)).await?
+    }
+
+    /// See [`super::Store::audit_archived_to`].
+    pub fn audit_archived_to(&self) -> Result<Option<String>, StoreError> {
+        self.snapshot()?.audit_archived_to()
     }
 
     /// See [`super::Store::commit`]. It is made also if the caller stops waiting.

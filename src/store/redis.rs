@@ -48,6 +48,7 @@ use crate::domain::{
     Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision,
     audit::{
         StoredAudit,
+        archive::Old,
         chain::{ChainPage, Link},
         head::ChainHead,
         notes::{Notes, NotesPlace},
@@ -252,6 +253,26 @@ impl Redis {
             link.notes = notes.map(|notes| notes.as_kept().to_owned());
         }
         Ok(ChainPage { head: head.unwrap_or_default(), links, has_more })
+    }
+
+    /// See [`super::Store::take_out_audit`].
+    pub async fn take_out_audit(
+        &self,
+        partition: Partition,
+        epoch: &Epoch,
+        old: &Old,
+    ) -> Result<(), StoreError> {
+        let invocation = script::take_out_audit(&self.keys, partition, epoch, old);
+        self.commands.ask::<u8>(partition, &invocation).await.map(drop)
+    }
+
+    /// See [`super::Store::audit_archived_to`].
+    pub async fn audit_archived_to(
+        &self,
+        partition: Partition,
+    ) -> Result<Option<String>, StoreError> {
+        let command = redis::Cmd::hget(self.keys.meta(partition), "archived");
+        self.commands.ask(partition, &command).await
     }
 
     /// See [`super::Store::audit_head`].

@@ -98,6 +98,12 @@ catalogue! {
     /// By dialect.
     STALE_ANSWERS = Metric::counter("tollgate_stale_answers_total", &["dialect"],
         "Checks answered from a picture older than the staleness budget.");
+    /// Without labels.
+    DECISIONS_LOGGED = Metric::counter("tollgate_decisions_logged_total", &[],
+        "Decisions written to the decision log.");
+    /// By why.
+    DECISIONS_UNLOGGED = Metric::counter("tollgate_decisions_unlogged_total", &["why"],
+        "Decisions that should have been in the decision log and are not: too many waited to be written, or it could not be written.");
     /// By result.
     FILLS = Metric::counter("tollgate_fills_total", &["result"],
         "Reads of the store for a customer that was not in memory, by what came of them.");
@@ -206,6 +212,12 @@ catalogue! {
     /// 0 or 1.
     FLEET_SHADOW = Metric::gauge("tollgate_fleet_shadow", &[],
         "1 while operators have put the whole fleet into shadow, so that denies are told and let through, else 0.");
+    /// Without labels.
+    AUDIT_ARCHIVED = Metric::counter("tollgate_audit_archived_total", &[],
+        "Entries of the audit trail that this instance put into its archive and took out of the store.");
+    /// Without labels.
+    AUDIT_ARCHIVE_FAILURES = Metric::counter("tollgate_audit_archive_failures_total", &[],
+        "Times old entries of the audit trail could not be archived, or not be taken out of the store.");
     /// Without labels.
     ROUTE_SETTINGS_MALFORMED = Metric::counter("tollgate_route_settings_malformed_total", &[],
         "Checks for which the gateway's configuration asked something that cannot be understood. Anything but zero needs a look at that configuration.");

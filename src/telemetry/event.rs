@@ -1,5 +1,13 @@
 //! One struct for each happening worth telling: its `emit` writes log line and metric together.
 
+mod audit;
+mod decisions;
+
+pub use self::{
+    audit::{AuditArchived, AuditNotArchived},
+    decisions::DecisionsUnlogged,
+};
+
 use std::{fmt::Display, io, time::Duration};
 
 use tracing::{debug, error, info, warn};

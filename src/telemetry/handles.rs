@@ -14,8 +14,8 @@ use super::{
     catalogue::{self, Metric},
     label::{
         AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Label,
-        Listener, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
-        WebhookResult, WebhookSource,
+        Listener, LogLoss, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier,
+        Unreadable, Via, WebhookResult, WebhookSource,
     },
     pace::Pace,
     process::Process,
@@ -77,6 +77,10 @@ pub struct Handles {
     pub policy_refused: Flag,
     /// [`catalogue::STALE_ANSWERS`].
     pub stale_answers: By<Dialect, Counter>,
+    /// [`catalogue::DECISIONS_LOGGED`].
+    pub decisions_logged: Counter,
+    /// [`catalogue::DECISIONS_UNLOGGED`].
+    pub decisions_unlogged: By<LogLoss, Counter>,
     fills: By<FillResult, Counter>,
     /// [`catalogue::FILLS_COALESCED`].
     pub fills_coalesced: Counter,
@@ -157,12 +161,17 @@ pub struct Handles {
     pub snapshot_writes: By<SnapshotResult, Counter>,
     /// [`catalogue::JOURNAL_ERRORS`].
     pub journal_errors: Counter,
+    /// [`catalogue::AUDIT_ARCHIVED`].
+    pub audit_archived: Counter,
+    /// [`catalogue::AUDIT_ARCHIVE_FAILURES`].
+    pub audit_archive_failures: Counter,
     boot_source: By<BootSource, Flag>,
     build_info: Flag,
     process: Process,
     pub(super) clock: Clock,
     pub(super) unreadable_lines: By<Unreadable, Pace>,
     pub(super) auth_lines: Pace,
+    pub(super) decision_lines: Pace,
     pub(super) ingest_lines: By<IngestResult, Pace>,
     pub(super) ingest_trouble: By<Via, Pace>,
     pub(super) webhook_lines: By<WebhookSource, By<WebhookResult, Pace>>,
@@ -215,6 +224,8 @@ impl Handles {
             policy_hash: gauge(catalogue::POLICY_HASH),
             policy_refused: Flag(gauge(catalogue::POLICY_REFUSED)),
             stale_answers: counters(catalogue::STALE_ANSWERS),
+            decisions_logged: counter(catalogue::DECISIONS_LOGGED),
+            decisions_unlogged: counters(catalogue::DECISIONS_UNLOGGED),
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
             min_revisions: counters(catalogue::MIN_REVISIONS),
@@ -285,6 +296,8 @@ impl Handles {
             snapshot_age: Span(gauge(catalogue::SNAPSHOT_AGE)),
             snapshot_writes: counters(catalogue::SNAPSHOT_WRITES),
             journal_errors: counter(catalogue::JOURNAL_ERRORS),
+            audit_archived: counter(catalogue::AUDIT_ARCHIVED),
+            audit_archive_failures: counter(catalogue::AUDIT_ARCHIVE_FAILURES),
             boot_source: By::each(|source: BootSource| {
                 let labels = [(BootSource::NAME, source.as_str())];
                 Flag(metrics::gauge!(catalogue::BOOT_SOURCE.name, &labels))
@@ -294,6 +307,7 @@ impl Handles {
             clock,
             unreadable_lines: By::each(|_| Pace::every(Duration::from_secs(1))),
             auth_lines: Pace::every(Duration::from_mins(1)),
+            decision_lines: Pace::every(Duration::from_mins(1)),
             ingest_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
             ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
             webhook_lines: By::each(|_| By::each(|_| Pace::every(Duration::from_mins(1)))),

@@ -94,6 +94,16 @@ label! {
 }
 
 label! {
+    /// Why a decision is not in the decision log.
+    pub enum LogLoss as "why" {
+        /// Too many waited to be written.
+        Full = "full",
+        /// It could not be written.
+        Unwritable = "unwritable",
+    }
+}
+
+label! {
     /// What brought a customer to the revision that was asked for.
     pub enum ReachedBy as "by" {
         /// The feed, which was waited for.

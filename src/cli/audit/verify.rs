@@ -6,12 +6,15 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::{
-    answer::cell,
-    client::{Call, Client},
-    failure::{Exit, Failure},
-    operator::Operator,
-    out::{Out, Rows},
+use super::{
+    super::{
+        answer::cell,
+        client::{Call, Client},
+        failure::{Exit, Failure},
+        operator::Operator,
+        out::{Out, Rows},
+    },
+    archive,
 };
 use crate::{
     config::Secret,
@@ -27,6 +30,10 @@ pub(super) struct Verify {
     /// The oldest entries were archived: take the oldest that is kept for what it says it is
     #[arg(long)]
     archived: bool,
+
+    /// File of an archive, whose entries come before those in the store; may be given several times
+    #[arg(long, value_name = "PATH", conflicts_with = "archived")]
+    archive: Vec<PathBuf>,
 
     /// File with the key that `--audit-key-file` gave to those who signed
     #[arg(long, value_name = "PATH", requires = "heads")]
@@ -52,8 +59,10 @@ impl Verify {
             let mut walk = Walk::begin(self.archived);
             let of_partition = signed.iter().filter(|it| it.partition == partition);
             of_partition.for_each(|head| walk.expect(head.clone()));
-            let (count, walked) = walk_along(&client, partition, &mut walk)?;
-            partitions = count;
+            let mut walked = archive::walk_along(&self.archive, partition, &mut walk, out)?;
+            if walked.is_ok() {
+                (partitions, walked) = walk_along(&client, partition, &mut walk)?;
+            }
             is_whole &= walked.is_ok();
             trails.push(told(partition, &walk, walked.as_ref().err()));
             partition += 1;
@@ -177,7 +186,7 @@ fn sentence(trail: &Value) -> Option<String> {
         ),
         Why::NoBeginning => format!(
             "partition {partition}: entry {entry} is not the first that was written, or it was \
-             changed; if older ones were archived, say so with --archived"
+             changed; if older ones were archived, give their files with --archive"
         ),
     })
 }

@@ -13,12 +13,14 @@ use super::{
         IDEMPOTENCY, IDEMPOTENCY_BY_TIME, KEY_USES, KEYS, LOG, META, Meta, NOTES, PRIVATE, RECORDS,
         RESTRICTED, UNRESOLVED,
     },
-    writer::{AddUnresolved, SetAlias},
+    writer::{AddUnresolved, SetAlias, TakeOutAudit},
 };
 use crate::{
     domain::{
-        Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp, alias::Claim,
-        audit::chain::chained, digest::sha256_hex,
+        Change, CustomerKey, Epoch, Partition, Revision, Subject, Timestamp,
+        alias::Claim,
+        audit::{chain::chained, notes::NotesPlace},
+        digest::sha256_hex,
     },
     store::{
         Commit, CommitError, Committed, CreateError, CustomerWrite, Idempotency, Push, StoreError,
@@ -130,6 +132,29 @@ impl<'txn> Batch<'txn> {
     pub(super) fn remove_unresolved(&mut self, id: &str) -> Result<(), StoreError> {
         let id = id.parse::<EntryId>()?.key();
         self.touched |= self.transaction.open_table(UNRESOLVED)?.remove(id)?.is_some();
+        Ok(())
+    }
+
+    /// Takes what is archived out of the audit trail, and out of those of its customers.
+    pub(super) fn take_out_audit(&mut self, take: &TakeOutAudit) -> Result<(), StoreError> {
+        let Some(meta) = self.meta.as_mut().filter(|meta| meta.epoch == take.epoch) else {
+            return Ok(());
+        };
+        meta.archived = Some(take.to.clone());
+        let (oldest, stays_from) = ((0, 0), take.stays_from.key());
+        self.transaction.open_table(AUDIT)?.retain_in(..stays_from, |_, _| false)?;
+        let mut index = self.transaction.open_table(CUSTOMER_AUDIT)?;
+        let mut alone = self.transaction.open_table(CUSTOMER_AUDIT_ALONE)?;
+        for customer in &take.customers {
+            let old = (customer.as_str(), oldest)..(customer.as_str(), stays_from);
+            index.retain_in(old.clone(), |_, ()| false)?;
+            alone.retain_in(old, |_, _| false)?;
+        }
+        let mut notes = self.transaction.open_table(NOTES)?;
+        for NotesPlace { customer, digest } in &take.notes {
+            notes.remove((customer.as_str(), digest.as_str()))?;
+        }
+        self.touched = true;
         Ok(())
     }
 

@@ -165,6 +165,10 @@ impl Snapshot {
         }))
     }
 
+    pub(super) fn audit_archived_to(&self) -> Result<Option<String>, StoreError> {
+        Ok(self.meta()?.and_then(|meta| meta.archived))
+    }
+
     pub(super) fn head(&self) -> Result<Option<Head>, StoreError> {
         let Some(meta) = self.meta()? else { return Ok(None) };
         let log = self.0.open_table(LOG)?;

@@ -93,6 +93,9 @@ pub(super) struct Meta {
     /// The newest audit entry's chain. A version before this was kept leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) chain: Option<String>,
+    /// The place of the newest audit entry that was archived and taken out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) archived: Option<String>,
 }
 
 impl Meta {
@@ -108,6 +111,7 @@ impl Meta {
             restricted_digest: 0,
             fleet_mode: None,
             chain: None,
+            archived: None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! hardly makes fewer of them.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     thread::{self, JoinHandle},
 };
@@ -11,10 +12,10 @@ use std::{
 use redb::Database;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{batch::Batch, snapshot::Snapshot};
+use super::{batch::Batch, snapshot::Snapshot, tables::EntryId};
 use crate::{
     clock::Clock,
-    domain::{Epoch, Timestamp, alias::Claim},
+    domain::{CustomerKey, Epoch, Timestamp, alias::Claim, audit::notes::NotesPlace},
     store::{Commit, CommitError, Committed, CreateError, Push, StoreError},
 };
 
@@ -34,6 +35,8 @@ pub(super) enum Request {
     NoteKeyUses(Vec<(String, Timestamp)>, oneshot::Sender<Result<(), StoreError>>),
     /// For a snapshot that holds nothing that is not pushed yet.
     Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
+    /// To take what is archived out of the audit trail.
+    TakeOutAudit(TakeOutAudit, oneshot::Sender<Result<(), StoreError>>),
     /// To push every change from now on.
     Subscribe(oneshot::Sender<mpsc::Receiver<Push>>),
 }
@@ -46,6 +49,20 @@ pub(super) struct AddUnresolved {
     pub(super) text: String,
     /// How many are kept.
     pub(super) at_most: u64,
+}
+
+/// What is to be taken out of the audit trail.
+pub(super) struct TakeOutAudit {
+    /// The history that it is for.
+    pub(super) epoch: Epoch,
+    /// The newest entry that goes.
+    pub(super) to: String,
+    /// The oldest entry that stays.
+    pub(super) stays_from: EntryId,
+    /// Out of whose trails too.
+    pub(super) customers: BTreeSet<CustomerKey>,
+    /// With which notes.
+    pub(super) notes: Vec<NotesPlace>,
 }
 
 /// What is to be put in the place of what is held on an alias.
@@ -143,6 +160,9 @@ impl Desk {
                     }
                     Request::Snapshot(reply) => {
                         let _ = reply.send(Snapshot::of(&self.database));
+                    }
+                    Request::TakeOutAudit(take, reply) => {
+                        let _ = reply.send(self.transact(|batch| batch.take_out_audit(&take)));
                     }
                     Request::Subscribe(reply) => {
                         let _ = reply.send(self.subscribe());

@@ -15,7 +15,11 @@ use super::{
     session::{FLEET_MODE, PARTIAL},
 };
 use crate::domain::{
-    CustomerKey, Epoch, Partition, Partitions, Revision, Subject, audit::notes::Notes,
+    CustomerKey, Epoch, Partition, Partitions, Revision, Subject,
+    audit::{
+        archive::Old,
+        notes::{Notes, NotesPlace},
+    },
 };
 
 /// Prepares the script that makes `commit` in `partition`.
@@ -259,6 +263,31 @@ pub(super) fn read_succession_reply(reply: &[String]) -> Result<(), SuccessionEr
     }
 }
 
+/// Prepares the script that takes what is archived out of `partition`'s audit trail.
+pub(super) fn take_out_audit(
+    keys: &Keys,
+    partition: Partition,
+    epoch: &Epoch,
+    old: &Old,
+) -> ScriptInvocation<'static> {
+    let (customers, notes) = (old.customers(), old.notes());
+    let mut invocation = ARCHIVE.prepare_invoke();
+    invocation
+        .key(keys.meta(partition))
+        .key(keys.audit(partition))
+        .arg(epoch.as_str())
+        .arg(&old.stays_from)
+        .arg(&old.to)
+        .arg(notes.len());
+    for NotesPlace { customer, digest } in &notes {
+        invocation.key(keys.notes(partition, customer)).arg(digest);
+    }
+    for customer in &customers {
+        invocation.key(keys.customer_audit(partition, customer));
+    }
+    invocation
+}
+
 #[derive(Default)]
 struct Arguments {
     what: &'static str,
@@ -274,4 +303,5 @@ struct Arguments {
 
 static COMMIT: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("commit.lua")));
 static SUCCEED: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("succeed.lua")));
+static ARCHIVE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("archive.lua")));
 static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("create.lua")));

@@ -1,18 +1,14 @@
 //! Signs the newest link of every chain of the audit trail: every minute, by whoever holds the
 //! lease.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    fs::OpenOptions,
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, convert::Infallible, io, path::PathBuf, time::Duration};
 
+use super::appended::append;
 use crate::{
-    control::{Control, tenure::Tenure},
+    control::{
+        Control,
+        tenure::{Tenure, Turns},
+    },
     domain::{Partition, audit::head::ChainHead},
     store::StoreError,
 };
@@ -44,18 +40,11 @@ impl Heads {
     /// Signs for ever, soon after the lease was taken and then every minute.
     pub async fn run(self) -> Infallible {
         let mut signed = BTreeMap::new();
+        let mut turns = Turns::new(self.tenure.clone(), EVERY);
         loop {
-            self.tenure.begins().await;
-            let mut pause = FIRST_PAUSE;
-            while self.tenure.holds() {
-                tokio::select! {
-                    () = self.tenure.ends() => break,
-                    () = tokio::time::sleep(pause) => {}
-                }
-                if let Err(error) = self.once(&mut signed).await {
-                    tracing::warn!(%error, "The audit trail is not signed: {error}");
-                }
-                pause = EVERY;
+            turns.next().await;
+            if let Err(error) = self.once(&mut signed).await {
+                tracing::warn!(%error, "The audit trail is not signed: {error}");
             }
         }
     }
@@ -87,20 +76,4 @@ impl Heads {
     }
 }
 
-/// Also behind a line that was cut off, as by a full disk.
-fn append(path: &Path, lines: &str) -> io::Result<()> {
-    let mut file =
-        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    let mut last = [b'\n'];
-    if file.seek(SeekFrom::End(0))? > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-    }
-    let end_of_line = if last == [b'\n'] { "" } else { "\n" };
-    file.write_all(format!("{end_of_line}{lines}").as_bytes())?;
-    file.sync_data()
-}
-
-/// After the lease was taken.
-const FIRST_PAUSE: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_mins(1);
