@@ -3,12 +3,13 @@
 mod background;
 mod boot;
 mod certificates;
-mod decisions;
 mod first_key;
+pub mod formats;
 mod listeners;
 mod open_files;
 mod policy;
 mod ports;
+mod signals;
 mod store;
 mod watched;
 mod webhooks;
@@ -25,10 +26,10 @@ pub use self::ports::PortError;
 use self::{
     background::Background,
     boot::{Boot, FirstAnswer},
-    decisions::Unwritten,
     listeners::{Answering, Certificates},
     policy::PolicyFile,
     ports::Ports,
+    signals::{Sending, Signals},
     webhooks::Webhooks,
 };
 use crate::{
@@ -49,7 +50,7 @@ use crate::{
     lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
     policy::{InForce, InvalidPolicy, Rules},
     store::{Store, StoreError},
-    telemetry::{self, Metrics, TelemetryError, decision_log::DecisionLog},
+    telemetry::{self, Metrics, TelemetryError},
 };
 
 /// Serves until `stop` is done or a part of the service ends, then drains.
@@ -82,10 +83,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     if let Some(background) = app.background {
         background.spawn(&mut tasks, draining.clone());
     }
-    let decisions = app.decisions.map(Unwritten::start);
-    if let Some(written) = &decisions {
-        tasks.spawn("decision log", written.watch(draining.clone()));
-    }
+    let sending: Sending = app.signals.start(&mut tasks);
     tasks.spawn("upkeep", upkeep(app.prometheus, draining));
     let drained = CancellationToken::new();
     let operators = app.answering.operators.operators.clone();
@@ -100,9 +98,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
     readiness.withdraw();
     let finished = tasks.drain().await;
     // Nobody is answered any more, so nothing is missing at its end.
-    if let Some(written) = decisions {
-        written.finish(config.grace).await;
-    }
+    sending.finish(config.grace).await;
     drained.cancel();
     finished?;
     Ok(Ended::into_result(ended)?)
@@ -119,7 +115,7 @@ struct App {
     prometheus: PrometheusHandle,
     makes_first_key: bool,
     background: Option<Background>,
-    decisions: Option<Unwritten>,
+    signals: Signals,
 }
 
 impl App {
@@ -165,9 +161,9 @@ impl App {
             journal,
             status,
         };
-        let (decision_log, decisions) = decisions::open(config, &metrics)?.unzip();
+        let signals = Signals::open(config, &metrics)?;
         let ruled = Ruled { cache: &cache, fleet: &fleet, clock: &clock, metrics: &metrics };
-        let (gate, policy_file, policy_shown) = ruled.govern(config, decision_log)?;
+        let (gate, policy_file, policy_shown) = ruled.govern(config, &signals)?;
         let admin_token = config.admin_token()?;
         let control = Control {
             store,
@@ -219,7 +215,7 @@ impl App {
             prometheus,
             makes_first_key: is_own && admin_token.is_none(),
             background,
-            decisions,
+            signals,
         })
     }
 }
@@ -283,7 +279,7 @@ impl Ruled<'_> {
     fn govern(
         self,
         config: &Config,
-        decision_log: Option<DecisionLog>,
+        signals: &Signals,
     ) -> Result<(Gate, Option<PolicyFile>, watch::Receiver<PolicyShown>), ServeError> {
         let Self { cache, fleet, clock, metrics } = self;
         let rules = InForce::new(Rules::built_in(config.decisions()));
@@ -295,7 +291,8 @@ impl Ruled<'_> {
             max_staleness: config.max_staleness,
             stale_limit: config.stale_limit,
             fill_timeout: config.fill_timeout,
-            decision_log,
+            decision_log: signals.decision_log.clone(),
+            traces: signals.traces.clone(),
         };
         let gate = Gate::new(cache.clone(), clock.clone(), metrics.clone(), settings);
         let file = config
@@ -377,6 +374,9 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
+    /// The place that spans are sent to cannot be one.
+    #[error("spans cannot be sent to --otlp-endpoint: {0}")]
+    Traces(String),
     /// A part of the service ended.
     #[error(transparent)]
     Ended(#[from] EndedEarly),

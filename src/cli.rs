@@ -29,10 +29,10 @@ mod serve;
 mod shadow;
 mod store;
 mod undo;
+mod version;
 mod watch;
 
 use clap::{ArgMatches, Parser, Subcommand};
-use serde_json::json;
 
 pub use failure::Exit;
 pub use out::{Out, Output};
@@ -125,8 +125,8 @@ enum Verb {
     Health(probe::Probe),
     /// Tells whether a running Tollgate may receive traffic
     Ready(probe::Probe),
-    /// Prints the version
-    Version(operator::Printing),
+    /// Prints the version, and the formats that it reads and writes
+    Version(version::Version),
 }
 
 /// Does what the command line asks for. `matches` are those that `cli` was read from.
@@ -182,14 +182,7 @@ fn perform(verb: Verb, matches: &ArgMatches, out: &mut Out<'_>) -> Result<Exit, 
         }
         Verb::Health(probe) => probe.live(out),
         Verb::Ready(probe) => probe.ready(out),
-        Verb::Version(printing) => {
-            let version = env!("CARGO_PKG_VERSION");
-            let answer = json!({ "name": "tollgate", "version": version });
-            out.data(printing.output, &answer, || {
-                out::Rows::plain().row([format!("tollgate {version}")])
-            });
-            Ok(Exit::Done)
-        }
+        Verb::Version(version) => Ok(version.run(out)),
     }
 }
 

@@ -38,7 +38,7 @@ pub use secret::Secret;
 pub use show::{Setting, Shown};
 pub use store_access::{StoreIdentity, StoreTls};
 pub use store_url::{InvalidStoreUrl, StoreUrl};
-pub use value::{DecisionLogTarget, HeaderName, IngestGuard, OrOff, SocketMode, Span};
+pub use value::{DecisionLogTarget, HeaderName, IngestGuard, OrOff, Share, SocketMode, Span};
 pub use webhook::{OfSource, WebhookEndpoint, WebhookSecrets, Webhooks};
 
 use crate::{
@@ -402,6 +402,18 @@ pub struct Config {
     #[arg(long, env = "TOLLGATE_DECISION_LOG_MASK", value_name = "FIELD,...")]
     #[arg(value_parser = value::masked, value_delimiter = ',', help_heading = "Decision log")]
     pub decision_log_mask: Vec<Masked>,
+
+    /// Collector that traces are sent to, over OTLP with gRPC, as in `http://127.0.0.1:4317`; none
+    /// are made without it.
+    #[arg(long, env = "TOLLGATE_OTLP_ENDPOINT", value_name = "URL", help_heading = "Traces")]
+    #[arg(value_parser = BaseUrl::parse)]
+    pub otlp_endpoint: Option<BaseUrl>,
+
+    /// How many of the checks and requests whose caller says nothing of a trace begin one. Those
+    /// whose caller does are traced when it says so.
+    #[arg(long, env = "TOLLGATE_OTLP_SHARE", value_name = "PERCENT", default_value = "1%")]
+    #[arg(value_parser = value::share, help_heading = "Traces")]
+    pub otlp_share: Share,
 
     /// What is logged: a level, or levels by module as in `info,tollgate::feed=debug`.
     #[arg(long, env = "TOLLGATE_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]

@@ -20,6 +20,7 @@ use crate::{
     telemetry::{
         Dialect, Metrics,
         decision_log::{Decided, DecisionLog},
+        traces::Traces,
     },
 };
 
@@ -48,6 +49,8 @@ pub struct Settings {
     pub fill_timeout: Duration,
     /// Where decisions are written, if anywhere.
     pub decision_log: Option<DecisionLog>,
+    /// Where spans go, if anywhere.
+    pub traces: Option<Traces>,
 }
 
 /// A decision, and what it stands on.
@@ -240,8 +243,8 @@ impl Gate {
         budget.saturating_sub(self.clock.moment().saturating_since(begun))
     }
 
-    /// Counts one answer to a check that arrived at `begun`, and puts it into the decision log if
-    /// it is to be there. That waits for nothing, unless the log may block.
+    /// Counts one answer to a check that arrived at `begun`, and puts it into the decision log and
+    /// its trace if it is to be there. That waits for nothing, unless the log may block.
     pub async fn tell(
         &self,
         dialect: Dialect,
@@ -254,13 +257,16 @@ impl Gate {
         if answer.stale {
             self.metrics.stale_answers[dialect].increment(1);
         }
+        if let Some(traces) = &self.settings.traces {
+            traces.check(&self.decided(dialect, check, answer, took));
+        }
         let wanted = |log: &&DecisionLog| log.wants(answer.decision.outcome());
         if let Some(log) = self.settings.decision_log.as_ref().filter(wanted) {
             log.tell(self.decided(dialect, check, answer, took)).await;
         }
     }
 
-    /// What the decision log is told of an answer.
+    /// What the decision log and the trace are told of an answer.
     fn decided(
         &self,
         dialect: Dialect,

@@ -26,6 +26,7 @@ pub mod serve;
 mod session;
 mod snapshot;
 mod store;
+pub mod traced;
 mod webhook;
 
 use std::time::Duration;

@@ -10,6 +10,7 @@ pub mod handles;
 pub mod label;
 mod pace;
 mod process;
+pub mod traces;
 
 use std::io::{self, IsTerminal};
 

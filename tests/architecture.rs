@@ -78,6 +78,9 @@ const NOT_IN_DOMAIN: &[&str] = &[
 const HIDDEN: &[(&str, &[&str])] = &[
     ("axum", &["app", "grpc", "http", "identify", "wire"]),
     ("moka", &["cache"]),
+    ("opentelemetry", &["http/traced", "telemetry/traces"]),
+    ("opentelemetry_otlp", &["telemetry/traces"]),
+    ("opentelemetry_sdk", &["telemetry/traces"]),
     ("prost", &["grpc"]),
     ("prost_types", &["grpc"]),
     // In `store.rs` the name means the adapter of that name.

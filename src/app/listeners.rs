@@ -16,6 +16,7 @@ use crate::{
     http::{
         self, Admin, DataPlane, OperatorPlane,
         serve::{Manner, Socket, serve},
+        traced::{self, Tracing},
     },
     lifecycle::{Readiness, Tasks},
     telemetry::{Listener, Metrics},
@@ -111,18 +112,23 @@ impl Answering {
             let draining = tasks.draining();
             tasks.spawn(name, serve(socket, certificates.manner(listener), router, draining));
         };
+        let tracing = plane.gate.settings().traces.clone();
+        let tracing = tracing.map(|traces| Tracing { traces, clock: plane.clock.clone() });
+        let of_checks = |router| traced::of_checks(router, tracing.as_ref());
+        let of_requests = |router| traced::of_requests(router, tracing.as_ref());
         let grpc = grpc::router(authorizer(&plane), readiness.clone());
         // Whoever has shown a certificate is no stranger.
         let is_guarded = !ports.check_is_local && !certificates.check_asks;
         let guard = plane.guard.clone().filter(|_| is_guarded);
         let router = http::check(DataPlane { guard, ..plane.clone() }).merge(grpc.clone());
-        listen("check", Listener::Check, ports.check, router);
+        listen("check", Listener::Check, ports.check, of_checks(router));
         let router = http::check(DataPlane { guard: None, ..plane }).merge(grpc);
-        listen("check socket", Listener::CheckSocket, ports.check_socket, router);
+        listen("check socket", Listener::CheckSocket, ports.check_socket, of_checks(router));
         let operators = OperatorPlane { draining: stopping, ..operators };
-        listen("operator", Listener::Operator, ports.operator, http::operator(operators));
+        let router = of_requests(http::operator(operators));
+        listen("operator", Listener::Operator, ports.operator, router);
         if let Some(webhooks) = webhooks {
-            let router = http::webhooks(webhooks.plane.clone());
+            let router = of_requests(http::webhooks(webhooks.plane.clone()));
             listen("webhooks", Listener::Webhook, ports.webhook, router);
             webhooks.keep_current(tasks);
         }

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use super::{
-    Config, HeaderName, OperatorPlaintext, StoreUrl, store_access::SENTINEL_PASSWORD_FILE,
+    BaseUrl, Config, HeaderName, OperatorPlaintext, StoreUrl, store_access::SENTINEL_PASSWORD_FILE,
     value::InvalidValue,
 };
 
@@ -18,6 +18,9 @@ impl Config {
         self.admin_token()?;
         self.audit_key()?;
         self.retention()?;
+        if self.otlp_endpoint.as_ref().is_some_and(BaseUrl::is_encrypted) {
+            return Err(ConfigError::OtlpEncrypted);
+        }
         self.store_password()?;
         self.sentinel_password()?;
         self.store_tls()?;
@@ -199,6 +202,12 @@ pub enum ConfigError {
          unencrypted"
     )]
     OperatorPlaintext,
+    /// Spans are sent without TLS.
+    #[error(
+        "--otlp-endpoint must begin with http://: spans go to a collector nearby, which sends them \
+         on"
+    )]
+    OtlpEncrypted,
     /// Nothing can be taken out of a store that may not be written.
     #[error(
         "--audit-retention is for an instance that writes: give it an operator listener, or leave \

@@ -123,6 +123,8 @@ impl Config {
             grace,
             workers,
             log_format,
+            otlp_endpoint,
+            otlp_share,
             decision_log,
             decision_log_allows,
             decision_log_overflow,
@@ -209,6 +211,8 @@ impl Config {
                 workers.map_or_else(|| "one per core".to_owned(), |count| count.to_string()),
             ),
             ("log_format", choice::LOG_FORMAT.word(*log_format).to_owned()),
+            ("otlp_endpoint", or_none(otlp_endpoint.as_ref())),
+            ("otlp_share", otlp_share.to_string()),
             ("decision_log", decision_log.to_string()),
             ("decision_log_allows", decision_log_allows.to_string()),
             (

@@ -161,6 +161,26 @@ pub(super) fn span_or_off(raw: &str) -> Result<OrOff<Span>, InvalidValue> {
     })
 }
 
+/// A part of all, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(pub f64);
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0 * 100.0)
+    }
+}
+
+/// Up to two digits behind the point, so that it is shown as it was given.
+pub(super) fn share(raw: &str) -> Result<Share, InvalidValue> {
+    let percent = raw.strip_suffix('%').ok_or(InvalidValue::Share)?;
+    let behind = percent.split_once('.').map_or("", |(_, behind)| behind);
+    let is_plain = percent.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let percent = percent.parse::<f64>().ok().filter(|it| (0.0..=100.0).contains(it));
+    let percent = percent.filter(|_| is_plain && behind.len() <= 2);
+    percent.map(|percent| Share(percent / 100.0)).ok_or(InvalidValue::Share)
+}
+
 /// Where decisions are written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum DecisionLogTarget {
@@ -286,6 +306,9 @@ pub enum InvalidValue {
     /// Neither a path nor the word `off`.
     #[error("it must be a path or the word off")]
     PathOrOff,
+    /// No share.
+    #[error("it must be 0% to 100%, with two digits behind the point at most")]
+    Share,
     /// Neither a duration of a second or more nor the word `off`.
     #[error("it must be a duration of 1s or more, like 400d, or the word off")]
     SpanOrOff,

@@ -90,6 +90,7 @@ impl Gated {
             stale_limit,
             fill_timeout: second,
             decision_log: None,
+            traces: None,
         };
         let gate = Gate::new(cache, clock, metrics, settings);
         Self { gate, store, history: Vec::new(), generation: 1 }

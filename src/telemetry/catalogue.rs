@@ -104,6 +104,12 @@ catalogue! {
     /// By why.
     DECISIONS_UNLOGGED = Metric::counter("tollgate_decisions_unlogged_total", &["why"],
         "Decisions that should have been in the decision log and are not: too many waited to be written, or it could not be written.");
+    /// Without labels.
+    SPANS_SENT = Metric::counter("tollgate_spans_sent_total", &[],
+        "Spans of traces that the collector took.");
+    /// Without labels.
+    SPANS_UNSENT = Metric::counter("tollgate_spans_unsent_total", &[],
+        "Spans of traces that the collector did not take.");
     /// By result.
     FILLS = Metric::counter("tollgate_fills_total", &["result"],
         "Reads of the store for a customer that was not in memory, by what came of them.");

@@ -2,10 +2,12 @@
 
 mod audit;
 mod decisions;
+mod spans;
 
 pub use self::{
     audit::{AuditArchived, AuditNotArchived},
     decisions::DecisionsUnlogged,
+    spans::SpansUnsent,
 };
 
 use std::{fmt::Display, io, time::Duration};
@@ -194,7 +196,7 @@ pub struct SuccessionFailed<E> {
 impl<E: Display> SuccessionFailed<E> {
     /// Writes a log line at most once a minute.
     pub fn emit(self, metrics: &Metrics) {
-        let Some(held_back) = metrics.succession_lines.admit(metrics.clock.moment()) else {
+        let Some(held_back) = metrics.lines.succession.admit(metrics.clock.moment()) else {
             return;
         };
         let error = self.error;
@@ -612,7 +614,7 @@ impl ListenerFull {
         let Self { listener, connections } = self;
         metrics.connections_full[listener].increment(1);
         let now = metrics.clock.moment();
-        let Some(held_back) = metrics.full_lines[listener].admit(now) else { return };
+        let Some(held_back) = metrics.lines.full[listener].admit(now) else { return };
         let listener = listener.as_str();
         warn!(
             connections.listener = listener,
@@ -641,7 +643,7 @@ impl HandshakeFailed<'_> {
         metrics.tls(listener).handshake_failures.increment(1);
         let is_hang_up = why.kind() == io::ErrorKind::UnexpectedEof;
         let now = metrics.clock.moment();
-        let pace = &metrics.handshake_lines[listener];
+        let pace = &metrics.lines.handshake[listener];
         let Some(held_back) = (!is_hang_up).then(|| pace.admit(now)).flatten() else { return };
         let listener = listener.as_str();
         warn!(
@@ -883,7 +885,7 @@ impl<E: Display> IngestTrouble<E> {
         if via == Via::Channel {
             metrics.ingest_listening.lower();
         }
-        let line = metrics.ingest_trouble[via].admit(metrics.clock.moment());
+        let line = metrics.lines.ingest_trouble[via].admit(metrics.clock.moment());
         let Some(held_back) = line else { return };
         let via = via.as_str();
         warn!(
@@ -909,7 +911,7 @@ impl<W: Display> MessageUnusable<W> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { via, result, why } = self;
         metrics.ingest_message(via, result);
-        let line = metrics.ingest_lines[result].admit(metrics.clock.moment());
+        let line = metrics.lines.ingest[result].admit(metrics.clock.moment());
         let Some(held_back) = line else { return };
         let (via, result) = (via.as_str(), result.as_str());
         warn!(
@@ -932,7 +934,7 @@ impl MessagesLost {
     pub fn emit(self, metrics: &Metrics) {
         let count = self.count;
         metrics.ingest_lost(count);
-        let line = metrics.ingest_lines[IngestResult::Lost].admit(metrics.clock.moment());
+        let line = metrics.lines.ingest[IngestResult::Lost].admit(metrics.clock.moment());
         let Some(held_back) = line else { return };
         error!(
             ingest.lost = count,
@@ -958,7 +960,7 @@ impl<W: Display> WebhookTurnedAway<W> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { source, result, why } = self;
         metrics.webhook(source, result);
-        let line = metrics.webhook_lines[source][result].admit(metrics.clock.moment());
+        let line = metrics.lines.webhook[source][result].admit(metrics.clock.moment());
         let Some(held_back) = line else { return };
         let (source, result) = (source.as_str(), result.as_str());
         warn!(
@@ -1089,7 +1091,7 @@ impl AuthFailed {
     /// Counts it, and writes a log line at most once a minute.
     pub fn emit(self, metrics: &Metrics) {
         metrics.auth_failures[self.code].increment(1);
-        let Some(held_back) = metrics.auth_lines.admit(metrics.clock.moment()) else { return };
+        let Some(held_back) = metrics.lines.auth.admit(metrics.clock.moment()) else { return };
         let code = self.code.as_str();
         warn!(
             auth.code = code,
@@ -1115,7 +1117,7 @@ impl RouteSettingMalformed<'_> {
     pub fn emit(self, metrics: &Metrics) {
         metrics.route_settings_malformed.increment(1);
         let now = metrics.clock.moment();
-        let Some(held_back) = metrics.route_setting_lines.admit(now) else { return };
+        let Some(held_back) = metrics.lines.route_setting.admit(now) else { return };
         let Self { key, value, rule } = self;
         error!(
             route.setting = key,
@@ -1130,7 +1132,7 @@ impl RouteSettingMalformed<'_> {
 /// Counts it; then, if a line may be written, how many were held back.
 fn unreadable(metrics: &Metrics, what: Unreadable) -> Option<u64> {
     metrics.unreadable[what].increment(1);
-    metrics.unreadable_lines[what].admit(metrics.clock.moment())
+    metrics.lines.unreadable[what].admit(metrics.clock.moment())
 }
 
 #[cfg(test)]
@@ -1168,7 +1170,7 @@ mod tests {
                 AuthFailed { code: AuthFailure::InvalidToken }.emit(&metrics);
             }
             metrics.clock.advance(Duration::from_mins(1));
-            assert_eq!(metrics.auth_lines.admit(metrics.clock.moment()), Some(999));
+            assert_eq!(metrics.lines.auth.admit(metrics.clock.moment()), Some(999));
         });
         let line = "tollgate_auth_failures_total{code=\"INVALID_TOKEN\"} 1000";
         assert!(recorder.handle().render().lines().any(|found| found == line));

@@ -81,6 +81,10 @@ pub struct Handles {
     pub decisions_logged: Counter,
     /// [`catalogue::DECISIONS_UNLOGGED`].
     pub decisions_unlogged: By<LogLoss, Counter>,
+    /// [`catalogue::SPANS_SENT`].
+    pub spans_sent: Counter,
+    /// [`catalogue::SPANS_UNSENT`].
+    pub spans_unsent: Counter,
     fills: By<FillResult, Counter>,
     /// [`catalogue::FILLS_COALESCED`].
     pub fills_coalesced: Counter,
@@ -169,16 +173,7 @@ pub struct Handles {
     build_info: Flag,
     process: Process,
     pub(super) clock: Clock,
-    pub(super) unreadable_lines: By<Unreadable, Pace>,
-    pub(super) auth_lines: Pace,
-    pub(super) decision_lines: Pace,
-    pub(super) ingest_lines: By<IngestResult, Pace>,
-    pub(super) ingest_trouble: By<Via, Pace>,
-    pub(super) webhook_lines: By<WebhookSource, By<WebhookResult, Pace>>,
-    pub(super) succession_lines: Pace,
-    pub(super) route_setting_lines: Pace,
-    pub(super) handshake_lines: By<Listener, Pace>,
-    pub(super) full_lines: By<Listener, Pace>,
+    pub(super) lines: Lines,
     tls: By<Listener, OnceLock<Tls>>,
 }
 
@@ -209,6 +204,41 @@ impl Tls {
     }
 }
 
+/// What keeps log lines that could flood the log to one in a while.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) unreadable: By<Unreadable, Pace>,
+    pub(super) auth: Pace,
+    pub(super) decision: Pace,
+    pub(super) span: Pace,
+    pub(super) ingest: By<IngestResult, Pace>,
+    pub(super) ingest_trouble: By<Via, Pace>,
+    pub(super) webhook: By<WebhookSource, By<WebhookResult, Pace>>,
+    pub(super) succession: Pace,
+    pub(super) route_setting: Pace,
+    pub(super) handshake: By<Listener, Pace>,
+    pub(super) full: By<Listener, Pace>,
+}
+
+impl Lines {
+    fn new() -> Self {
+        let minute = Duration::from_mins(1);
+        Self {
+            unreadable: By::each(|_| Pace::every(Duration::from_secs(1))),
+            auth: Pace::every(minute),
+            decision: Pace::every(minute),
+            span: Pace::every(minute),
+            ingest: By::each(|_| Pace::every(minute)),
+            ingest_trouble: By::each(|_| Pace::every(minute)),
+            webhook: By::each(|_| By::each(|_| Pace::every(minute))),
+            succession: Pace::every(minute),
+            route_setting: Pace::every(minute),
+            handshake: By::each(|_| Pace::every(minute)),
+            full: By::each(|_| Pace::every(minute)),
+        }
+    }
+}
+
 impl Handles {
     fn new(clock: Clock) -> Self {
         for reason in Reason::ALL.iter().filter(|reason| reason.outcome() != Outcome::Allow) {
@@ -226,6 +256,8 @@ impl Handles {
             stale_answers: counters(catalogue::STALE_ANSWERS),
             decisions_logged: counter(catalogue::DECISIONS_LOGGED),
             decisions_unlogged: counters(catalogue::DECISIONS_UNLOGGED),
+            spans_sent: counter(catalogue::SPANS_SENT),
+            spans_unsent: counter(catalogue::SPANS_UNSENT),
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
             min_revisions: counters(catalogue::MIN_REVISIONS),
@@ -305,16 +337,7 @@ impl Handles {
             build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
             process: Process::new(),
             clock,
-            unreadable_lines: By::each(|_| Pace::every(Duration::from_secs(1))),
-            auth_lines: Pace::every(Duration::from_mins(1)),
-            decision_lines: Pace::every(Duration::from_mins(1)),
-            ingest_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
-            ingest_trouble: By::each(|_| Pace::every(Duration::from_mins(1))),
-            webhook_lines: By::each(|_| By::each(|_| Pace::every(Duration::from_mins(1)))),
-            succession_lines: Pace::every(Duration::from_mins(1)),
-            route_setting_lines: Pace::every(Duration::from_mins(1)),
-            handshake_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
-            full_lines: By::each(|_| Pace::every(Duration::from_mins(1))),
+            lines: Lines::new(),
             tls: By::each(|_| OnceLock::new()),
         }
     }

@@ -120,9 +120,9 @@ fn newest(path: &Path) -> io::Result<Option<(u64, u64)>> {
 }
 
 /// Those that are not there yet, a line each.
-fn lines_behind(newest: Option<(u64, u64)>, links: &[Archived]) -> io::Result<String> {
+fn lines_behind(newest: Option<(u64, u64)>, old: &[Archived]) -> io::Result<String> {
     let mut lines = String::new();
-    for archived in links.iter().filter(|it| newest.is_none_or(|newest| it.place() > newest)) {
+    for archived in old.iter().filter(|it| newest.is_none_or(|newest| it.place() > newest)) {
         lines += &serde_json::to_string(archived)?;
         lines.push('\n');
     }

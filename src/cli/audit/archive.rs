@@ -66,19 +66,16 @@ impl<'a> Entries<'a> {
         for line in self.lines.by_ref() {
             let line = line.map_err(|error| cannot_read(self.path, &error))?;
             self.number += 1;
-            match serde_json::from_str::<Archived>(&line) {
-                Ok(found) if found.partition == self.partition => {
-                    self.next = Some(found);
-                    break;
-                }
-                Ok(_) => {}
-                // It was cut off, and its entry stands behind it as a whole; if it does not, the
-                // chain has a gap. Every partition reads every line: one of them tells.
-                Err(_) if self.partition == 0 => {
-                    let (number, path) = (self.number, self.path.display());
-                    out.note(format_args!("line {number} of {path} cannot be read"));
-                }
-                Err(_) => {}
+            let found = serde_json::from_str::<Archived>(&line).ok();
+            // It was cut off, and its entry stands behind it as a whole; if it does not, the chain
+            // has a gap. Every line is read for every partition, and told of for one.
+            if found.is_none() && self.partition == 0 {
+                let (number, path) = (self.number, self.path.display());
+                out.note(format_args!("line {number} of {path} cannot be read"));
+            }
+            self.next = found.filter(|found| found.partition == self.partition);
+            if self.next.is_some() {
+                break;
             }
         }
         Ok(next)

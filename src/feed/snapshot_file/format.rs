@@ -421,7 +421,8 @@ impl<W: Write> Write for Summed<'_, W> {
 
 /// What every snapshot begins with.
 pub(super) const MAGIC: &str = "tollgate-snapshot";
-const FORMAT: u32 = 1;
+/// The format that this version reads and writes.
+pub const FORMAT: u32 = 1;
 /// Each share is worth a thread.
 const SHARE_AT_LEAST: usize = 1 << 20;
 const THREADS_AT_MOST: usize = 8;

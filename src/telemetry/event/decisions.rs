@@ -20,7 +20,7 @@ impl<W: Display> DecisionsUnlogged<W> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { count, why } = self;
         metrics.decisions_unlogged[LogLoss::Unwritable].increment(count);
-        if metrics.decision_lines.admit(metrics.clock.moment()).is_some() {
+        if metrics.lines.decision.admit(metrics.clock.moment()).is_some() {
             warn!(error = %why, "The decision log cannot be written: {why}");
         }
     }
