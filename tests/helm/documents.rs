@@ -9,7 +9,7 @@ use tollgate::config::Config;
 use crate::{
     cases::{Case, RELEASE},
     objects::{Objects, container, texts},
-    program::{CHART, template},
+    program::{CHART, notes, template},
 };
 
 #[test]
@@ -46,6 +46,19 @@ fn every_value_is_described_and_has_a_schema() {
     let schema = fs::read_to_string(Path::new(CHART).join("values.schema.json")).unwrap();
     let schema: Value = serde_json::from_str(&schema).unwrap();
     assert_closed(&schema, &schema, &values, "");
+}
+
+#[test]
+fn whoever_installs_the_chart_is_told_what_to_do_next() {
+    for (values, told) in [
+        ("shared-default", "Nobody acts on customers through these pods: operator.reach is none."),
+        ("shared-default", "label the gateway's pods tollgate/gateway=true"),
+        ("embedded", "exec deployment/gate-tollgate -- tollgate put c1"),
+        ("everything", "Operators and billing systems act at https://gate.default:7601."),
+    ] {
+        let notes = notes(&Path::new(CHART).join("ci").join(format!("{values}-values.yaml")));
+        assert!(notes.contains(told), "{values}: {notes}");
+    }
 }
 
 /// What the chart decides by itself cannot be said twice, and everything else can be said.

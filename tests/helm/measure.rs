@@ -22,7 +22,7 @@ use crate::{
 fn what_a_pod_takes() {
     println!("| customers, a third of them restricted | | processor | memory | at most |");
     println!("|---:|---|---:|---:|---:|");
-    for customers in [0, 200_000] {
+    for customers in [0, 20_000] {
         let redis = RedisServer::start(Flavor::Redis, Persistence::None);
         crowd::settle(&redis.settings(), customers);
         let (objects, url) = (Case::of_values("shared-default").objects(), redis.tcp_url());

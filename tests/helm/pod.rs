@@ -94,14 +94,14 @@ impl Running {
 
     /// Runs the program beside it, as `kubectl exec` does.
     pub(crate) fn exec(&self, volumes: &Volumes, arguments: &[&str]) -> Output {
+        let variables = self.variables.iter().map(|(name, value)| {
+            let here = |text: String, (port, address): (&u16, &SocketAddr)| {
+                text.replace(&format!("127.0.0.1:{port}"), &address.to_string())
+            };
+            (name, self.ports.iter().fold(value.clone(), here))
+        });
         let mut command = Command::new(volumes.program());
-        command.args(arguments).env_clear().envs(self.variables.iter().cloned());
-        // In a pod they are where the program looks for them unless it is told.
-        for (variable, port) in [("TOLLGATE_OPERATOR_URL", 7601), ("TOLLGATE_CHECK_URL", 7600)] {
-            if let Some(address) = self.listener(port) {
-                command.env(variable, format!("http://{}", local(address)));
-            }
-        }
+        command.args(arguments).env_clear().envs(variables);
         command.output().unwrap()
     }
 

@@ -27,6 +27,16 @@ pub(crate) fn template(chart: &Path, release: &str, arguments: &[&str]) -> Resul
     }
 }
 
+/// What somebody who installs the chart is told.
+pub(crate) fn notes(values: &Path) -> String {
+    let ran = run(Path::new("."), |command| {
+        command.args(["install", "gate", CHART, "--dry-run=client", "--values"]).arg(values);
+    });
+    assert!(ran.status.success(), "{ran:?}");
+    let told = String::from_utf8(ran.stdout).unwrap();
+    told.split_once("\nNOTES:\n").unwrap().1.to_owned()
+}
+
 /// Looks for what is wrong with a chart; nothing may be.
 pub(crate) fn lint(chart: &Path, arguments: &[&str]) {
     let ran = run(Path::new("."), |command| {

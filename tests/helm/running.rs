@@ -152,7 +152,8 @@ fn a_pod_with_a_store_of_its_own_is_acted_on_by_exec_and_keeps_what_it_knows() {
         http(running.port("check"), "GET", "/v1/forward-auth", &headers, None).status
     };
     let mut running = start();
-    for act in [&["put", "c1"][..], &["disable", "c1", "--reason", "non_payment"]] {
+    let disable = ["disable", "c1", "--reason", "non_payment"];
+    for act in [&["put", "c1"][..], &disable, &["show", "c1"], &["ready"], &["health"]] {
         let acted = running.exec(&volumes, act);
         assert!(acted.status.success(), "{act:?}: {acted:?}");
     }

@@ -99,6 +99,18 @@ the values. */}}
 - name: "TOLLGATE_TOKEN_FILE"
   value: {{ printf "%s/operator/token" (include "tollgate.secretsPath" .) | quote }}
 {{- end }}
+{{- if eq .Values.operator.reach "pod" }}
+- name: "TOLLGATE_OPERATOR_URL"
+  value: {{ printf "http://127.0.0.1:%d" (int .Values.operator.port) | quote }}
+{{- end }}
+{{- if and (eq .Values.form "shared") (not .Values.check.tls.secretName) }}
+- name: "TOLLGATE_CHECK_URL"
+  value: {{ printf "http://127.0.0.1:%d" (int .Values.check.port) | quote }}
+{{- end }}
+{{- if not .Values.admin.tls.secretName }}
+- name: "TOLLGATE_ADMIN_URL"
+  value: {{ printf "http://127.0.0.1:%d" (int .Values.admin.port) | quote }}
+{{- end }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
