@@ -480,7 +480,7 @@ mod cli {
         assert_eq!(code(&tollgate.cli(&["ready"])), Some(0));
         assert_eq!(code(&tollgate.cli(&["version"])), Some(0));
         let told = tollgate.cli(&["version", "--json"]);
-        let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+        let told: Value = serde_json::from_slice(&told.stdout).unwrap();
         assert_eq!(told["version"], env!("CARGO_PKG_VERSION"));
         assert!(told["storeFormat"].is_u64() && told["snapshotFormat"].is_u64(), "{told}");
     }
