@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 use crate::{
     control::{ActError, Control, Request, tenure::Tenure},
     domain::{Action, Actor, CustomerKey, Refusal, Role, Source, Verb, action::LAPSE_AFTER},
+    telemetry::ActDialect,
 };
 
 /// Takes away what has lapsed.
@@ -59,7 +60,7 @@ impl Sweep {
     async fn lapse(&self, customer: &CustomerKey, source: &Source) -> Result<(), ActError> {
         let request = Request {
             actor: Actor::tollgate(Role::Manager),
-            dialect: "sweep",
+            dialect: ActDialect::Sweep,
             request_id: None,
             expected: None,
             idempotency: None,

@@ -9,16 +9,18 @@ use std::{
 };
 
 use metrics::{Counter, Gauge, Histogram};
+use tokio::runtime::RuntimeMetrics;
 
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Label,
-        Listener, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via,
-        WebhookResult, WebhookSource,
+        ActDialect, AuthFailure, BootSource, CertificateResult, Dialect, FillResult, FoundIn,
+        IngestResult, Label, Listener, PolicyResult, ReachedBy, RewrittenFrom, SnapshotResult,
+        StoreCommand, Tier, Unreadable, Via, WebhookResult, WebhookSource,
     },
     pace::Pace,
     process::Process,
+    runtime::Runtime,
 };
 use crate::{
     clock::Clock,
@@ -73,10 +75,15 @@ pub struct Handles {
     checks: By<Dialect, By<Reason, Counter>>,
     check_seconds: By<Dialect, Histogram>,
     policy_hash: Gauge,
+    pub(super) policy_reads: By<PolicyResult, Counter>,
     /// [`catalogue::POLICY_REFUSED`].
     pub policy_refused: Flag,
     /// [`catalogue::STALE_ANSWERS`].
     pub stale_answers: By<Dialect, Counter>,
+    /// [`catalogue::CACHE_LOOKUPS`].
+    pub cache_lookups: By<FoundIn, Counter>,
+    /// [`catalogue::CACHE_EVICTIONS`].
+    pub cache_evictions: By<Tier, Counter>,
     fills: By<FillResult, Counter>,
     /// [`catalogue::FILLS_COALESCED`].
     pub fills_coalesced: Counter,
@@ -88,8 +95,14 @@ pub struct Handles {
     pub feed_connected: Flag,
     /// [`catalogue::FEED_STALENESS`].
     pub feed_staleness: Span,
+    /// [`catalogue::STALENESS_BUDGET`].
+    pub staleness_budget: Span,
+    /// [`catalogue::STALENESS_LIMIT`].
+    pub staleness_limit: Span,
     /// [`catalogue::FEED_WATERMARK`].
     pub feed_watermark: Level,
+    /// [`catalogue::FEED_LAG`].
+    pub feed_lag: Level,
     /// [`catalogue::FEED_CHANGES`].
     pub feed_changes: Counter,
     /// [`catalogue::FEED_GAPS`].
@@ -126,11 +139,8 @@ pub struct Handles {
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
     pub change_effect: Histogram,
-    /// [`catalogue::STORE_COMMAND_SECONDS`]: record a [`Duration`].
-    pub store_commands: By<StoreCommand, Histogram>,
-    /// [`catalogue::STORE_ERRORS`].
-    pub store_errors: By<StoreCommand, Counter>,
-    operator_acts: By<Verb, By<AuditOutcome, Counter>>,
+    store_commands: By<StoreCommand, Histogram>,
+    store_errors: By<StoreCommand, Counter>,
     ingest_messages: By<Via, By<IngestResult, Counter>>,
     /// [`catalogue::INGEST_HOLDER`].
     pub ingest_holder: Flag,
@@ -157,7 +167,12 @@ pub struct Handles {
     pub snapshot_writes: By<SnapshotResult, Counter>,
     /// [`catalogue::JOURNAL_ERRORS`].
     pub journal_errors: Counter,
+    /// [`catalogue::READY`].
+    pub ready: Flag,
+    /// [`catalogue::BOOT_UNCONFIRMED`].
+    pub boot_unconfirmed: Flag,
     boot_source: By<BootSource, Flag>,
+    runtime: Runtime,
     build_info: Flag,
     process: Process,
     pub(super) clock: Clock,
@@ -206,6 +221,11 @@ impl Handles {
             // There from the start, so that the first one is seen to be more than none.
             shadow_passes(*reason, NO_ROUTE).increment(0);
         }
+        for verb in Verb::ALL {
+            for outcome in <AuditOutcome as Label>::ALL {
+                operator_acts(ActDialect::Native, verb, *outcome).increment(0);
+            }
+        }
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         Self {
             checks: By::each(|dialect: Dialect| {
@@ -213,8 +233,11 @@ impl Handles {
             }),
             check_seconds: histograms(catalogue::CHECK_SECONDS),
             policy_hash: gauge(catalogue::POLICY_HASH),
+            policy_reads: counters(catalogue::POLICY_READS),
             policy_refused: Flag(gauge(catalogue::POLICY_REFUSED)),
             stale_answers: counters(catalogue::STALE_ANSWERS),
+            cache_lookups: counters(catalogue::CACHE_LOOKUPS),
+            cache_evictions: counters(catalogue::CACHE_EVICTIONS),
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
             min_revisions: counters(catalogue::MIN_REVISIONS),
@@ -224,7 +247,10 @@ impl Handles {
             }),
             feed_connected: Flag(gauge(catalogue::FEED_CONNECTED)),
             feed_staleness: Span(gauge(catalogue::FEED_STALENESS)),
+            staleness_budget: Span(gauge(catalogue::STALENESS_BUDGET)),
+            staleness_limit: Span(gauge(catalogue::STALENESS_LIMIT)),
             feed_watermark: Level(gauge(catalogue::FEED_WATERMARK)),
+            feed_lag: Level(gauge(catalogue::FEED_LAG)),
             feed_changes: counter(catalogue::FEED_CHANGES),
             feed_gaps: counter(catalogue::FEED_GAPS),
             feed_catch_ups: counter(catalogue::FEED_CATCH_UPS),
@@ -245,13 +271,6 @@ impl Handles {
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),
             store_errors: counters(catalogue::STORE_ERRORS),
-            operator_acts: By::each(|verb: Verb| {
-                By::each(|outcome: AuditOutcome| {
-                    let labels =
-                        [(Verb::NAME, verb.as_str()), (AuditOutcome::NAME, outcome.as_str())];
-                    metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
-                })
-            }),
             ingest_messages: By::each(|via: Via| {
                 By::each(|result: IngestResult| {
                     let labels = [(Via::NAME, via.as_str()), (IngestResult::NAME, result.as_str())];
@@ -285,10 +304,13 @@ impl Handles {
             snapshot_age: Span(gauge(catalogue::SNAPSHOT_AGE)),
             snapshot_writes: counters(catalogue::SNAPSHOT_WRITES),
             journal_errors: counter(catalogue::JOURNAL_ERRORS),
+            ready: Flag(gauge(catalogue::READY)),
+            boot_unconfirmed: Flag(gauge(catalogue::BOOT_UNCONFIRMED)),
             boot_source: By::each(|source: BootSource| {
                 let labels = [(BootSource::NAME, source.as_str())];
                 Flag(metrics::gauge!(catalogue::BOOT_SOURCE.name, &labels))
             }),
+            runtime: Runtime::new(),
             build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
             process: Process::new(),
             clock,
@@ -316,9 +338,18 @@ impl Handles {
         self.fills[result].increment(1);
     }
 
-    /// Counts one act on a customer.
-    pub fn operator_act(&self, verb: Verb, outcome: AuditOutcome) {
-        self.operator_acts[verb][outcome].increment(1);
+    /// Counts one command to the store that took so long, and whether it was answered well.
+    pub fn store_command(&self, command: StoreCommand, took: Duration, is_answered: bool) {
+        self.store_commands[command].record(took);
+        if !is_answered {
+            self.store_errors[command].increment(1);
+        }
+    }
+
+    /// Counts one act on a customer. Nothing is held for it: an act goes to the store, and few
+    /// of the dialects are used anywhere.
+    pub fn operator_act(&self, dialect: ActDialect, verb: Verb, outcome: AuditOutcome) {
+        operator_acts(dialect, verb, outcome).increment(1);
     }
 
     /// Counts one check that shadow mode let through. Nothing is held for it: patterns come and
@@ -366,6 +397,11 @@ impl Handles {
     /// Reads the process's memory, CPU time and file descriptors anew; call it before rendering.
     pub fn observe_process(&self) {
         self.process.observe();
+    }
+
+    /// Reads anew how busy the threads of a runtime are; call it before rendering.
+    pub fn observe_runtime(&self, seen: &RuntimeMetrics) {
+        self.runtime.observe(seen);
     }
 }
 
@@ -469,6 +505,15 @@ pub(super) fn gauge_value(value: u64) -> f64 {
 fn shadow_passes(reason: Reason, pattern: &str) -> Counter {
     let labels = [("reason", reason.as_str().to_owned()), ("route", pattern.to_owned())];
     metrics::counter!(catalogue::SHADOW_PASSES.name, &labels)
+}
+
+fn operator_acts(dialect: ActDialect, verb: Verb, outcome: AuditOutcome) -> Counter {
+    let labels = [
+        (ActDialect::NAME, dialect.as_str()),
+        (Verb::NAME, verb.as_str()),
+        (AuditOutcome::NAME, outcome.as_str()),
+    ];
+    metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
 }
 
 /// In the place of a pattern where no route was met.
