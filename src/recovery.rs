@@ -247,7 +247,13 @@ fn request() -> Request {
         source: None,
         address: None,
     };
-    Request { actor, dialect: ActDialect::Recovery, request_id: None, expected: None, idempotency: None }
+    Request {
+        actor,
+        dialect: ActDialect::Recovery,
+        request_id: None,
+        expected: None,
+        idempotency: None,
+    }
 }
 
 /// Whoever writes it back first does so for all.

@@ -241,10 +241,7 @@ impl Handles {
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
             min_revisions: counters(catalogue::MIN_REVISIONS),
-            cache_entries: By::each(|tier: Tier| {
-                let labels = [(Tier::NAME, tier.as_str())];
-                Level(metrics::gauge!(catalogue::CACHE_ENTRIES.name, &labels))
-            }),
+            cache_entries: gauges(catalogue::CACHE_ENTRIES, Level),
             feed_connected: Flag(gauge(catalogue::FEED_CONNECTED)),
             feed_staleness: Span(gauge(catalogue::FEED_STALENESS)),
             staleness_budget: Span(gauge(catalogue::STALENESS_BUDGET)),
@@ -271,23 +268,10 @@ impl Handles {
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),
             store_errors: counters(catalogue::STORE_ERRORS),
-            ingest_messages: By::each(|via: Via| {
-                By::each(|result: IngestResult| {
-                    let labels = [(Via::NAME, via.as_str()), (IngestResult::NAME, result.as_str())];
-                    metrics::counter!(catalogue::INGEST_MESSAGES.name, &labels)
-                })
-            }),
+            ingest_messages: counters_by_two(catalogue::INGEST_MESSAGES),
             ingest_holder: Flag(gauge(catalogue::INGEST_HOLDER)),
             ingest_listening: Flag(gauge(catalogue::INGEST_LISTENING)),
-            webhooks: By::each(|source: WebhookSource| {
-                By::each(|result: WebhookResult| {
-                    let labels = [
-                        (WebhookSource::NAME, source.as_str()),
-                        (WebhookResult::NAME, result.as_str()),
-                    ];
-                    metrics::counter!(catalogue::WEBHOOKS.name, &labels)
-                })
-            }),
+            webhooks: counters_by_two(catalogue::WEBHOOKS),
             webhooks_unresolved: Level(gauge(catalogue::WEBHOOKS_UNRESOLVED)),
             sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
             fleet_shadow: Flag(gauge(catalogue::FLEET_SHADOW)),
@@ -306,10 +290,7 @@ impl Handles {
             journal_errors: counter(catalogue::JOURNAL_ERRORS),
             ready: Flag(gauge(catalogue::READY)),
             boot_unconfirmed: Flag(gauge(catalogue::BOOT_UNCONFIRMED)),
-            boot_source: By::each(|source: BootSource| {
-                let labels = [(BootSource::NAME, source.as_str())];
-                Flag(metrics::gauge!(catalogue::BOOT_SOURCE.name, &labels))
-            }),
+            boot_source: gauges(catalogue::BOOT_SOURCE, Flag),
             runtime: Runtime::new(),
             build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
             process: Process::new(),
@@ -536,8 +517,21 @@ fn counters<L: Label>(metric: Metric) -> By<L, Counter> {
     By::each(|value: L| metrics::counter!(metric.name, &[(L::NAME, value.as_str())]))
 }
 
+fn counters_by_two<K: Label, L: Label>(metric: Metric) -> By<K, By<L, Counter>> {
+    By::each(|one: K| {
+        By::each(|other: L| {
+            let labels = [(K::NAME, one.as_str()), (L::NAME, other.as_str())];
+            metrics::counter!(metric.name, &labels)
+        })
+    })
+}
+
 fn gauge(metric: Metric) -> Gauge {
     metrics::gauge!(metric.name)
+}
+
+fn gauges<L: Label, G>(metric: Metric, of: impl Fn(Gauge) -> G) -> By<L, G> {
+    By::each(|value: L| of(metrics::gauge!(metric.name, &[(L::NAME, value.as_str())])))
 }
 
 fn histograms<L: Label>(metric: Metric) -> By<L, Histogram> {

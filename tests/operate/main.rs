@@ -25,6 +25,7 @@ mod traffic;
 use std::{env, fs::OpenOptions, io::Write as _, thread};
 
 /// Tells what a test measured: on standard output, and for the table of `tests/run --operate`.
+#[expect(clippy::print_stdout, reason = "it is what whoever runs this wants to see")]
 fn measured(figure: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or_default();

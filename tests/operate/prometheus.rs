@@ -5,7 +5,7 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::SocketAddr,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -41,8 +41,12 @@ impl Prometheus {
         let file = directory.path().join("prometheus.yml");
         fs::write(&file, configuration).unwrap();
         promtool(&["check", "config", file.to_str().unwrap()], "");
-        let (child, address) = spawn(&file, &directory.path().join("data"));
-        Self { child, address, _directory: directory }
+        let mut child = spawn(&file, &directory.path().join("data"));
+        let stderr = child.stderr.take().unwrap();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut started = Self { child, address: nowhere, _directory: directory };
+        started.address = ready(stderr);
+        started
     }
 
     /// What an expression comes to now: a number for each series.
@@ -74,37 +78,34 @@ impl Drop for Prometheus {
     }
 }
 
-/// Starts it, and waits until it is ready and has told its port.
-fn spawn(file: &Path, data: &Path) -> (Child, SocketAddr) {
-    let mut child = Command::new("prometheus")
+fn spawn(file: &Path, data: &Path) -> Child {
+    let mut command = Command::new("prometheus");
+    command
         .arg(format!("--config.file={}", file.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg("--web.listen-address=127.0.0.1:0")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("no prometheus ({error}): {INSTALL}"));
+        .stderr(Stdio::piped());
+    command.spawn().unwrap_or_else(|error| panic!("no prometheus ({error}): {INSTALL}"))
+}
+
+/// Waits until it says that it is ready. Gives the address that it said before.
+fn ready(stderr: ChildStderr) -> SocketAddr {
     let (sender, lines) = mpsc::channel();
-    let stderr = BufReader::new(child.stderr.take().unwrap());
     thread::spawn(move || {
         // Read to the end, whoever listens: it must not stall.
-        stderr.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+        let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        lines.for_each(|line| drop(sender.send(line)));
     });
-    let (mut address, mut told) = (None, Vec::new());
-    loop {
+    let mut told: Vec<String> = Vec::new();
+    while !told.last().is_some_and(|line| line.contains("ready to receive web requests")) {
         let line = lines.recv_timeout(PATIENCE);
-        let line = line.unwrap_or_else(|error| panic!("{error} after {told:#?}"));
-        if line.contains("Listening on") {
-            let (_, told) = line.rsplit_once("address=").unwrap();
-            address = Some(told.trim().parse().unwrap());
-        }
-        told.push(line);
-        let is_ready = told.iter().any(|line| line.contains("ready to receive web requests"));
-        if let (Some(address), true) = (address, is_ready) {
-            return (child, address);
-        }
+        told.push(line.unwrap_or_else(|error| panic!("{error} after {told:#?}")));
     }
+    let listening = told.iter().find(|line| line.contains("Listening on"));
+    let (_, address) = listening.unwrap().rsplit_once("address=").unwrap();
+    address.trim().parse().unwrap()
 }
 
 /// Runs promtool with this on its standard input. Whatever it finds fails the test.
