@@ -19,7 +19,7 @@ use std::{
 };
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 pub use self::ports::PortError;
@@ -192,6 +192,7 @@ impl App {
             gate,
             feed: feed_status,
             metrics,
+            runtime: Handle::current().metrics(),
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
             policy: policy_shown,

@@ -45,11 +45,11 @@ use crate::{
     clock::{Clock, Moment},
     domain::{
         Change, CustomerKey, Inherited, Missing, Partition, Partitions, Position, Record,
-        Restrictions, Staleness, Subject, Timestamp, Token, Watermark,
+        Restrictions, Revision, Staleness, Subject, Timestamp, Token, Watermark,
     },
     store::{Census, Read, RestrictedEntry, Store, StoredRecord},
     telemetry::{
-        FillResult, Metrics,
+        FillResult, Metrics, StoreCommand,
         event::{ChangeUnreadable, RecordUnreadable},
     },
 };
@@ -76,6 +76,8 @@ struct Inner {
 struct HeldPartition {
     picture: ArcSwapOption<Picture>,
     watermark: watch::Sender<Option<Watermark>>,
+    /// The newest revision of the picture's history that the store told of.
+    head: AtomicU64,
     floors: Mutex<Floors>,
     ahead: Mutex<Ahead>,
     /// Nanoseconds of the moment of the last confirmation; zero before the first.
@@ -107,6 +109,7 @@ impl Default for HeldPartition {
         Self {
             picture: ArcSwapOption::default(),
             watermark: watch::Sender::new(None),
+            head: AtomicU64::new(0),
             floors: Mutex::default(),
             ahead: Mutex::default(),
             confirmed: AtomicU64::new(0),
@@ -192,7 +195,7 @@ impl Cache {
     ) -> Self {
         Self(Arc::new(Inner {
             partitions: OnceLock::new(),
-            recent: Recent::new(capacity),
+            recent: Recent::new(capacity, &metrics),
             fills: Fills::default(),
             old: Old::default(),
             store,
@@ -311,7 +314,8 @@ impl Cache {
             let (filled, result) = match answer {
                 Ok(read) => match cache.take(&customer, &begun, read) {
                     filled @ Filled::Taken(_) => (filled, FillResult::Accepted),
-                    filled @ (Filled::Failed | Filled::Overtaken) => (filled, FillResult::Rejected),
+                    filled @ Filled::Failed => (filled, FillResult::Disbelieved),
+                    filled @ Filled::Overtaken => (filled, FillResult::Rejected),
                 },
                 Err(result) => (Filled::Failed, result),
             };
@@ -328,14 +332,16 @@ impl Cache {
         let begun = self.0.clock.moment();
         let answer = tokio::time::timeout(patience, self.0.store.read(customer)).await;
         let took = self.0.clock.moment().saturating_since(begun);
-        match answer {
+        let read = match answer {
             Ok(Ok(read)) if took <= patience => Ok(read),
             Ok(Err(error)) => {
                 tracing::debug!(customer.id = %customer, %error, "A record could not be read");
                 Err(FillResult::Failed)
             }
             Ok(Ok(_)) | Err(_) => Err(FillResult::Timeout),
-        }
+        };
+        self.0.metrics.store_command(StoreCommand::Fill, took, read.is_ok());
+        read
     }
 
     /// Takes what a fill read, if it belongs to the history that is followed here and nothing
@@ -378,6 +384,7 @@ impl Cache {
         let Some(part) = self.partition(partition) else { return };
         part.floors.lock().raise(None, watermark.position);
         part.ahead.lock().reach(watermark.position);
+        part.head.store(watermark.position.revision.0, Ordering::Relaxed);
         part.picture.store(Some(picture));
         part.suspect.store(false, Ordering::Release);
         part.believed.store(true, Ordering::Release);
@@ -516,6 +523,24 @@ impl Cache {
     #[must_use]
     pub fn watermark(&self, partition: Partition) -> Option<Watermark> {
         self.partition(partition)?.watermark.borrow().clone()
+    }
+
+    /// Takes note of how far the store is in the history that is followed here.
+    pub fn hear_head(&self, partition: Partition, head: Revision) {
+        let Some(part) = self.partition(partition) else { return };
+        part.head.store(head.0, Ordering::Relaxed);
+    }
+
+    /// The revisions up to which every change is applied here, summed over all partitions, and how
+    /// many changes more the store told of.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        let parts = self.0.partitions.get().into_iter().flatten();
+        let each = parts.filter_map(|part| {
+            let reached = part.watermark.borrow().as_ref()?.position.revision.0;
+            Some((reached, part.head.load(Ordering::Relaxed).saturating_sub(reached)))
+        });
+        each.fold((0, 0), |(reached, lag), (more, behind)| (reached + more, lag + behind))
     }
 
     /// The watermark of a token's partition, if everything up to the token is applied here.

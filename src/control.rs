@@ -35,7 +35,7 @@ use crate::{
         AuditPage, Commit, CommitError, Committed, CustomerPage, CustomerWrite, Idempotency,
         Logged, Push, Store, StoreError, Trail, Write, Writer, format::hex,
     },
-    telemetry::{Metrics, StoreCommand},
+    telemetry::{ActDialect, Metrics, StoreCommand},
 };
 
 /// Acts on customers and keys. Cheap to clone.
@@ -71,7 +71,7 @@ pub struct Request {
     /// Who asks.
     pub actor: Actor,
     /// In which API shape.
-    pub dialect: &'static str,
+    pub dialect: ActDialect,
     /// The request's id, for log and audit.
     pub request_id: Option<String>,
     /// The revision that the customer must be at.
@@ -263,7 +263,8 @@ impl Control {
                 Box::pin(self.refuse(attempt, Refusal::KeyReused)).await
             }
             Ok(_) => {
-                self.metrics.operator_act(attempt.action.verb, AuditOutcome::Refused);
+                let dialect = attempt.request.dialect;
+                self.metrics.operator_act(dialect, attempt.action.verb, AuditOutcome::Refused);
                 Err(refusal.into())
             }
             // What was refused was judged by a store that forgot, or is another one.
@@ -289,14 +290,14 @@ impl Control {
     }
 
     async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
-        let Attempt { key, current, writer, action, .. } = attempt;
+        let Attempt { request, key, current, writer, action, .. } = attempt;
         let partition = self.store.partitions().of(key);
         let epoch = writer.epoch.clone();
         // Whoever acts here and asks here next is answered by what they did.
         let token = Token { epoch, partition, revision: committed.revision };
         self.cache.reaches(&token, EFFECT_AWAITED).await;
         let outcome = if plan.changed { AuditOutcome::Changed } else { AuditOutcome::Unchanged };
-        self.metrics.operator_act(action.verb, outcome);
+        self.metrics.operator_act(request.dialect, action.verb, outcome);
         let revision = match current {
             Some(current) if !committed.changed => current.record.revision,
             _ => committed.revision,
@@ -341,7 +342,7 @@ impl Control {
             outcome: AuditOutcome::Changed,
             refusal: None,
             actor: AuditActor::from(&request.actor),
-            dialect: request.dialect.to_owned(),
+            dialect: request.dialect.as_str().to_owned(),
             source: None,
             reason: None,
             notes: None,
@@ -390,7 +391,8 @@ impl Control {
         let (epoch, subject) = (commit.writer.epoch.clone(), commit.write.subject());
         let committed = self.store.commit(commit).await;
         let took = self.clock.moment().saturating_since(begun);
-        self.metrics.store_commands[StoreCommand::Commit].record(took);
+        let is_answered = !matches!(committed, Err(CommitError::Store(_)));
+        self.metrics.store_command(StoreCommand::Commit, took, is_answered);
         if let (Ok(Committed { revision, logged: Some(logged), .. }), Some(subject)) =
             (&committed, subject)
         {
@@ -400,9 +402,6 @@ impl Control {
         }
         if matches!(committed, Err(CommitError::RestrictedLost)) {
             self.alarm.ring();
-        }
-        if matches!(committed, Err(CommitError::Store(_))) {
-            self.metrics.store_errors[StoreCommand::Commit].increment(1);
         }
         committed
     }
@@ -427,10 +426,7 @@ impl Control {
         let begun = self.clock.moment();
         let answer = asked.await;
         let took = self.clock.moment().saturating_since(begun);
-        self.metrics.store_commands[command].record(took);
-        if answer.is_err() {
-            self.metrics.store_errors[command].increment(1);
-        }
+        self.metrics.store_command(command, took, answer.is_ok());
         answer
     }
 

@@ -18,7 +18,7 @@ use crate::{
     policy::{InForce, Rules},
     store::StoredRecord,
     telemetry::{
-        Dialect, Metrics,
+        Dialect, FoundIn, Metrics,
         decision_log::{Decided, DecisionLog},
         traces::Traces,
     },
@@ -342,6 +342,9 @@ impl Gate {
     }
 
     fn answer(&self, check: &Check, mut weighed: Weighed<'_>) -> Answer {
+        if let Some(found_in) = weighed.found_in() {
+            self.metrics.cache_lookups[found_in].increment(1);
+        }
         let revision = weighed.revision.take();
         let (answer, Judged { decision, enforced, asked }) = self.judge(check, &weighed, revision);
         if enforced.spared {
@@ -420,6 +423,18 @@ struct Weighed<'a> {
 }
 
 impl Weighed<'_> {
+    /// Where in memory that was found; nothing if nobody is asked about.
+    fn found_in(&self) -> Option<FoundIn> {
+        let found = self.found?;
+        Some(match found.held.as_ref().map(|held| &held.record) {
+            _ if self.filled.is_some() => FoundIn::Nowhere,
+            _ if found.entry.is_some() || found.withheld.is_some() => FoundIn::Restricted,
+            Some(StoredRecord::Absent) => FoundIn::Unknown,
+            Some(StoredRecord::Known(_) | StoredRecord::Unreadable(_)) => FoundIn::Recent,
+            None => FoundIn::Nowhere,
+        })
+    }
+
     fn is_stale(&self) -> bool {
         self.found.is_some_and(|found| is_stale(found, self.evidence.staleness))
     }

@@ -23,7 +23,7 @@ use crate::{
     },
     store::{ForeignWriters, StoreError, format},
     telemetry::{
-        IngestResult, Via,
+        ActDialect, IngestResult, Via,
         event::{IngestGivenUp, IngestTaken, MessageUnusable},
     },
 };
@@ -189,7 +189,10 @@ impl Ingest {
         };
         Request {
             actor,
-            dialect: via.as_str(),
+            dialect: match via {
+                Via::Channel => ActDialect::Channel,
+                Via::Inbox => ActDialect::Inbox,
+            },
             request_id: message.id.clone(),
             expected: None,
             idempotency: None,

@@ -21,7 +21,10 @@ use crate::{
     },
     feed::machine::{FOLLOWING, LOG_PAGE},
     store::{Idempotency, Lease, StoreError, format::hex},
-    telemetry::event::{ChangeRecovered, ConflictListed},
+    telemetry::{
+        ActDialect,
+        event::{ChangeRecovered, ConflictListed},
+    },
 };
 
 /// Writes back what the store forgot.
@@ -244,7 +247,13 @@ fn request() -> Request {
         source: None,
         address: None,
     };
-    Request { actor, dialect: "recovery", request_id: None, expected: None, idempotency: None }
+    Request {
+        actor,
+        dialect: ActDialect::Recovery,
+        request_id: None,
+        expected: None,
+        idempotency: None,
+    }
 }
 
 /// Whoever writes it back first does so for all.

@@ -10,6 +10,7 @@ use crate::{
         tenure::{Tenure, Turns},
     },
     domain::{Action, Actor, CustomerKey, Refusal, Role, Source, Verb, action::LAPSE_AFTER},
+    telemetry::ActDialect,
 };
 
 /// Takes away what has lapsed.
@@ -55,7 +56,7 @@ impl Sweep {
     async fn lapse(&self, customer: &CustomerKey, source: &Source) -> Result<(), ActError> {
         let request = Request {
             actor: Actor::tollgate(Role::Manager),
-            dialect: "sweep",
+            dialect: ActDialect::Sweep,
             request_id: None,
             expected: None,
             idempotency: None,

@@ -10,6 +10,7 @@ pub mod handles;
 pub mod label;
 mod pace;
 mod process;
+mod runtime;
 pub mod traces;
 
 use std::io::{self, IsTerminal};
@@ -26,9 +27,9 @@ use tracing_subscriber::{
 use catalogue::Kind;
 
 pub use catalogue::{
-    AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Listener,
-    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via, WebhookResult,
-    WebhookSource,
+    ActDialect, AuthFailure, BootSource, CertificateResult, Dialect, FillResult, FoundIn,
+    IngestResult, Listener, PolicyResult, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand,
+    Tier, Unreadable, Via, WebhookResult, WebhookSource,
 };
 pub use handles::{Metrics, NO_ROUTE};
 pub use label::Label;
@@ -131,7 +132,7 @@ mod tests {
                 metrics.check(*dialect, Reason::Active, Duration::from_micros(30));
             }
             metrics.change_effect.record(Duration::from_millis(1));
-            metrics.store_commands[StoreCommand::Read].record(Duration::from_millis(1));
+            metrics.store_command(StoreCommand::Read, Duration::from_millis(1), true);
             // What is told of a certificate is only there where one is.
             let expires = Timestamp::from_millis(1);
             event::CertificateShown { listener: Listener::Check, expires }.emit(metrics);
@@ -184,14 +185,14 @@ mod tests {
     fn a_check_and_an_act_are_counted_under_their_labels() {
         let text = rendered(|metrics| {
             metrics.check(Dialect::Nginx, Reason::TooStale, Duration::from_micros(30));
-            metrics.operator_act(Verb::Freeze, AuditOutcome::Changed);
+            metrics.operator_act(ActDialect::Wingback, Verb::Freeze, AuditOutcome::Changed);
             metrics.cache_entries[Tier::Restricted].set(3);
             metrics.feed_staleness.set(Duration::from_millis(1500));
         });
         for line in [
             "tollgate_checks_total{dialect=\"nginx\",outcome=\"undecided\",reason=\"too_stale\"} 1",
             "tollgate_check_duration_seconds_count{dialect=\"nginx\"} 1",
-            "tollgate_operator_acts_total{verb=\"freeze\",outcome=\"changed\"} 1",
+            "tollgate_operator_acts_total{dialect=\"wingback\",verb=\"freeze\",outcome=\"changed\"} 1",
             "tollgate_cache_entries{tier=\"restricted\"} 3",
             "tollgate_feed_staleness_seconds 1.5",
         ] {

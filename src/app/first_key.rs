@@ -14,6 +14,7 @@ use crate::{
     domain::{Actor, Partition, Role},
     http::Operators,
     store::StoreError,
+    telemetry::ActDialect,
 };
 
 /// Makes sure that `operator.token` in the data directory holds a good admin key.
@@ -37,8 +38,13 @@ pub(super) async fn make(operators: &Operators, data_dir: &Path) -> Result<(), S
         return Ok(());
     }
     let actor = Actor::tollgate(Role::Admin);
-    let request =
-        Request { actor, dialect: "native", request_id: None, expected: None, idempotency: None };
+    let request = Request {
+        actor,
+        dialect: ActDialect::Native,
+        request_id: None,
+        expected: None,
+        idempotency: None,
+    };
     let name = "first key".to_owned();
     let new = NewKey { name, role: Role::Admin, tenant: None, source: None, expires_at: None };
     let made = control.create_key(&request, new).await;

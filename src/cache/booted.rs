@@ -96,6 +96,15 @@ impl Origin {
 }
 
 impl Cache {
+    /// Whether what is held of some partition was not read from the store, which has not confirmed
+    /// it yet either.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        let parts = self.0.partitions.get().into_iter().flatten();
+        let mut held = parts.filter(|part| part.picture.load().is_some());
+        held.any(|part| part.origin.age_before() != Some(Duration::ZERO))
+    }
+
     /// Takes a picture of `partition` that was not read from the store, unless there is one, or
     /// the store is being read.
     pub fn boot(&self, partition: Partition, booted: Booted) -> Result<(), Refused> {

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use moka::{
+    notification::RemovalCause,
     ops::compute::Op,
     policy::EvictionPolicy,
     sync::{Cache, CacheBuilder},
@@ -12,6 +13,7 @@ use moka::{
 use crate::{
     domain::{CustomerKey, Epoch, Position, Record, change::CustomerChange},
     store::StoredRecord,
+    telemetry::{Metrics, Tier},
 };
 
 /// What the store said of one customer, and when.
@@ -62,11 +64,20 @@ impl Recent {
     /// Room for `capacity` records, and a tenth of that for unknown ids: so that a flood of them
     /// never displaces a record.
     #[must_use]
-    pub(super) fn new(capacity: u64) -> Self {
-        // With moka's default policy, 499 of 500 fresh inserts of cold keys were refused.
-        let tier = |capacity| CacheBuilder::new(capacity).eviction_policy(EvictionPolicy::lru());
-        let unknown = tier((capacity / 10).max(1)).time_to_live(UNKNOWN_FOR);
-        Self { known: tier(capacity).build(), unknown: unknown.build() }
+    pub(super) fn new(capacity: u64, metrics: &Metrics) -> Self {
+        let tier = |capacity, tier| {
+            let evictions = metrics.cache_evictions[tier].clone();
+            CacheBuilder::new(capacity)
+                // With moka's default policy, 499 of 500 fresh inserts of cold keys were refused.
+                .eviction_policy(EvictionPolicy::lru())
+                .eviction_listener(move |_, _, cause| {
+                    if cause == RemovalCause::Size {
+                        evictions.increment(1);
+                    }
+                })
+        };
+        let unknown = tier((capacity / 10).max(1), Tier::Unknown).time_to_live(UNKNOWN_FOR);
+        Self { known: tier(capacity, Tier::Recent).build(), unknown: unknown.build() }
     }
 
     /// What is held of `customer`.

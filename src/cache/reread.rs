@@ -11,7 +11,7 @@ use crate::{
     clock::jittered,
     domain::{CustomerKey, Partition, Position, Revision},
     store::{Read, ReadMany, StoreError, StoredRecord},
-    telemetry::event::RecordRepaired,
+    telemetry::{StoreCommand, event::RecordRepaired},
 };
 
 /// How often records in memory are compared with the store.
@@ -165,10 +165,13 @@ impl Cache {
         let begun = self.0.clock.moment();
         let patience = self.0.fill_timeout * 4;
         let answer = tokio::time::timeout(patience, answer).await;
-        match answer {
-            Ok(answer) if self.0.clock.moment().saturating_since(begun) <= patience => answer,
+        let took = self.0.clock.moment().saturating_since(begun);
+        let answer = match answer {
+            Ok(answer) if took <= patience => answer,
             Ok(_) | Err(_) => Err(StoreError::Unreachable("it took too long".to_owned())),
-        }
+        };
+        self.0.metrics.store_command(StoreCommand::Reread, took, answer.is_ok());
+        answer
     }
 
     /// Puts what was read in the place of what is held, if that should be the same and is not, or

@@ -355,7 +355,7 @@ fn a_fill_that_read_before_a_change_does_not_land_after_it() {
 /// The same order of events without a floor: this is the race that the floor is for.
 #[test]
 fn without_the_floor_the_old_record_would_land() {
-    let recent = Recent::new(100);
+    let recent = Recent::new(100, &Metrics::new());
     let change = change(3, false);
     let Subject::Customer(changed) = &change.subject else { unreachable!() };
     recent.change(changed, watermark(3).position, true);

@@ -14,6 +14,7 @@ use crate::{
         Source, TenantId, Verb, action::Fields, digest::sha256_hex,
     },
     store::Idempotency,
+    telemetry::ActDialect,
 };
 
 /// What one says of a customer.
@@ -103,7 +104,7 @@ impl Statement {
             // One that is sent again may tell how often it was.
             Idempotency { body_digest: key_digest.clone(), key_digest }
         });
-        Request { actor, dialect: WEBHOOK, request_id: id, expected: None, idempotency }
+        Request { actor, dialect: ActDialect::Webhook, request_id: id, expected: None, idempotency }
     }
 }
 

@@ -204,7 +204,7 @@ impl Control {
             if outcome.as_ref().is_err_and(is_about_all) {
                 given_up.store(true, Ordering::Relaxed);
             } else {
-                self.metrics.operator_act(Verb::Put, told);
+                self.metrics.operator_act(request.dialect, Verb::Put, told);
             }
             outcomes.push((*place, outcome));
         }

@@ -13,6 +13,7 @@ use crate::{
     cache::keyring::{SessionOf, StoredKey},
     domain::{Actor, Role, Timestamp},
     store::format::hex,
+    telemetry::ActDialect,
 };
 
 /// An operator's session.
@@ -130,7 +131,7 @@ impl Control {
         let own = alive.into_iter().filter(|(_, it)| begun_with(it, key));
         let request = Request {
             actor: Actor::tollgate(Role::Admin),
-            dialect: "native",
+            dialect: ActDialect::Native,
             request_id: None,
             expected: None,
             idempotency: None,

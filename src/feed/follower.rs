@@ -37,7 +37,7 @@ use crate::{
     lifecycle::Latch,
     store::{Head, Push, RestrictedEntry, Session, SessionReader, StoreError, Tally},
     telemetry::{
-        Metrics,
+        Metrics, StoreCommand,
         event::{
             ChangesForgotten, FeedCaughtUp, FeedGap, PictureSuspect, PictureTrusted,
             RestrictedUnreadable, SnapshotBegun, SnapshotInstalled, StoreLost, StoreTrusted,
@@ -339,6 +339,7 @@ impl<'a> Follower<'a> {
             && head.epoch == picture.epoch
         {
             picture.partial.store(head.partial, Ordering::Relaxed);
+            self.feed.cache.hear_head(partition, head.revision);
         }
         let said = head.as_ref().map(|head| (head.epoch.clone(), head.revision, head.fleet));
         let stepped = self.step(asked, partition, Event::Head { head, ours, asked: moment, floor });
@@ -499,7 +500,6 @@ impl<'a> Follower<'a> {
         self.feed.changes.applied(partition, &epoch, change);
         self.feed.journal.applied(partition, change, withholds);
         self.feed.metrics.feed_changes.increment(1);
-        self.feed.metrics.feed_watermark.set(change.revision.0);
         if let Some(committed_at) = change.committed_at() {
             let took = self.feed.clock.now().saturating_since(committed_at);
             self.feed.metrics.change_effect.record(took);
@@ -576,7 +576,6 @@ impl<'a> Follower<'a> {
             applied.lock().keep(&watermark.epoch, change);
         }
         let customers = picture.census().count;
-        self.feed.metrics.feed_watermark.set(watermark.position.revision.0);
         let (epoch, revision) = (watermark.epoch.clone(), watermark.position.revision);
         self.feed.cache.install(partition, picture, watermark);
         self.feed.changes.replaced(Token { epoch, partition, revision });
@@ -733,12 +732,15 @@ impl<'a> Follower<'a> {
     }
 
     fn ask_heads(&self, asked: &mut Asked, partitions: &[Partition]) {
-        let (reader, moment) = (asked.reader.clone(), self.feed.clock.moment());
+        let (reader, clock) = (asked.reader.clone(), self.feed.clock.clone());
+        let (metrics, moment) = (self.feed.metrics.clone(), clock.moment());
         let of = self.parts.iter().filter(|part| partitions.contains(&part.number));
         let (partitions, floors): (Vec<_>, Vec<_>) =
             of.map(|part| (part.number, part.machine.progress())).unzip();
         asked.answers.spawn(async move {
             let heads = reader.heads(&partitions).await;
+            let took = clock.moment().saturating_since(moment);
+            metrics.store_command(StoreCommand::Heartbeat, took, heads.is_ok());
             Answer::Heads(moment, partitions.into_iter().zip(floors).collect(), heads)
         });
     }

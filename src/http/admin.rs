@@ -12,7 +12,7 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::{runtime::RuntimeMetrics, sync::watch};
 
 use crate::{
     cache::Cache,
@@ -41,6 +41,8 @@ pub struct Admin {
     pub feed: watch::Receiver<FeedStatus>,
     /// What it counts.
     pub metrics: Metrics,
+    /// How busy the threads are that answer checks.
+    pub runtime: RuntimeMetrics,
     /// What shows it.
     pub prometheus: PrometheusHandle,
     /// Its store, without a password.
@@ -141,12 +143,19 @@ impl Admin {
         let age = |it| self.cache.staleness(it, max_staleness, stale_limit).age.unwrap_or(uptime);
         let oldest = self.cache.partitions().all().map(age).max();
         self.metrics.feed_staleness.set(oldest.unwrap_or(uptime));
+        self.metrics.staleness_budget.set(max_staleness);
+        self.metrics.staleness_limit.set(stale_limit);
+        let (reached, lag) = self.cache.progress();
+        self.metrics.feed_watermark.set(reached);
+        self.metrics.feed_lag.set(lag);
+        self.metrics.ready.set(self.readiness.is_ready());
         let (restricted, recent, unknown) = self.cache.sizes();
         self.metrics.cache_entries[Tier::Restricted].set(restricted);
         self.metrics.cache_entries[Tier::Recent].set(recent);
         self.metrics.cache_entries[Tier::Unknown].set(unknown);
         self.metrics.snapshot_age.set(self.snapshot_age().unwrap_or_default());
         self.metrics.booted_from(self.booted_from());
+        self.metrics.boot_unconfirmed.set(self.cache.is_unconfirmed());
         let feed = self.feed.borrow().clone();
         self.metrics.feed_connected.set(feed.is_connected());
         self.metrics.feed_suspect.set(feed.is_suspect());
@@ -156,6 +165,7 @@ impl Admin {
         self.metrics.changes_withheld.set(u64::try_from(withheld).unwrap_or(u64::MAX));
         self.metrics.fleet_shadow.set(settings.fleet.shadow().is_some());
         self.metrics.observe_process();
+        self.metrics.observe_runtime(&self.runtime);
     }
 
     fn policy(&self) -> PolicyStatus {

@@ -12,7 +12,7 @@ use crate::{
     control,
     domain::{Actor, CustomerId, CustomerKey, Role, TenantId},
     store::{Idempotency, format::hex},
-    telemetry::AuthFailure,
+    telemetry::{ActDialect, AuthFailure},
 };
 
 /// A caller of the operator plane whose credentials are right.
@@ -106,7 +106,7 @@ impl Caller {
         };
         Ok(control::Request {
             actor: self.actor.clone(),
-            dialect: "native",
+            dialect: ActDialect::Native,
             request_id: Some(self.request_id.clone()),
             expected,
             idempotency,

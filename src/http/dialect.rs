@@ -10,7 +10,10 @@ use super::{
     OperatorPlane, authenticate::Caller, fields::Fields, problem::Problem, resource::Resource,
     resource::ShownRestriction,
 };
-use crate::domain::{Action, CustomerId, CustomerKey, Source};
+use crate::{
+    domain::{Action, CustomerId, CustomerKey, Source},
+    telemetry::ActDialect,
+};
 
 #[cfg(doc)]
 use crate::control::Control;
@@ -18,8 +21,8 @@ use crate::control::Control;
 /// One system's API.
 #[derive(Clone, Copy, Debug)]
 struct Dialect {
-    /// Its name, which is that of the source it stands for too.
-    name: &'static str,
+    /// What its acts are counted under.
+    acts: ActDialect,
 }
 
 /// An act as it was asked for in a dialect.
@@ -31,6 +34,11 @@ struct Asked<'a> {
 }
 
 impl Dialect {
+    /// Its name, which is that of the source it stands for too.
+    const fn name(self) -> &'static str {
+        self.acts.as_str()
+    }
+
     /// Who calls. Whose key has no source of its own acts for the dialect's.
     fn caller(self, plane: &OperatorPlane, request: &Request) -> Result<Caller, Problem> {
         let mut caller = Caller::of(plane, request)?;
@@ -50,9 +58,9 @@ impl Dialect {
         let Asked { caller, id, headers, body } = asked;
         let key = self.customer(plane, caller, id).await?;
         let action = Action { source: Some(self.source()?), ..action };
-        let what = format!("{key}\0{}\0{}", self.name, action.verb.as_str());
+        let what = format!("{key}\0{}\0{}", self.name(), action.verb.as_str());
         let mut request = caller.request(headers, &what, body)?;
-        request.dialect = self.name;
+        request.dialect = self.acts;
         let control = &plane.operators.control;
         let acted = control.act(&request, &key, &action).await?;
         Ok(Resource::of(acted.customer, control, &plane.plane.gate).remaining())
@@ -71,7 +79,7 @@ impl Dialect {
     }
 
     fn source(self) -> Result<Source, Problem> {
-        Source::parse(self.name).map_err(|error| Problem::invalid_field("source", error))
+        Source::parse(self.name()).map_err(|error| Problem::invalid_field("source", error))
     }
 }
 

@@ -34,6 +34,7 @@ use crate::{
         audit::batch::{Batch, Counts},
     },
     store::{StoreError, format::hex},
+    telemetry::ActDialect,
 };
 
 /// Many customers at once, a line of JSON each: each line is done or refused alone.
@@ -99,7 +100,7 @@ pub(super) async fn import(
         }
     }
     let request = crate::control::Request {
-        dialect: "import",
+        dialect: ActDialect::Import,
         expected: None,
         idempotency: None,
         ..caller.request(&headers, "import", &[])?

@@ -4,9 +4,9 @@
 //! from the closed sets of [`super::label`].
 
 pub use super::label::{
-    AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Listener,
-    ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier, Unreadable, Via, WebhookResult,
-    WebhookSource,
+    ActDialect, AuthFailure, BootSource, CertificateResult, Dialect, FillResult, FoundIn,
+    IngestResult, Listener, PolicyResult, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand,
+    Tier, Unreadable, Via, WebhookResult, WebhookSource,
 };
 
 /// What is said of one metric.
@@ -89,6 +89,9 @@ catalogue! {
     /// 48 bits.
     POLICY_HASH = Metric::gauge("tollgate_policy_hash", &[],
         "The first 48 bits of the policy file's SHA-256; 0 for the policy that is built in. Instances that differ have different policies.");
+    /// By result.
+    POLICY_READS = Metric::counter("tollgate_policy_reads_total", &["result"],
+        "Times the policy file was read, at the start and because it had changed, by what came of it.");
     /// 0 or 1.
     POLICY_REFUSED = Metric::gauge("tollgate_policy_refused", &[],
         "1 while the policy file cannot be used and the policy before it stays in force, else 0.");
@@ -110,6 +113,12 @@ catalogue! {
     /// Without labels.
     SPANS_UNSENT = Metric::counter("tollgate_spans_unsent_total", &[],
         "Spans of traces that the collector did not take.");
+    /// By where.
+    CACHE_LOOKUPS = Metric::counter("tollgate_cache_lookups_total", &["found"],
+        "Checks of a customer, by where in memory it was found what decides; for those found nowhere the store was read.");
+    /// By tier.
+    CACHE_EVICTIONS = Metric::counter("tollgate_cache_evictions_total", &["tier"],
+        "Customers dropped from memory because others needed the room, by the part of the cache that held them; never from the restricted one.");
     /// By result.
     FILLS = Metric::counter("tollgate_fills_total", &["result"],
         "Reads of the store for a customer that was not in memory, by what came of them.");
@@ -128,9 +137,18 @@ catalogue! {
     /// In seconds.
     FEED_STALENESS = Metric::gauge("tollgate_feed_staleness_seconds", &[],
         "Time since the picture in memory was last confirmed by the store. Alert on this one.");
-    /// A revision.
+    /// In seconds.
+    STALENESS_BUDGET = Metric::gauge("tollgate_feed_staleness_budget_seconds", &[],
+        "The staleness from which on answers are marked stale (--max-staleness).");
+    /// In seconds.
+    STALENESS_LIMIT = Metric::gauge("tollgate_feed_staleness_limit_seconds", &[],
+        "The staleness from which on nobody passes who is not known to be restricted (--stale-limit): their checks are undecided.");
+    /// Revisions.
     FEED_WATERMARK = Metric::gauge("tollgate_feed_watermark", &[],
-        "The store's revision up to which every change is applied here.");
+        "The store's revision up to which every change is applied here; the sum over all partitions.");
+    /// Changes.
+    FEED_LAG = Metric::gauge("tollgate_feed_lag", &[],
+        "Changes that the store told of, when it was last asked, and that are not applied here; the sum over all partitions.");
     /// Without labels.
     FEED_CHANGES = Metric::counter("tollgate_feed_changes_total", &[],
         "Changes heard and applied.");
@@ -194,9 +212,9 @@ catalogue! {
     /// By command.
     STORE_ERRORS = Metric::counter("tollgate_store_errors_total", &["command"],
         "Commands that the store did not answer, or answered with an error.");
-    /// By verb and outcome.
-    OPERATOR_ACTS = Metric::counter("tollgate_operator_acts_total", &["verb", "outcome"],
-        "Acts on customers asked for by operators and systems, by what came of them.");
+    /// By dialect, verb and outcome.
+    OPERATOR_ACTS = Metric::counter("tollgate_operator_acts_total", &["dialect", "verb", "outcome"],
+        "Acts on customers asked for by operators and systems, by how they were asked for and what came of them.");
     /// By way and result.
     INGEST_MESSAGES = Metric::counter("tollgate_ingest_messages_total", &["via", "result"],
         "Messages of billing systems that this instance looked at, by how they came and what came of them.");
@@ -257,9 +275,27 @@ catalogue! {
     /// Without labels.
     JOURNAL_ERRORS = Metric::counter("tollgate_snapshot_journal_errors_total", &[],
         "Times a change could not be noted beside the snapshot file, which is then written anew.");
+    /// 0 or 1.
+    READY = Metric::gauge("tollgate_ready", &[],
+        "1 while this instance takes traffic, as /readyz says, else 0.");
+    /// 0 or 1.
+    BOOT_UNCONFIRMED = Metric::gauge("tollgate_boot_unconfirmed", &[],
+        "1 while this instance answers by what it began with, a file or another instance's picture, and the store has not confirmed that yet, else 0.");
     /// 0 or 1, by source.
     BOOT_SOURCE = Metric::gauge("tollgate_boot_source", &["source"],
         "1 for where the first picture of this process came from, else 0.");
+    /// A count.
+    RUNTIME_WORKERS = Metric::gauge("tollgate_runtime_workers", &[],
+        "Threads that answer checks and follow the store (--workers); probes and metrics have one of their own.");
+    /// A count.
+    RUNTIME_TASKS = Metric::gauge("tollgate_runtime_tasks", &[],
+        "Tasks that are alive on those threads: a few for each connection, and those of the process.");
+    /// A count.
+    RUNTIME_QUEUED = Metric::gauge("tollgate_runtime_queued_tasks", &[],
+        "Tasks that wait for any of those threads, in the queue that they share.");
+    /// In whole seconds.
+    RUNTIME_BUSY_SECONDS = Metric::counter("tollgate_runtime_busy_seconds_total", &[],
+        "Time that those threads were at work, summed over them, in whole seconds; its rate by tollgate_runtime_workers is how busy they are.");
     /// Always 1.
     BUILD_INFO = Metric::gauge("tollgate_build_info", &["version"],
         "Always 1; the label tells which version is running.");

@@ -17,8 +17,8 @@ use tracing::{debug, error, info, warn};
 use super::{
     Metrics,
     label::{
-        AuthFailure, BootSource, CertificateResult, IngestResult, Listener, RewrittenFrom,
-        SnapshotResult, Unreadable, Via, WebhookResult, WebhookSource,
+        AuthFailure, BootSource, CertificateResult, IngestResult, Listener, PolicyResult,
+        RewrittenFrom, SnapshotResult, Unreadable, Via, WebhookResult, WebhookSource,
     },
 };
 use crate::domain::{CustomerKey, Epoch, Partition, Revision, Source, Timestamp, Token};
@@ -503,6 +503,7 @@ impl<P: Display> PolicyTaken<'_, P> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { path, hash, routes } = self;
         metrics.policy_refused.lower();
+        metrics.policy_reads[PolicyResult::Taken].increment(1);
         metrics.policy_is(hash);
         info!(
             policy.file = %path, policy.hash = hash, policy.routes = routes,
@@ -525,6 +526,7 @@ impl<P: Display> PolicyRefused<'_, P> {
     pub fn emit(self, metrics: &Metrics) {
         let Self { path, why } = self;
         metrics.policy_refused.raise();
+        metrics.policy_reads[PolicyResult::Refused].increment(1);
         error!(
             policy.file = %path,
             "The policy {path} cannot be used, so the one before it stays in force: {why}",

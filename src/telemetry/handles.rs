@@ -9,16 +9,18 @@ use std::{
 };
 
 use metrics::{Counter, Gauge, Histogram};
+use tokio::runtime::RuntimeMetrics;
 
 use super::{
     catalogue::{self, Metric},
     label::{
-        AuthFailure, BootSource, CertificateResult, Dialect, FillResult, IngestResult, Label,
-        Listener, LogLoss, ReachedBy, RewrittenFrom, SnapshotResult, StoreCommand, Tier,
-        Unreadable, Via, WebhookResult, WebhookSource,
+        ActDialect, AuthFailure, BootSource, CertificateResult, Dialect, FillResult, FoundIn,
+        IngestResult, Label, Listener, LogLoss, PolicyResult, ReachedBy, RewrittenFrom,
+        SnapshotResult, StoreCommand, Tier, Unreadable, Via, WebhookResult, WebhookSource,
     },
     pace::Pace,
     process::Process,
+    runtime::Runtime,
 };
 use crate::{
     clock::Clock,
@@ -73,6 +75,7 @@ pub struct Handles {
     checks: By<Dialect, By<Reason, Counter>>,
     check_seconds: By<Dialect, Histogram>,
     policy_hash: Gauge,
+    pub(super) policy_reads: By<PolicyResult, Counter>,
     /// [`catalogue::POLICY_REFUSED`].
     pub policy_refused: Flag,
     /// [`catalogue::STALE_ANSWERS`].
@@ -85,6 +88,10 @@ pub struct Handles {
     pub spans_sent: Counter,
     /// [`catalogue::SPANS_UNSENT`].
     pub spans_unsent: Counter,
+    /// [`catalogue::CACHE_LOOKUPS`].
+    pub cache_lookups: By<FoundIn, Counter>,
+    /// [`catalogue::CACHE_EVICTIONS`].
+    pub cache_evictions: By<Tier, Counter>,
     fills: By<FillResult, Counter>,
     /// [`catalogue::FILLS_COALESCED`].
     pub fills_coalesced: Counter,
@@ -96,8 +103,14 @@ pub struct Handles {
     pub feed_connected: Flag,
     /// [`catalogue::FEED_STALENESS`].
     pub feed_staleness: Span,
+    /// [`catalogue::STALENESS_BUDGET`].
+    pub staleness_budget: Span,
+    /// [`catalogue::STALENESS_LIMIT`].
+    pub staleness_limit: Span,
     /// [`catalogue::FEED_WATERMARK`].
     pub feed_watermark: Level,
+    /// [`catalogue::FEED_LAG`].
+    pub feed_lag: Level,
     /// [`catalogue::FEED_CHANGES`].
     pub feed_changes: Counter,
     /// [`catalogue::FEED_GAPS`].
@@ -134,11 +147,8 @@ pub struct Handles {
     pub unreadable: By<Unreadable, Counter>,
     /// [`catalogue::CHANGE_EFFECT_SECONDS`]: record a [`Duration`].
     pub change_effect: Histogram,
-    /// [`catalogue::STORE_COMMAND_SECONDS`]: record a [`Duration`].
-    pub store_commands: By<StoreCommand, Histogram>,
-    /// [`catalogue::STORE_ERRORS`].
-    pub store_errors: By<StoreCommand, Counter>,
-    operator_acts: By<Verb, By<AuditOutcome, Counter>>,
+    store_commands: By<StoreCommand, Histogram>,
+    store_errors: By<StoreCommand, Counter>,
     ingest_messages: By<Via, By<IngestResult, Counter>>,
     /// [`catalogue::INGEST_HOLDER`].
     pub ingest_holder: Flag,
@@ -169,7 +179,12 @@ pub struct Handles {
     pub audit_archived: Counter,
     /// [`catalogue::AUDIT_ARCHIVE_FAILURES`].
     pub audit_archive_failures: Counter,
+    /// [`catalogue::READY`].
+    pub ready: Flag,
+    /// [`catalogue::BOOT_UNCONFIRMED`].
+    pub boot_unconfirmed: Flag,
     boot_source: By<BootSource, Flag>,
+    runtime: Runtime,
     build_info: Flag,
     process: Process,
     pub(super) clock: Clock,
@@ -245,6 +260,11 @@ impl Handles {
             // There from the start, so that the first one is seen to be more than none.
             shadow_passes(*reason, NO_ROUTE).increment(0);
         }
+        for verb in Verb::ALL {
+            for outcome in <AuditOutcome as Label>::ALL {
+                operator_acts(ActDialect::Native, verb, *outcome).increment(0);
+            }
+        }
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         Self {
             checks: By::each(|dialect: Dialect| {
@@ -252,22 +272,25 @@ impl Handles {
             }),
             check_seconds: histograms(catalogue::CHECK_SECONDS),
             policy_hash: gauge(catalogue::POLICY_HASH),
+            policy_reads: counters(catalogue::POLICY_READS),
             policy_refused: Flag(gauge(catalogue::POLICY_REFUSED)),
             stale_answers: counters(catalogue::STALE_ANSWERS),
             decisions_logged: counter(catalogue::DECISIONS_LOGGED),
             decisions_unlogged: counters(catalogue::DECISIONS_UNLOGGED),
             spans_sent: counter(catalogue::SPANS_SENT),
             spans_unsent: counter(catalogue::SPANS_UNSENT),
+            cache_lookups: counters(catalogue::CACHE_LOOKUPS),
+            cache_evictions: counters(catalogue::CACHE_EVICTIONS),
             fills: counters(catalogue::FILLS),
             fills_coalesced: counter(catalogue::FILLS_COALESCED),
             min_revisions: counters(catalogue::MIN_REVISIONS),
-            cache_entries: By::each(|tier: Tier| {
-                let labels = [(Tier::NAME, tier.as_str())];
-                Level(metrics::gauge!(catalogue::CACHE_ENTRIES.name, &labels))
-            }),
+            cache_entries: gauges(catalogue::CACHE_ENTRIES, Level),
             feed_connected: Flag(gauge(catalogue::FEED_CONNECTED)),
             feed_staleness: Span(gauge(catalogue::FEED_STALENESS)),
+            staleness_budget: Span(gauge(catalogue::STALENESS_BUDGET)),
+            staleness_limit: Span(gauge(catalogue::STALENESS_LIMIT)),
             feed_watermark: Level(gauge(catalogue::FEED_WATERMARK)),
+            feed_lag: Level(gauge(catalogue::FEED_LAG)),
             feed_changes: counter(catalogue::FEED_CHANGES),
             feed_gaps: counter(catalogue::FEED_GAPS),
             feed_catch_ups: counter(catalogue::FEED_CATCH_UPS),
@@ -288,30 +311,10 @@ impl Handles {
             change_effect: metrics::histogram!(catalogue::CHANGE_EFFECT_SECONDS.name),
             store_commands: histograms(catalogue::STORE_COMMAND_SECONDS),
             store_errors: counters(catalogue::STORE_ERRORS),
-            operator_acts: By::each(|verb: Verb| {
-                By::each(|outcome: AuditOutcome| {
-                    let labels =
-                        [(Verb::NAME, verb.as_str()), (AuditOutcome::NAME, outcome.as_str())];
-                    metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
-                })
-            }),
-            ingest_messages: By::each(|via: Via| {
-                By::each(|result: IngestResult| {
-                    let labels = [(Via::NAME, via.as_str()), (IngestResult::NAME, result.as_str())];
-                    metrics::counter!(catalogue::INGEST_MESSAGES.name, &labels)
-                })
-            }),
+            ingest_messages: counters_by_two(catalogue::INGEST_MESSAGES),
             ingest_holder: Flag(gauge(catalogue::INGEST_HOLDER)),
             ingest_listening: Flag(gauge(catalogue::INGEST_LISTENING)),
-            webhooks: By::each(|source: WebhookSource| {
-                By::each(|result: WebhookResult| {
-                    let labels = [
-                        (WebhookSource::NAME, source.as_str()),
-                        (WebhookResult::NAME, result.as_str()),
-                    ];
-                    metrics::counter!(catalogue::WEBHOOKS.name, &labels)
-                })
-            }),
+            webhooks: counters_by_two(catalogue::WEBHOOKS),
             webhooks_unresolved: Level(gauge(catalogue::WEBHOOKS_UNRESOLVED)),
             sources_paused: Level(gauge(catalogue::SOURCES_PAUSED)),
             fleet_shadow: Flag(gauge(catalogue::FLEET_SHADOW)),
@@ -330,10 +333,10 @@ impl Handles {
             journal_errors: counter(catalogue::JOURNAL_ERRORS),
             audit_archived: counter(catalogue::AUDIT_ARCHIVED),
             audit_archive_failures: counter(catalogue::AUDIT_ARCHIVE_FAILURES),
-            boot_source: By::each(|source: BootSource| {
-                let labels = [(BootSource::NAME, source.as_str())];
-                Flag(metrics::gauge!(catalogue::BOOT_SOURCE.name, &labels))
-            }),
+            ready: Flag(gauge(catalogue::READY)),
+            boot_unconfirmed: Flag(gauge(catalogue::BOOT_UNCONFIRMED)),
+            boot_source: gauges(catalogue::BOOT_SOURCE, Flag),
+            runtime: Runtime::new(),
             build_info: Flag(metrics::gauge!(catalogue::BUILD_INFO.name, &version)),
             process: Process::new(),
             clock,
@@ -353,9 +356,18 @@ impl Handles {
         self.fills[result].increment(1);
     }
 
-    /// Counts one act on a customer.
-    pub fn operator_act(&self, verb: Verb, outcome: AuditOutcome) {
-        self.operator_acts[verb][outcome].increment(1);
+    /// Counts one command to the store that took so long, and whether it was answered well.
+    pub fn store_command(&self, command: StoreCommand, took: Duration, is_answered: bool) {
+        self.store_commands[command].record(took);
+        if !is_answered {
+            self.store_errors[command].increment(1);
+        }
+    }
+
+    /// Counts one act on a customer. Nothing is held for it: an act goes to the store, and few
+    /// of the dialects are used anywhere.
+    pub fn operator_act(&self, dialect: ActDialect, verb: Verb, outcome: AuditOutcome) {
+        operator_acts(dialect, verb, outcome).increment(1);
     }
 
     /// Counts one check that shadow mode let through. Nothing is held for it: patterns come and
@@ -403,6 +415,11 @@ impl Handles {
     /// Reads the process's memory, CPU time and file descriptors anew; call it before rendering.
     pub fn observe_process(&self) {
         self.process.observe();
+    }
+
+    /// Reads anew how busy the threads of a runtime are; call it before rendering.
+    pub fn observe_runtime(&self, seen: &RuntimeMetrics) {
+        self.runtime.observe(seen);
     }
 }
 
@@ -508,6 +525,15 @@ fn shadow_passes(reason: Reason, pattern: &str) -> Counter {
     metrics::counter!(catalogue::SHADOW_PASSES.name, &labels)
 }
 
+fn operator_acts(dialect: ActDialect, verb: Verb, outcome: AuditOutcome) -> Counter {
+    let labels = [
+        (ActDialect::NAME, dialect.as_str()),
+        (Verb::NAME, verb.as_str()),
+        (AuditOutcome::NAME, outcome.as_str()),
+    ];
+    metrics::counter!(catalogue::OPERATOR_ACTS.name, &labels)
+}
+
 /// In the place of a pattern where no route was met.
 pub const NO_ROUTE: &str = "-";
 
@@ -528,8 +554,21 @@ fn counters<L: Label>(metric: Metric) -> By<L, Counter> {
     By::each(|value: L| metrics::counter!(metric.name, &[(L::NAME, value.as_str())]))
 }
 
+fn counters_by_two<K: Label, L: Label>(metric: Metric) -> By<K, By<L, Counter>> {
+    By::each(|one: K| {
+        By::each(|other: L| {
+            let labels = [(K::NAME, one.as_str()), (L::NAME, other.as_str())];
+            metrics::counter!(metric.name, &labels)
+        })
+    })
+}
+
 fn gauge(metric: Metric) -> Gauge {
     metrics::gauge!(metric.name)
+}
+
+fn gauges<L: Label, G>(metric: Metric, of: impl Fn(Gauge) -> G) -> By<L, G> {
+    By::each(|value: L| of(metrics::gauge!(metric.name, &[(L::NAME, value.as_str())])))
 }
 
 fn histograms<L: Label>(metric: Metric) -> By<L, Histogram> {

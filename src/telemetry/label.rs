@@ -56,6 +56,30 @@ macro_rules! label {
 }
 
 label! {
+    /// How an act on a customer was asked for: what the audit trail calls its dialect.
+    pub enum ActDialect as "dialect" {
+        /// In the shape of BillaBear's own API.
+        Billabear = "billabear",
+        /// A message that a billing system published.
+        Channel = "channel",
+        /// A line of an import.
+        Import = "import",
+        /// A message that a billing system put into the inbox.
+        Inbox = "inbox",
+        /// In Tollgate's own API.
+        Native = "native",
+        /// Written back, because the store forgot it.
+        Recovery = "recovery",
+        /// A restriction that is over, taken away.
+        Sweep = "sweep",
+        /// A billing system that called back.
+        Webhook = "webhook",
+        /// In the shape of Wingback's own API.
+        Wingback = "wingback",
+    }
+}
+
+label! {
     /// In which shape a check was asked.
     pub enum Dialect as "dialect" {
         /// An evaluation of AuthZEN.
@@ -82,14 +106,40 @@ label! {
     pub enum FillResult as "result" {
         /// The record is in the cache.
         Accepted = "accepted",
+        /// It was read from a store that is not the one followed here, or not as new.
+        Disbelieved = "disbelieved",
         /// The store answered with an error.
         Failed = "failed",
         /// It was not begun: too many were under way.
         Overloaded = "overloaded",
-        /// A newer record was there already.
+        /// A change that is newer came in between.
         Rejected = "rejected",
         /// The store did not answer in time.
         Timeout = "timeout",
+    }
+}
+
+label! {
+    /// Where in memory it was found what decided a check.
+    pub enum FoundIn as "found" {
+        /// Nowhere, or not as it was asked about, so that the store was read.
+        Nowhere = "nowhere",
+        /// Among the records read lately.
+        Recent = "recent",
+        /// In the complete set of restricted customers.
+        Restricted = "restricted",
+        /// Among those that the store says there are none of.
+        Unknown = "unknown",
+    }
+}
+
+label! {
+    /// What came of a policy file that was read.
+    pub enum PolicyResult as "result" {
+        /// It cannot be used, and the policy before it stays in force.
+        Refused = "refused",
+        /// It is in force.
+        Taken = "taken",
     }
 }
 
@@ -180,10 +230,16 @@ label! {
     pub enum StoreCommand as "command" {
         /// Make a change.
         Commit = "commit",
+        /// Read one customer for a check.
+        Fill = "fill",
+        /// Ask how far the store is.
+        Heartbeat = "heartbeat",
         /// Read a page of customers or of the audit trail.
         List = "list",
-        /// Read one customer.
+        /// Read one customer for an operator.
         Read = "read",
+        /// Read records anew, to compare them or because they are old.
+        Reread = "reread",
     }
 }
 
@@ -369,14 +425,17 @@ mod tests {
 
     #[test]
     fn every_label_value_stands_at_its_index() {
+        every_value_stands_at_its_index::<ActDialect>();
         every_value_stands_at_its_index::<AuditOutcome>();
         every_value_stands_at_its_index::<AuthFailure>();
         every_value_stands_at_its_index::<BootSource>();
         every_value_stands_at_its_index::<CertificateResult>();
         every_value_stands_at_its_index::<Dialect>();
         every_value_stands_at_its_index::<FillResult>();
+        every_value_stands_at_its_index::<FoundIn>();
         every_value_stands_at_its_index::<IngestResult>();
         every_value_stands_at_its_index::<Listener>();
+        every_value_stands_at_its_index::<PolicyResult>();
         every_value_stands_at_its_index::<ReachedBy>();
         every_value_stands_at_its_index::<Reason>();
         every_value_stands_at_its_index::<RewrittenFrom>();

@@ -208,6 +208,22 @@ impl Tollgate {
         peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// How long its threads of this name have had something to do: running, or waiting for a core.
+    pub(crate) fn busy_time_of(&self, name: &str) -> Duration {
+        let mut nanos = 0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap() {
+            let task = task.unwrap().path();
+            // One that has ended meanwhile has nothing to do.
+            let read = |file: &str| std::fs::read_to_string(task.join(file)).unwrap_or_default();
+            if read("comm").trim() == name {
+                let times = read("schedstat");
+                let times = times.split(' ').take(2).filter_map(|time| time.parse::<u64>().ok());
+                nanos += times.sum::<u64>();
+            }
+        }
+        Duration::from_nanos(nanos)
+    }
+
     /// Runs the CLI against this Tollgate.
     pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()

@@ -34,6 +34,7 @@ use crate::{
         Verb,
     },
     gate::View,
+    telemetry::ActDialect,
     wire::complete_refusal,
 };
 
@@ -319,4 +320,4 @@ impl Item {
 /// The limit whose use BillaBear tells as a number of users.
 const SEATS: &str = "seats";
 const MOST_PER_PAGE: u64 = 100;
-const BILLABEAR: Dialect = Dialect { name: "billabear" };
+const BILLABEAR: Dialect = Dialect { acts: ActDialect::Billabear };

@@ -22,7 +22,10 @@ use super::{
     },
     Asked, Dialect, read,
 };
-use crate::domain::{Action, Placement, Verb};
+use crate::{
+    domain::{Action, Placement, Verb},
+    telemetry::ActDialect,
+};
 
 /// Freezes the customer for the source `wingback`. What Wingback calls inactive is `frozen` here.
 #[utoipa::path(
@@ -110,7 +113,7 @@ fn cut(notes: String) -> String {
 }
 
 const CUT: &str = " [cut]";
-const WINGBACK: Dialect = Dialect { name: "wingback" };
+const WINGBACK: Dialect = Dialect { acts: ActDialect::Wingback };
 
 #[cfg(test)]
 mod tests {
