@@ -257,7 +257,7 @@ impl Gate {
         if answer.stale {
             self.metrics.stale_answers[dialect].increment(1);
         }
-        if let Some(traces) = &self.settings.traces {
+        if let Some(traces) = self.settings.traces.as_ref().filter(|it| it.may_want()) {
             traces.check(&self.decided(dialect, check, answer, took));
         }
         let wanted = |log: &&DecisionLog| log.wants(answer.decision.outcome());

@@ -28,6 +28,7 @@ use crate::domain::{CustomerKey, Timestamp};
 pub struct Traces {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
+    share: f64,
 }
 
 impl fmt::Debug for Traces {
@@ -59,13 +60,25 @@ impl Traces {
             .with_resource(resource.with_attribute(version).build())
             .build();
         let tracer = provider.tracer("tollgate");
-        Ok(Self { provider, tracer })
+        Ok(Self { provider, tracer, share })
     }
 
     /// Does `work` for a request that came with `headers`.
     pub async fn within<T>(&self, headers: &impl Extractor, work: impl Future<Output = T>) -> T {
         let caller = TraceContextPropagator::new().extract(headers);
         CALLER.scope(caller, work).await
+    }
+
+    /// Whether what happens now may have to be told: those who ask say so, or say nothing, and some
+    /// of these are traced.
+    #[must_use]
+    pub fn may_want(&self) -> bool {
+        let begins_own = self.share > 0.0;
+        let wanted = CALLER.try_with(|caller| {
+            let told = caller.span().span_context().clone();
+            if told.is_valid() { told.is_sampled() } else { begins_own }
+        });
+        wanted.unwrap_or(begins_own)
     }
 
     /// Tells of a decision that was just made.

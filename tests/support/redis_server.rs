@@ -193,8 +193,18 @@ fn from_python() -> Option<PathBuf> {
 
 /// Free a moment ago. Somebody may take it meanwhile; then the server ends at once.
 pub(super) fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    // Below those that the system gives to whoever connects: a server that is killed and started
+    // again finds its port free.
+    let given = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
+    let given = given.and_then(|range| range.split_whitespace().next()?.parse().ok());
+    let below = given.filter(|first| *first > FIRST_PORT + 1000).unwrap_or(FIRST_GIVEN);
+    let mut ports = std::iter::repeat_with(|| fastrand::u16(FIRST_PORT..below));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
+
+const FIRST_PORT: u16 = 10_000;
+/// Where those that Linux gives begin, unless it is told otherwise.
+const FIRST_GIVEN: u16 = 32_768;
 
 fn spawn(
     program: &Path,
