@@ -5,6 +5,7 @@
 use std::{
     env, fs,
     io::{Read, Write},
+    iter,
     net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -195,10 +196,10 @@ fn from_python() -> Option<PathBuf> {
 pub(super) fn free_port() -> u16 {
     // Below those that the system gives to whoever connects: a server that is killed and started
     // again finds its port free.
-    let given = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
+    let given = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok();
     let given = given.and_then(|range| range.split_whitespace().next()?.parse().ok());
     let below = given.filter(|first| *first > FIRST_PORT + 1000).unwrap_or(FIRST_GIVEN);
-    let mut ports = std::iter::repeat_with(|| fastrand::u16(FIRST_PORT..below));
+    let mut ports = iter::repeat_with(|| fastrand::u16(FIRST_PORT..below));
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
