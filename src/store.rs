@@ -138,13 +138,14 @@ impl Store {
     }
 
     /// Takes what is archived out of a partition's audit trail with its notes, and what is as old
-    /// out of the trails of the customers whom it is about; nothing in another history.
+    /// out of the trails of the customers whom it is about: whether it did. Nothing in another
+    /// history.
     pub async fn take_out_audit(
         &self,
         partition: Partition,
         epoch: &Epoch,
         old: &Old,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         match self {
             Self::Embedded(store) => store.take_out_audit(epoch, old).await,
             Self::Redis(store) => store.take_out_audit(partition, epoch, old).await,

@@ -558,9 +558,9 @@ async fn what_is_archived_is_taken_out_with_its_notes_and_of_no_other_history(ad
         has_more: false,
     };
     let other = Epoch::parse("ffffffffffffffff").unwrap();
-    world.store.take_out_audit(Partition(0), &other, &old).await.unwrap();
+    assert!(!world.store.take_out_audit(Partition(0), &other, &old).await.unwrap());
     assert_eq!(page().await, whole);
-    world.store.take_out_audit(Partition(0), &writer().epoch, &old).await.unwrap();
+    assert!(world.store.take_out_audit(Partition(0), &writer().epoch, &old).await.unwrap());
     let left = page().await;
     assert_eq!((&left.links[..], &left.head), (&whole.links[3..], &whole.head));
     assert_eq!(archived_to().await, Some(old.to));

@@ -37,14 +37,14 @@ pub fn of_requests(router: Router, tracing: Option<&Tracing>) -> Router {
 }
 
 async fn checks(State(tracing): State<Tracing>, request: Request, next: Next) -> Response {
-    let headers = Headers(request.headers().clone());
-    tracing.traces.within(&headers, next.run(request)).await
+    let caller = tracing.traces.caller(&Headers(request.headers()));
+    caller.within(next.run(request)).await
 }
 
 /// Tells of the request as a whole.
 async fn requests(State(tracing): State<Tracing>, request: Request, next: Next) -> Response {
     let Tracing { traces, clock } = &tracing;
-    let headers = Headers(request.headers().clone());
+    let caller = traces.caller(&Headers(request.headers()));
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str);
     let (name, begun) = (format!("{} {route}", request.method()), clock.moment());
     let answered = async {
@@ -53,12 +53,12 @@ async fn requests(State(tracing): State<Tracing>, request: Request, next: Next) 
         traces.request(name, response.status().as_u16(), clock.now(), took);
         response
     };
-    traces.within(&headers, answered).await
+    caller.within(answered).await
 }
 
-struct Headers(HeaderMap);
+struct Headers<'a>(&'a HeaderMap);
 
-impl Extractor for Headers {
+impl Extractor for Headers<'_> {
     fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.to_str().ok()
     }

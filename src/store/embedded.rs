@@ -183,7 +183,7 @@ impl Embedded {
     }
 
     /// See [`super::Store::take_out_audit`].
-    pub async fn take_out_audit(&self, epoch: &Epoch, old: &Old) -> Result<(), StoreError> {
+    pub async fn take_out_audit(&self, epoch: &Epoch, old: &Old) -> Result<bool, StoreError> {
         let take = TakeOutAudit {
             epoch: epoch.clone(),
             to: old.to.clone(),

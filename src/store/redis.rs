@@ -261,9 +261,9 @@ impl Redis {
         partition: Partition,
         epoch: &Epoch,
         old: &Old,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let invocation = script::take_out_audit(&self.keys, partition, epoch, old);
-        self.commands.ask::<u8>(partition, &invocation).await.map(drop)
+        self.commands.ask(partition, &invocation).await
     }
 
     /// See [`super::Store::audit_archived_to`].

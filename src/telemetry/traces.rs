@@ -37,6 +37,17 @@ impl fmt::Debug for Traces {
     }
 }
 
+/// What a caller told of its trace.
+#[derive(Clone, Debug)]
+pub struct Caller(Context);
+
+impl Caller {
+    /// Does `work` for it.
+    pub async fn within<T>(self, work: impl Future<Output = T>) -> T {
+        CALLER.scope(self.0, work).await
+    }
+}
+
 tokio::task_local! {
     /// What the caller of the request under way told of its trace.
     static CALLER: Context;
@@ -63,10 +74,9 @@ impl Traces {
         Ok(Self { provider, tracer, share })
     }
 
-    /// Does `work` for a request that came with `headers`.
-    pub async fn within<T>(&self, headers: &impl Extractor, work: impl Future<Output = T>) -> T {
-        let caller = TraceContextPropagator::new().extract(headers);
-        CALLER.scope(caller, work).await
+    /// What the caller of a request that came with `headers` tells of its trace.
+    pub fn caller(&self, headers: &impl Extractor) -> Caller {
+        Caller(TraceContextPropagator::new().extract(headers))
     }
 
     /// Whether what happens now may have to be told: those who ask say so, or say nothing, and some

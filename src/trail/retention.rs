@@ -61,9 +61,10 @@ impl Retention {
     async fn once(&self) -> Result<(), NotArchived> {
         let until = self.control.clock.now().saturating_sub(self.keep);
         for partition in self.control.store.partitions().all() {
-            let mut has_more = true;
-            while has_more && self.tenure.holds() {
-                has_more = self.archive_page(partition, until).await?;
+            // What was left half done is of an earlier time, and found once.
+            let mut looks = Looks::InTheArchive;
+            while self.tenure.holds() && self.archive_page(partition, until, looks).await? {
+                looks = Looks::Nowhere;
             }
         }
         Ok(())
@@ -75,6 +76,7 @@ impl Retention {
         &self,
         partition: Partition,
         until: Timestamp,
+        looks: Looks,
     ) -> Result<bool, NotArchived> {
         let Control { store, cache, metrics, .. } = &self.control;
         // What is not believed is not archived, and what has another history by then stays.
@@ -87,48 +89,102 @@ impl Retention {
         let (shown, directory) = (path.display().to_string(), self.archive.clone());
         let written = tokio::task::spawn_blocking(move || {
             make(&directory)?;
-            let lines = lines_behind(newest(&path)?, &old.links)?;
+            let lines = match looks {
+                Looks::InTheArchive => lines(&missing(&path, &old.links)?)?,
+                Looks::Nowhere => lines(&old.links)?,
+            };
             append(&path, &lines).map(|()| old)
         });
         let written = written.await.map_err(io::Error::other).flatten();
         let old = written.map_err(|error| NotArchived::File(shown, error))?;
-        store.take_out_audit(partition, &epoch, &old).await?;
+        if !store.take_out_audit(partition, &epoch, &old).await? {
+            return Ok(false);
+        }
         let Old { links, stays_from, has_more, .. } = &old;
         AuditArchived { partition, entries: links.len(), stays_from }.emit(metrics);
         Ok(*has_more)
     }
 }
 
+/// Where a page is looked for before it is written down.
+#[derive(Clone, Copy, Debug)]
+enum Looks {
+    /// It may be there: an instance may have ended before it took it out of the store.
+    InTheArchive,
+    /// What was there of it is out of the store.
+    Nowhere,
+}
+
 fn make(directory: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-/// The place of the newest entry in the archive. One that was written down and could not be taken
-/// out of the store is there already.
-fn newest(path: &Path) -> io::Result<Option<(u64, u64)>> {
+/// Those that are not in the archive yet. One that was written down and could not be taken out of
+/// the store is there already; one that only has the same place is of another store.
+fn missing(path: &Path, links: &[Archived]) -> io::Result<Vec<Archived>> {
+    let mut missing = links.to_vec();
     let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(missing),
         file => file?,
     };
-    let mut newest = None;
     for line in BufReader::new(file).split(b'\n') {
         // A line that was cut off says nothing: what it was of is written again.
-        let archived = serde_json::from_slice::<Archived>(&line?).ok();
-        newest = newest.max(archived.map(|it| it.place()));
+        if let Ok(archived) = serde_json::from_slice::<Archived>(&line?) {
+            missing.retain(|it| {
+                it.place() != archived.place() || it.link.chain != archived.link.chain
+            });
+        }
     }
-    Ok(newest)
+    Ok(missing)
 }
 
-/// Those that are not there yet, a line each.
-fn lines_behind(newest: Option<(u64, u64)>, old: &[Archived]) -> io::Result<String> {
-    let mut lines = String::new();
-    for archived in old.iter().filter(|it| newest.is_none_or(|newest| it.place() > newest)) {
-        lines += &serde_json::to_string(archived)?;
-        lines.push('\n');
+/// A line each.
+fn lines(entries: &[Archived]) -> io::Result<String> {
+    let mut text = String::new();
+    for archived in entries {
+        text += &serde_json::to_string(archived)?;
+        text.push('\n');
     }
-    Ok(lines)
+    Ok(text)
 }
 
 const EVERY: Duration = Duration::from_hours(1);
 /// How many entries are archived at a time.
 const PAGE: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::domain::audit::chain::Link;
+
+    fn archived(place: u64, chain: &str) -> Archived {
+        let link = Link {
+            id: format!("{place}-0"),
+            revision: "1".to_owned(),
+            millis: place.to_string(),
+            entry: "{}".to_owned(),
+            chain: chain.to_owned(),
+            notes: None,
+        };
+        Archived { partition: 0, link }
+    }
+
+    #[test]
+    fn nothing_is_taken_for_archived_that_is_not_there_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit-0.ndjson");
+        let page = [archived(1, "a"), archived(2, "b"), archived(3, "c")];
+        assert_eq!(missing(&path, &page).unwrap(), page);
+        append(&path, &lines(&page[..2]).unwrap()).unwrap();
+        assert_eq!(missing(&path, &page).unwrap(), page[2..]);
+        // A newer entry, or one at the same place, of another store says nothing of these.
+        let others = [archived(9, "x"), archived(3, "y")];
+        append(&path, &lines(&others).unwrap()).unwrap();
+        assert_eq!(missing(&path, &page).unwrap(), page[2..]);
+        // One that was cut off is written again.
+        fs::write(&path, &lines(&page).unwrap().as_bytes()[..60]).unwrap();
+        assert_eq!(missing(&path, &page).unwrap(), page);
+    }
+}

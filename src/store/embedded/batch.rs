@@ -135,10 +135,11 @@ impl<'txn> Batch<'txn> {
         Ok(())
     }
 
-    /// Takes what is archived out of the audit trail, and out of those of its customers.
-    pub(super) fn take_out_audit(&mut self, take: &TakeOutAudit) -> Result<(), StoreError> {
+    /// Takes what is archived out of the audit trail, and out of those of its customers, unless the
+    /// store has another history by now: whether it did.
+    pub(super) fn take_out_audit(&mut self, take: &TakeOutAudit) -> Result<bool, StoreError> {
         let Some(meta) = self.meta.as_mut().filter(|meta| meta.epoch == take.epoch) else {
-            return Ok(());
+            return Ok(false);
         };
         meta.archived = Some(take.to.clone());
         let (oldest, stays_from) = ((0, 0), take.stays_from.key());
@@ -155,7 +156,7 @@ impl<'txn> Batch<'txn> {
             notes.remove((customer.as_str(), digest.as_str()))?;
         }
         self.touched = true;
-        Ok(())
+        Ok(true)
     }
 
     /// Writes what remains. Returns the changes to push; nothing at all when nothing was

@@ -36,7 +36,7 @@ pub(super) enum Request {
     /// For a snapshot that holds nothing that is not pushed yet.
     Snapshot(oneshot::Sender<Result<Snapshot, StoreError>>),
     /// To take what is archived out of the audit trail.
-    TakeOutAudit(TakeOutAudit, oneshot::Sender<Result<(), StoreError>>),
+    TakeOutAudit(TakeOutAudit, oneshot::Sender<Result<bool, StoreError>>),
     /// To push every change from now on.
     Subscribe(oneshot::Sender<mpsc::Receiver<Push>>),
 }
