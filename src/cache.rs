@@ -496,11 +496,12 @@ impl Cache {
         part.suspect.store(suspect, Ordering::Release);
     }
 
-    /// How old what is held of `partition` is, to be judged by two thresholds.
+    /// How old what is held of `partition` is at the moment `at`, to be judged by two thresholds.
     #[must_use]
     pub fn staleness(
         &self,
         partition: Partition,
+        at: Moment,
         max_staleness: Duration,
         stale_limit: Duration,
     ) -> Staleness {
@@ -508,7 +509,7 @@ impl Cache {
         // Before `confirmed`: between the two a confirmation makes it too old, and never too young.
         let before = part.map_or(Some(Duration::ZERO), |part| part.origin.age_before());
         let confirmed = part.map_or(0, |part| part.confirmed.load(Ordering::Acquire));
-        let since = || self.0.clock.moment().saturating_since(Moment::from_nanos(confirmed));
+        let since = || at.saturating_since(Moment::from_nanos(confirmed));
         let only_refuses = part.is_some_and(|part| part.origin.only_refuses());
         Staleness {
             age: before.filter(|_| confirmed > 0).map(|before| before.saturating_add(since())),

@@ -19,7 +19,7 @@ use crate::{
     store::StoredRecord,
     telemetry::{
         Dialect, FoundIn, Metrics,
-        decision_log::{Decided, DecisionLog},
+        decision_log::{Decided, DecisionLog, Untold},
         traces::Traces,
     },
 };
@@ -123,28 +123,51 @@ impl Gate {
         self.settings.rules.load()
     }
 
-    /// Answers `check`. Waits for nothing but the record of a customer that is not in memory, or a
-    /// revision that has not arrived, and for both together no longer than the fill timeout.
+    /// Answers `check`, which arrived at `begun`, if memory does: waits for nothing.
     ///
     /// The revision of the answer is that of the customer's own last change, and so may be lower
     /// than the one asked for. Its age is that of the picture, and so may be higher than that of a
     /// record that was read for it.
-    pub async fn check(&self, check: &Check) -> Answer {
-        self.check_within(check, self.settings.fill_timeout).await
+    #[must_use]
+    pub fn check_now(&self, check: &Check, begun: Moment) -> Option<Answer> {
+        self.weigh_now(check, begun, |weighed| self.answer(check, weighed)).ok()
     }
 
-    /// The same, for a caller that has no more `patience` than this.
-    pub async fn check_within(&self, check: &Check, patience: Duration) -> Answer {
-        self.weigh(check, patience, |weighed| self.answer(check, weighed)).await
+    /// Answers `check` likewise, but waits for the record of a customer that is not in memory, or
+    /// a revision that has not arrived, and for both together no longer than the fill timeout or
+    /// the caller's `patience`.
+    pub async fn check_within(&self, check: &Check, begun: Moment, patience: Duration) -> Answer {
+        self.weigh(check, begun, patience, |weighed| self.answer(check, weighed)).await
+    }
+
+    /// The same, for a caller of any patience.
+    pub async fn check(&self, check: &Check, begun: Moment) -> Answer {
+        self.check_within(check, begun, self.settings.fill_timeout).await
     }
 
     /// Looks up what `check` needs, and hands it over to be judged.
     async fn weigh<T>(
         &self,
         check: &Check,
+        begun: Moment,
         patience: Duration,
         judge: impl FnOnce(Weighed<'_>) -> T,
     ) -> T {
+        match self.weigh_now(check, begun, judge) {
+            Ok(judged) => judged,
+            Err((customer, judge)) => {
+                self.weigh_later(check, customer, begun, patience, judge).await
+            }
+        }
+    }
+
+    /// Looks it up in memory alone. Gives `judge` back, and the customer, where memory does not do.
+    fn weigh_now<'a, T, J: FnOnce(Weighed<'_>) -> T>(
+        &self,
+        check: &'a Check,
+        begun: Moment,
+        judge: J,
+    ) -> Result<T, (&'a CustomerKey, J)> {
         let named = check.identity.as_ref().ok().filter(|_| !check.is_about_nobody());
         let Some(customer) = named else {
             let nobody = Restrictions::default();
@@ -152,17 +175,38 @@ impl Gate {
             let staleness = self.no_staleness();
             let evidence =
                 Evidence { restrictions: &nobody, record, staleness, revision_reached: true };
-            return judge(Weighed { evidence, found: None, filled: None, revision: None });
+            let now = self.clock.now();
+            return Ok(judge(Weighed { evidence, found: None, filled: None, revision: None, now }));
         };
-        let begun = self.clock.moment();
+        if check.min_revision.is_some() {
+            return Err((customer, judge));
+        }
+        // As of before the evidence, which may become fresher meanwhile, and not the other way.
+        let staleness = self.staleness(customer, begun);
+        let found = self.cache.find(customer);
+        if Needs::of(check, &found) != Needs::Nothing {
+            return Err((customer, judge));
+        }
+        self.refresh_if_old(customer, &found);
+        Ok(self.weigh_found(customer, &Asked::default(), &found, staleness, None, judge))
+    }
+
+    /// Looks it up, and waits for what is not in memory.
+    async fn weigh_later<T>(
+        &self,
+        check: &Check,
+        customer: &CustomerKey,
+        begun: Moment,
+        patience: Duration,
+        judge: impl FnOnce(Weighed<'_>) -> T,
+    ) -> T {
         let budget = patience.min(self.settings.fill_timeout);
         let asked = match &check.min_revision {
             None => Asked::default(),
             // Boxed, so that other checks do not carry the room that it takes.
             Some(min) => Box::pin(self.bring_to(customer, min, budget)).await,
         };
-        // Read before the evidence: that may become fresher meanwhile, and not the other way.
-        let staleness = self.staleness(customer);
+        let staleness = self.staleness(customer, self.clock.moment());
         let found = asked.complete(self.cache.find(customer));
         let needs = Needs::of(check, &found);
         if needs == Needs::Nothing || !asked.is_reached_by(&found) {
@@ -170,7 +214,7 @@ impl Gate {
             return self.weigh_found(customer, &asked, &found, staleness, None, judge);
         }
         let filled = self.cache.fill(customer, self.left_of(budget, begun)).await;
-        let staleness = self.staleness(customer);
+        let staleness = self.staleness(customer, self.clock.moment());
         let mut found = asked.complete(self.cache.find(customer));
         match &filled {
             // It may be evicted already, but it is what the store said.
@@ -211,7 +255,7 @@ impl Gate {
             }
             Some(_) | None => self.cache.fill(customer, timeout).await.map_err(Unseen::Missing)?,
         };
-        let staleness = self.staleness(customer);
+        let staleness = self.staleness(customer, self.clock.moment());
         let mut found = self.cache.find(customer);
         found.held = Some(Arc::clone(&record));
         if !asked.is_answered_by(&found) {
@@ -244,14 +288,16 @@ impl Gate {
     }
 
     /// Counts one answer to a check that arrived at `begun`, and puts it into the decision log and
-    /// its trace if it is to be there. That waits for nothing, unless the log may block.
-    pub async fn tell(
+    /// its trace if it is to be there. What the log has no room for, and the check is to wait for,
+    /// comes back.
+    #[must_use = "the check waits for it"]
+    pub fn tell(
         &self,
         dialect: Dialect,
         check: Option<&Check>,
         answer: &Answer,
         begun: Moment,
-    ) {
+    ) -> Option<Untold> {
         let took = self.clock.moment().saturating_since(begun);
         self.metrics.check(dialect, answer.decision.reason, took);
         if answer.stale {
@@ -261,9 +307,8 @@ impl Gate {
             traces.check(&self.decided(dialect, check, answer, took));
         }
         let wanted = |log: &&DecisionLog| log.wants(answer.decision.outcome());
-        if let Some(log) = self.settings.decision_log.as_ref().filter(wanted) {
-            log.tell(self.decided(dialect, check, answer, took)).await;
-        }
+        let log = self.settings.decision_log.as_ref().filter(wanted)?;
+        log.tell(self.decided(dialect, check, answer, took))
     }
 
     /// What the decision log and the trace are told of an answer.
@@ -338,7 +383,7 @@ impl Gate {
         let restrictions = restrictions.as_ref();
         let evidence = Evidence { restrictions, record, staleness, revision_reached };
         let revision = self.revision(customer, found).or_else(|| self.reached(customer));
-        judge(Weighed { evidence, found: Some(found), filled, revision })
+        judge(Weighed { evidence, found: Some(found), filled, revision, now })
     }
 
     fn answer(&self, check: &Check, mut weighed: Weighed<'_>) -> Answer {
@@ -360,8 +405,7 @@ impl Gate {
         weighed: &Weighed<'_>,
         revision: Option<Token>,
     ) -> (Answer, Judged<'a>) {
-        let rules = self.rules();
-        let now = self.clock.now();
+        let (rules, now) = (self.rules(), weighed.now);
         let fleet = self.settings.fleet.mode(now);
         let judged = decide(&weighed.evidence, check, &rules.policy, fleet, now);
         let Judged { decision, enforced, .. } = judged;
@@ -398,9 +442,10 @@ impl Gate {
         Some(Token { epoch: watermark.epoch, partition, revision: watermark.position.revision })
     }
 
-    fn staleness(&self, customer: &CustomerKey) -> Staleness {
+    fn staleness(&self, customer: &CustomerKey, at: Moment) -> Staleness {
         let Settings { max_staleness, stale_limit, .. } = *self.settings;
-        self.cache.staleness(self.cache.partition_of(customer), max_staleness, stale_limit)
+        let partition = self.cache.partition_of(customer);
+        self.cache.staleness(partition, at, max_staleness, stale_limit)
     }
 
     /// The staleness of what was never confirmed.
@@ -420,6 +465,8 @@ struct Weighed<'a> {
     filled: Option<Result<(), Missing>>,
     /// The revision that it stands on.
     revision: Option<Token>,
+    /// The moment for which it is judged.
+    now: Timestamp,
 }
 
 impl Weighed<'_> {

@@ -1,6 +1,7 @@
 //! What is asked over gRPC on the check listener: Envoy's external authorization, health and
 //! reflection.
 
+mod at_once;
 mod deadline;
 mod ext_authz;
 mod health;
@@ -75,8 +76,11 @@ async fn refuse_others(request: Request, next: Next) -> Response {
 
 /// The time runs from a request's head, and not from its message's last byte.
 async fn note_deadline(State(clock): State<Clock>, mut request: Request, next: Next) -> Response {
-    let deadline = Deadline::of(request.headers(), clock.moment());
-    request.extensions_mut().insert(deadline);
+    // It may be known already.
+    if request.extensions().get::<Deadline>().is_none() {
+        let deadline = Deadline::of(request.headers(), clock.moment());
+        request.extensions_mut().insert(deadline);
+    }
     next.run(request).await
 }
 
@@ -84,10 +88,12 @@ async fn note_deadline(State(clock): State<Clock>, mut request: Request, next: N
 /// begins before its messages come, so it may go on.
 async fn give_up(request: Request, next: Next) -> Response {
     let answer = timeout(MESSAGE_TIMEOUT, next.run(request)).await;
-    answer.unwrap_or_else(|_| {
-        let why = format!("the message did not arrive within {MESSAGE_TIMEOUT:?}");
-        Status::deadline_exceeded(why).into_http()
-    })
+    answer.unwrap_or_else(|_| not_sent())
+}
+
+fn not_sent() -> Response {
+    let why = format!("the message did not arrive within {MESSAGE_TIMEOUT:?}");
+    Status::deadline_exceeded(why).into_http()
 }
 
 /// A message over its size is told as such. The library says that it is out of range, which is for

@@ -37,7 +37,6 @@ use axum::{
     http::{HeaderName, StatusCode},
     middleware::{from_fn, from_fn_with_state},
     response::Response,
-    routing::any,
 };
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{
@@ -47,6 +46,7 @@ use utoipa_axum::{
 
 pub use self::{
     admin::{Admin, PolicyShown, router as admin},
+    gateway::Gateways,
     ingest::IngestView,
     limits::DisabledBilling,
     webhook::{
@@ -59,7 +59,7 @@ use self::{
     problem::Problem,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, Moment},
     control::{Control, keys::AdminToken},
     domain::{Check, Role},
     gate::{Answer, Gate},
@@ -88,9 +88,14 @@ pub struct DataPlane {
 
 impl DataPlane {
     async fn check(&self, dialect: Dialect, check: &Check) -> Answer {
-        let begun = self.clock.moment();
-        let answer = self.gate.check(check).await;
-        self.gate.tell(dialect, Some(check), &answer, begun).await;
+        self.check_since(dialect, check, self.clock.moment()).await
+    }
+
+    async fn check_since(&self, dialect: Dialect, check: &Check, begun: Moment) -> Answer {
+        let answer = self.gate.check(check, begun).await;
+        if let Some(untold) = self.gate.tell(dialect, Some(check), &answer, begun) {
+            untold.tell().await;
+        }
         answer
     }
 }
@@ -128,16 +133,11 @@ pub struct OperatorPlane {
     pub draining: CancellationToken,
 }
 
-/// The check listener's URLs.
+/// The check listener's URLs, beside those of [gateways](Gateways).
 pub fn check(plane: DataPlane) -> Router {
     let guarded = Router::from(check_routes());
     let guarded = guarded.route_layer(from_fn_with_state(plane.clone(), guard));
     Router::new()
-        .route("/v1/forward-auth", any(gateway::forward_auth))
-        .route("/v1/nginx", any(gateway::nginx))
-        .route(gateway::ENVOY, any(gateway::envoy))
-        .route(&format!("{}/", gateway::ENVOY), any(gateway::envoy))
-        .route(&format!("{}/{{*target}}", gateway::ENVOY), any(gateway::envoy))
         .merge(guarded)
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)

@@ -8,10 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 pub use self::source::{CustomerFrom, InvalidCustomerFrom};
 
 use crate::{
-    domain::{
-        CustomerId, CustomerKey, Identity, IdentityFault, MinRevision, TenantId,
-        revision::InvalidToken,
-    },
+    domain::{CustomerKey, Identity, IdentityFault, MinRevision, TenantId, revision::InvalidToken},
     policy::{Becomes, Request},
 };
 
@@ -41,15 +38,14 @@ impl IdentitySource {
             CustomerFrom::Header => single(headers, &self.customer_header)?,
             CustomerFrom::Context(_) | CustomerFrom::Metadata { .. } => told.customer?,
         };
-        let id = match named {
-            None | Some("") => return Err(IdentityFault::Missing),
-            Some(raw) => CustomerId::parse(raw).map_err(|_| IdentityFault::Malformed)?,
-        };
+        let id = named.filter(|raw| !raw.is_empty()).ok_or(IdentityFault::Missing)?;
         let tenant = match (self.named_tenant(headers)?, told.tenant) {
             (Some(named), Some(told)) if named != told => return Err(IdentityFault::Ambiguous),
-            (named, told) => named.or(told).or_else(|| self.default_tenant.clone()),
+            (named, told) => named.or(told),
         };
-        Ok(CustomerKey::new(&tenant.ok_or(IdentityFault::Malformed)?, &id))
+        let tenant = tenant.as_ref().or(self.default_tenant.as_ref());
+        let malformed = IdentityFault::Malformed;
+        CustomerKey::of(tenant.ok_or(malformed)?, id).map_err(|_| malformed)
     }
 
     /// The tenant that the headers name, if they name one.

@@ -1,9 +1,16 @@
 //! How a decision is spelled on each wire: one table, and the eight headers of every answer.
 
-use std::fmt::Write as _;
+mod headers;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use std::sync::OnceLock;
 
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+
+pub use self::headers::{
+    ACCESS, AGE_MS, Beside, CODE, DECISION, MODE, Numbers, Place, REASON, REVISION, STALE, STATUS,
+    headers,
+};
 use crate::{
     domain::{Access, Decision, Enforcement, Reason, Status},
     gate::Answer,
@@ -127,24 +134,6 @@ pub fn enforced_status(answer: &Answer) -> StatusCode {
     }
 }
 
-/// The eight headers of every answer. All of them, always: a header that is absent is where a
-/// gateway lets the client's forged copy through.
-#[must_use]
-pub fn headers(answer: &Answer) -> HeaderMap {
-    let decision = &answer.decision;
-    let mut headers = HeaderMap::with_capacity(16);
-    let mut put = |name: &HeaderName, value| headers.insert(name.clone(), value);
-    put(&DECISION, HeaderValue::from_static(decision.outcome().as_str()));
-    put(&REASON, HeaderValue::from_static(decision.reason.as_str()));
-    put(&STATUS, HeaderValue::from_static(status_word(decision.status)));
-    put(&ACCESS, HeaderValue::from_static(access_word(decision.access)));
-    put(&REVISION, answer.revision.as_ref().map_or(NOT_KNOWN, shown));
-    put(&AGE_MS, answer.age.map_or(NOT_KNOWN, |age| shown(&age.as_millis())));
-    put(&STALE, HeaderValue::from_static(if answer.stale { "true" } else { "false" }));
-    put(&MODE, HeaderValue::from_static(answer.mode.as_str()));
-    headers
-}
-
 /// What every answer that does not let a request pass carries for its status.
 pub fn complete_refusal(status: StatusCode, headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -157,11 +146,16 @@ pub fn complete_refusal(status: StatusCode, headers: &mut HeaderMap) {
     }
 }
 
-/// The body of an answer that does not let a request pass.
+/// The body of an answer that does not let a request pass. It is written once for each reason.
 #[must_use]
-pub fn refusal_body(answer: &Answer) -> String {
-    let spelling = spelling(&answer.decision);
-    error_body(spelling.code, spelling.sentence)
+pub fn refusal_body(decision: &Decision) -> Bytes {
+    let write = || {
+        let spelling = spelling(decision);
+        Bytes::from(error_body(spelling.code, spelling.sentence))
+    };
+    // Of the reasons, a missing payment makes one another.
+    let place = decision.reason as usize * 2 + usize::from(decision.payment_required);
+    BODIES.get(place).map_or_else(write, |body| body.get_or_init(write).clone())
 }
 
 /// A customer's status, or that it is not known.
@@ -188,31 +182,8 @@ pub fn error_body(code: &str, message: &str) -> String {
     serde_json::json!({"error": {"code": code, "message": message}}).to_string()
 }
 
-fn shown(value: &impl std::fmt::Display) -> HeaderValue {
-    let mut text = String::with_capacity(40);
-    // Writing to a string cannot fail.
-    let _ = write!(text, "{value}");
-    HeaderValue::try_from(text).unwrap_or(NOT_KNOWN)
-}
-
-const NOT_KNOWN: HeaderValue = HeaderValue::from_static("-");
-
-/// `allow`, `deny` or `undecided`: always the true outcome, also where it is not enforced.
-pub static DECISION: HeaderName = HeaderName::from_static("x-tollgate-decision");
-/// The reason code.
-pub static REASON: HeaderName = HeaderName::from_static("x-tollgate-reason");
-/// The customer's status.
-pub static STATUS: HeaderName = HeaderName::from_static("x-tollgate-status");
-/// What the status leaves.
-pub static ACCESS: HeaderName = HeaderName::from_static("x-tollgate-access");
-/// The revision token that the answer stands on.
-pub static REVISION: HeaderName = HeaderName::from_static("x-tollgate-revision");
-/// How many milliseconds ago what it stands on was last confirmed.
-pub static AGE_MS: HeaderName = HeaderName::from_static("x-tollgate-age-ms");
-/// Whether that is past the staleness budget.
-pub static STALE: HeaderName = HeaderName::from_static("x-tollgate-stale");
-/// `enforce` or `shadow`.
-pub static MODE: HeaderName = HeaderName::from_static("x-tollgate-mode");
+static BODIES: [OnceLock<Bytes>; Reason::ALL.len() * 2] =
+    [const { OnceLock::new() }; Reason::ALL.len() * 2];
 
 #[cfg(test)]
 mod tests {
@@ -245,25 +216,19 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_carries_all_eight_headers_and_none_is_empty() {
-        let answer = Answer {
-            decision: decision(Reason::CustomerMissing),
-            enforcement: Enforcement::Refuse,
-            mode: Mode::Enforce,
-            revision: None,
-            age: None,
-            stale: false,
-            http_status: None,
-        };
-        let headers = headers(&answer);
-        let shown: Vec<_> =
-            [&DECISION, &REASON, &STATUS, &ACCESS, &REVISION, &AGE_MS, &STALE, &MODE]
-                .iter()
-                .map(|name| headers[*name].to_str().unwrap().to_owned())
-                .collect();
-        let expected =
-            ["deny", "customer_missing", "unknown", "unknown", "-", "-", "false", "enforce"];
-        assert_eq!(shown, expected);
+    fn every_refusal_says_its_own_reason() {
+        for payment_required in [false, true] {
+            for reason in Reason::ALL {
+                let decision = Decision { payment_required, ..decision(reason) };
+                let Spelling { code, sentence, .. } = spelling(&decision);
+                for _ in 0..2 {
+                    let body: serde_json::Value =
+                        serde_json::from_slice(&refusal_body(&decision)).unwrap();
+                    let expected = serde_json::json!({"code": code, "message": sentence});
+                    assert_eq!(body, serde_json::json!({ "error": expected }));
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Serves each listener with what it answers.
 
-use std::num::NonZeroUsize;
+use std::{net::SocketAddr, num::NonZeroUsize, sync::Arc};
 
 use axum::Router;
+use futures_util::future::Either;
+use hyper::{Request, body::Incoming};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +16,8 @@ use crate::{
     config::{Config, ConfigError, TlsFiles},
     grpc::{self, Authorizer},
     http::{
-        self, Admin, DataPlane, OperatorPlane,
-        serve::{Manner, Socket, serve},
+        self, Admin, DataPlane, Gateways, OperatorPlane,
+        serve::{Answers, Manner, Reply, ResponseFuture, Socket, later, route, serve},
         traced::{self, Tracing},
     },
     lifecycle::{Readiness, Tasks},
@@ -107,32 +109,75 @@ impl Answering {
             let _ = draining.run_until_cancelled(admin_end).await;
         });
         let stopping = tasks.draining();
-        let mut listen = |name, listener, socket: Option<Socket>, router: Router| {
-            let Some(socket) = socket else { return };
-            let draining = tasks.draining();
-            tasks.spawn(name, serve(socket, certificates.manner(listener), router, draining));
-        };
         let tracing = plane.gate.settings().traces.clone();
         let tracing = tracing.map(|traces| Tracing { traces, clock: plane.clock.clone() });
-        let of_checks = |router| traced::of_checks(router, tracing.as_ref());
         let of_requests = |router| traced::of_requests(router, tracing.as_ref());
-        let grpc = grpc::router(authorizer(&plane), readiness.clone());
+        let envoy = Arc::new(authorizer(&plane));
+        let grpc = grpc::router(Authorizer::clone(&envoy), readiness.clone());
+        let asked = |guard| {
+            let plane = DataPlane { guard, ..plane.clone() };
+            let router = http::check(plane.clone()).merge(grpc.clone());
+            let router = traced::of_checks(router, tracing.as_ref());
+            Asked { gateways: Gateways::new(plane), envoy: Arc::clone(&envoy), router }
+        };
         // Whoever has shown a certificate is no stranger.
         let is_guarded = !ports.check_is_local && !certificates.check_asks;
         let guard = plane.guard.clone().filter(|_| is_guarded);
-        let router = http::check(DataPlane { guard, ..plane.clone() }).merge(grpc.clone());
-        listen("check", Listener::Check, ports.check, of_checks(router));
-        let router = http::check(DataPlane { guard: None, ..plane }).merge(grpc);
-        listen("check socket", Listener::CheckSocket, ports.check_socket, of_checks(router));
+        let manner = |listener| certificates.manner(listener);
+        listen("check", manner(Listener::Check), ports.check, asked(guard), tasks);
+        let manner_of_socket = manner(Listener::CheckSocket);
+        listen("check socket", manner_of_socket, ports.check_socket, asked(None), tasks);
         let operators = OperatorPlane { draining: stopping, ..operators };
         let router = of_requests(http::operator(operators));
-        listen("operator", Listener::Operator, ports.operator, router);
+        listen("operator", manner(Listener::Operator), ports.operator, router, tasks);
         if let Some(webhooks) = webhooks {
             let router = of_requests(http::webhooks(webhooks.plane.clone()));
-            listen("webhooks", Listener::Webhook, ports.webhook, router);
+            listen("webhooks", manner(Listener::Webhook), ports.webhook, router, tasks);
             webhooks.keep_current(tasks);
         }
         certificates.keep_current(tasks);
+    }
+}
+
+/// Serves a socket, if there is one.
+fn listen(
+    name: &'static str,
+    manner: Manner,
+    socket: Option<Socket>,
+    answers: impl Answers,
+    tasks: &mut Tasks,
+) {
+    let Some(socket) = socket else { return };
+    let draining = tasks.draining();
+    tasks.spawn(name, serve(socket, manner, answers, draining));
+}
+
+/// What the check listener answers.
+#[derive(Clone)]
+struct Asked {
+    /// What every request of every customer waits for.
+    gateways: Gateways,
+    /// The same, for Envoy over gRPC.
+    envoy: Arc<Authorizer>,
+    /// Everything else.
+    router: Router,
+}
+
+impl Answers for Asked {
+    fn answer(&self, request: Request<Incoming>, peer: Option<SocketAddr>) -> ResponseFuture {
+        if let Some(answer) = self.gateways.answer(&request) {
+            return answer;
+        }
+        if !self.envoy.may_answer_at_once(&request) {
+            return self.router.answer(request, peer);
+        }
+        let Self { envoy, router, .. } = self.clone();
+        later(async move {
+            match envoy.answer_at_once(request).await {
+                Either::Left(answer) => answer.map(Reply::Routed),
+                Either::Right(request) => Box::pin(route(router, request, peer)).await,
+            }
+        })
     }
 }
 

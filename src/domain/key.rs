@@ -82,7 +82,20 @@ impl CustomerKey {
     /// Joins two checked names.
     #[must_use]
     pub fn new(tenant: &TenantId, id: &CustomerId) -> Self {
-        Self(format!("{tenant}:{id}").into())
+        Self::join(tenant, id.as_str())
+    }
+
+    /// Joins a tenant and the id `raw`, which is checked.
+    pub fn of(tenant: &TenantId, raw: &str) -> Result<Self, InvalidKey> {
+        if is_customer(raw) { Ok(Self::join(tenant, raw)) } else { Err(InvalidKey::Customer) }
+    }
+
+    fn join(TenantId(tenant): &TenantId, id: &str) -> Self {
+        let mut joined = String::with_capacity(tenant.len() + 1 + id.len());
+        joined.push_str(tenant);
+        joined.push(':');
+        joined.push_str(id);
+        Self(joined.into())
     }
 
     /// Reads `tenant:id`, as a store holds it.

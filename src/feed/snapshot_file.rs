@@ -125,7 +125,8 @@ impl Source {
         let now = self.clock.now();
         let decides = self.cache.decides();
         let confirmed = |partition| {
-            let age = self.cache.staleness(partition, Duration::MAX, Duration::MAX).age;
+            let at = self.clock.moment();
+            let age = self.cache.staleness(partition, at, Duration::MAX, Duration::MAX).age;
             if self.cache.is_suspect(partition) {
                 return Err(NotWhole::Suspect);
             }

@@ -113,13 +113,13 @@ impl Gate {
             verdicts: questions.iter().map(|check| self.verdict(check, &weighed)).collect(),
             seen: self.seen(customer, &weighed),
         };
-        self.weigh(&whole, patience, judge).await
+        self.weigh(&whole, self.clock.moment(), patience, judge).await
     }
 
     fn verdict(&self, check: &Check, weighed: &Weighed<'_>) -> Verdict {
         let (answer, Judged { decision, enforced, asked }) =
             self.judge(check, weighed, weighed.revision.clone());
-        let (now, left) = (self.clock.now(), self.rules().policy.access);
+        let (now, left) = (weighed.now, self.rules().policy.access);
         let in_force = || weighed.evidence.restrictions.in_force_at(now);
         let is_for_status = matches!(
             decision.reason,
@@ -146,7 +146,7 @@ impl Gate {
     }
 
     fn seen(&self, customer: &CustomerKey, weighed: &Weighed<'_>) -> Seen {
-        let Weighed { evidence, found, filled, revision } = weighed;
+        let Weighed { evidence, found, filled, revision, now } = weighed;
         let picture = found.and_then(|found| found.picture.as_ref());
         let forgotten = picture.map(|picture| picture.withheld.list()).unwrap_or_default();
         let entry = found.and_then(|found| found.entry.as_ref());
@@ -171,7 +171,7 @@ impl Gate {
             staleness: evidence.staleness,
             stale: weighed.is_stale(),
             store_believed: self.cache.is_believed(partition),
-            now: self.clock.now(),
+            now: *now,
         }
     }
 }

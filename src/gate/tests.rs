@@ -182,7 +182,7 @@ impl Gated {
     async fn ask(&self, min_revision: Option<MinRevision>) -> Answer {
         let identity = Ok::<_, IdentityFault>(customer());
         let check = Check { min_revision, ..Check::of(identity, Operation::Read) };
-        self.gate.check(&check).await
+        self.gate.check(&check, self.gate.clock.moment()).await
     }
 
     async fn reason(&self, min_revision: Option<MinRevision>) -> Reason {

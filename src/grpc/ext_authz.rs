@@ -1,7 +1,5 @@
 //! `envoy.service.auth.v3.Authorization`: Envoy's question in, its answer out.
 
-use std::sync::Arc;
-
 use axum::http::HeaderName;
 use tonic::{Request, Response, Status, async_trait};
 
@@ -10,7 +8,7 @@ use super::{
     message::envoy::service::auth::v3::{
         CheckRequest, CheckResponse, authorization_server::Authorization,
     },
-    question::{self, Malformed, Question},
+    question::{self, Malformed, Question, Said},
     verdict::{missed, verdict},
 };
 use crate::{
@@ -44,28 +42,42 @@ impl Authorization for Authorizer {
     ) -> Result<Response<CheckResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
         let deadline = deadline.unwrap_or_else(|| Deadline::none(self.clock.moment()));
-        let min_revision_header = self.min_revision_header.as_ref();
-        let rules = Arc::clone(&self.gate.rules());
-        let asked = question::read(request.get_ref(), &self.identity, min_revision_header, &rules);
-        let answer = self.answer(&asked, deadline).await.filter(|_| self.is_awaited(deadline));
-        let Some(answer) = answer else {
-            self.metrics.deadlines_missed.increment(1);
-            return Err(missed());
+        let min_revision = self.min_revision_header.as_ref();
+        let asked = {
+            let said = Said::by(request.get_ref(), &self.identity);
+            question::read(&said, &self.identity, min_revision, &self.gate.rules())
         };
-        let check = asked.check.as_ref();
-        self.gate.tell(Dialect::EnvoyGrpc, check, &answer, deadline.begun).await;
+        let answer = self.decide(&asked, deadline).await.ok_or_else(missed)?;
         verdict(&answer, &asked).map(Response::new)
     }
 }
 
 impl Authorizer {
+    /// The answer, on record; nothing when its caller waits for none any more.
+    pub(super) async fn decide(&self, asked: &Question, deadline: Deadline) -> Option<Answer> {
+        let check = asked.check.as_ref();
+        let understood = check.filter(|_| asked.malformed.is_none());
+        let answer = match understood.and_then(|it| self.gate.check_now(it, deadline.begun)) {
+            Some(answer) => Some(answer),
+            None => Box::pin(self.answer(asked, deadline)).await,
+        };
+        let Some(answer) = answer.filter(|_| self.is_awaited(deadline)) else {
+            self.metrics.deadlines_missed.increment(1);
+            return None;
+        };
+        if let Some(untold) = self.gate.tell(Dialect::EnvoyGrpc, check, &answer, deadline.begun) {
+            untold.tell().await;
+        }
+        Some(answer)
+    }
+
     /// The answer; nothing when its caller waits for none any more.
     async fn answer(&self, asked: &Question, deadline: Deadline) -> Option<Answer> {
         let left = deadline.left(&self.clock)?;
         // The answer has to travel, too.
         let patience = left.saturating_sub(left / 4);
         let decided = match &asked.check {
-            Some(check) => Some(self.gate.check_within(check, patience).await),
+            Some(check) => Some(self.gate.check_within(check, self.clock.moment(), patience).await),
             None => None,
         };
         match &asked.malformed {

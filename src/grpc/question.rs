@@ -1,9 +1,10 @@
 //! Reads what Envoy says of a request.
 
-use std::collections::HashMap;
+mod walk;
 
 use axum::http::HeaderName;
 use prost_types::value::Kind;
+use smallvec::SmallVec;
 
 use super::message::envoy::{
     config::core::v3::Metadata,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// What Envoy asks.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Question {
     /// The check, without what could not be understood; nothing when that leaves none.
     pub check: Option<Check>,
@@ -35,23 +36,72 @@ pub(super) struct Malformed {
     pub rule: String,
 }
 
+/// What a question says, wherever it is held.
+#[derive(Debug)]
+pub(super) struct Said<'a> {
+    method: &'a [u8],
+    path: &'a [u8],
+    lines: Lines<'a>,
+    settings: Settings<'a>,
+    /// The customer's id, where it is not in a header.
+    customer: Result<Option<&'a str>, IdentityFault>,
+}
+
+/// The lines of all headers. Few requests have more than this.
+type Lines<'a> = SmallVec<[(&'a [u8], &'a [u8]); 32]>;
+/// What Envoy's configuration says of the route.
+type Settings<'a> = SmallVec<[(&'a str, &'a str); 4]>;
+
+impl<'a> Said<'a> {
+    /// What `message` says, a question as it is on the wire; nothing if that takes more than a look.
+    pub(super) fn at_a_look(message: &'a [u8], source: &IdentitySource) -> Option<Self> {
+        walk::walk(message, &source.customer_from)
+    }
+
+    /// What `request` says.
+    pub(super) fn by(request: &'a CheckRequest, source: &IdentitySource) -> Self {
+        let Some(attributes) = &request.attributes else {
+            let (lines, settings) = (Lines::new(), Settings::new());
+            return Self { method: &[], path: &[], lines, settings, customer: Ok(None) };
+        };
+        let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
+        let given = attributes.context_extensions.iter();
+        Self {
+            method: http.map_or(&[], |http| &http.method),
+            path: http.map_or(&[], |http| &http.path),
+            lines: http.map(lines).unwrap_or_default(),
+            settings: given.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            customer: customer(attributes, &source.customer_from),
+        }
+    }
+}
+
+/// Envoy passes headers on in one of two ways.
+fn lines(http: &HttpRequest) -> Lines<'_> {
+    if !http.headers.is_empty() {
+        let joined = http.headers.iter();
+        return joined.map(|(key, value)| (key.as_bytes(), value.as_slice())).collect();
+    }
+    let raw = http.header_map.iter().flat_map(|raw| &raw.headers);
+    raw.map(|line| match line.raw_value.as_slice() {
+        [] => (line.key.as_slice(), line.value.as_slice()),
+        raw => (line.key.as_slice(), raw),
+    })
+    .collect()
+}
+
 /// Reads a question. Total: whatever Envoy sends, it asks something.
 pub(super) fn read(
-    request: &CheckRequest,
+    said: &Said<'_>,
     source: &IdentitySource,
     min_revision: Option<&HeaderName>,
     rules: &Rules,
 ) -> Question {
-    let (nothing, no_request) = (AttributeContext::default(), HttpRequest::default());
-    let attributes = request.attributes.as_ref().unwrap_or(&nothing);
-    let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
-    let http = http.unwrap_or(&no_request);
-
-    let given = &attributes.context_extensions;
-    let feature = setting(given, "feature", Code::parse);
-    let limit = setting(given, "limit", Code::parse);
-    let action = setting(given, "action", action);
-    let tenant = setting(given, "tenant", TenantId::parse);
+    let settings = &said.settings;
+    let feature = setting(settings, "feature", Code::parse);
+    let limit = setting(settings, "limit", Code::parse);
+    let action = setting(settings, "action", action);
+    let tenant = setting(settings, "tenant", TenantId::parse);
     let malformed = [feature.as_ref().err(), limit.as_ref().err()].into_iter();
     let malformed = malformed.chain([action.as_ref().err(), tenant.as_ref().err()]);
     let malformed = malformed.flatten().next().cloned();
@@ -64,10 +114,9 @@ pub(super) fn read(
     };
     // Without its tenant nobody is named, and anybody might be meant.
     let check = tenant.ok().map(|tenant| {
-        let customer = customer(attributes, &source.customer_from);
-        let identity = source.identity_told(http, Told { customer, tenant });
-        let min_revision = min_revision.and_then(|name| identify::min_revision(http, name));
-        route.asked_of(http, rules).of(identity, min_revision)
+        let identity = source.identity_told(said, Told { customer: said.customer, tenant });
+        let min_revision = min_revision.and_then(|name| identify::min_revision(said, name));
+        route.asked_of(said, rules).of(identity, min_revision)
     });
     Question { check, malformed }
 }
@@ -82,12 +131,12 @@ struct Route {
 impl Route {
     /// What is asked of a request there. What Envoy's configuration says goes before what the
     /// policy does.
-    fn asked_of(self, http: &HttpRequest, rules: &Rules) -> Readings {
+    fn asked_of(self, said: &Said<'_>, rules: &Rules) -> Readings {
         let Self { feature, limit, action } = self;
         let readings = rules.ask(&policy::Request {
-            method: text(&http.method),
-            target: text(&http.path).filter(|path| !path.is_empty()),
-            becomes: identify::becomes(http),
+            method: text(said.method),
+            target: text(said.path).filter(|path| !path.is_empty()),
+            becomes: identify::becomes(said),
         });
         let limit = limit.map(|code| LimitCheck { code, value: None });
         readings.map(|asked| Asked {
@@ -101,15 +150,19 @@ impl Route {
 
 /// One setting of the route; nothing when it is not given.
 fn setting<T, E: ToString>(
-    given: &HashMap<String, String>,
+    settings: &Settings<'_>,
     key: &'static str,
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Option<T>, Malformed> {
-    let Some(value) = given.get(key) else { return Ok(None) };
+    let Some(value) = given(settings, key) else { return Ok(None) };
     parse(value).map(Some).map_err(|error| {
         let value = value.chars().take(VALUE_SHOWN).collect();
         Malformed { key, value, rule: error.to_string() }
     })
+}
+
+fn given<'a>(settings: &Settings<'a>, key: &str) -> Option<&'a str> {
+    settings.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
 }
 
 fn action(raw: &str) -> Result<Operation, &'static str> {
@@ -159,18 +212,10 @@ fn claim<'a>(
     }
 }
 
-impl Headers for HttpRequest {
+impl Headers for Said<'_> {
     fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let is_named = |key: &[u8]| key.eq_ignore_ascii_case(name.as_str().as_bytes());
-        let joined = self.headers.iter().filter(move |(key, _)| is_named(key.as_bytes()));
-        // Envoy fills one of the two.
-        let raw = self.header_map.iter().filter(|_| self.headers.is_empty());
-        let raw = raw.flat_map(|raw| &raw.headers).filter(move |line| is_named(&line.key));
-        let joined = joined.map(|(_, value)| value.as_slice());
-        joined.chain(raw.map(|line| match line.raw_value.as_slice() {
-            [] => line.value.as_slice(),
-            raw => raw,
-        }))
+        self.lines.iter().filter(move |(key, _)| is_named(key)).map(|(_, value)| *value)
     }
 }
 

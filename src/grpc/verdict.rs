@@ -1,9 +1,14 @@
 //! Writes an answer as Envoy reads it.
 
+mod pass;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use prost::Message as _;
 use prost_types::{Struct, Value, value::Kind};
 use tonic::{Code, Status, metadata::MetadataMap};
 
+pub(super) use self::pass::framed_pass;
 use super::{
     message::{
         envoy::{
@@ -17,12 +22,16 @@ use super::{
     },
     question::{Malformed, Question},
 };
-use crate::{domain::Enforcement, gate::Answer, wire};
+use crate::{
+    domain::{CustomerKey, Enforcement},
+    gate::Answer,
+    wire::{self, Beside},
+};
 
 /// What Envoy is answered. That there is no decision is an error of the call, so that its own
 /// failure mode decides.
 pub(super) fn verdict(answer: &Answer, asked: &Question) -> Result<CheckResponse, Status> {
-    let headers = wire::headers(answer);
+    let headers = wire::headers(answer, Beside::Nothing);
     match answer.enforcement {
         Enforcement::Pass => {
             let passed = OkHttpResponse { headers: overwriting(&headers) };
@@ -43,6 +52,16 @@ pub(super) fn verdict(answer: &Answer, asked: &Question) -> Result<CheckResponse
     }
 }
 
+/// An answer in its frame.
+pub(super) fn framed(response: &CheckResponse) -> Bytes {
+    let length = response.encoded_len();
+    let mut framed = BytesMut::with_capacity(pass::FRAME + length);
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
+    framed.put_slice(&response.encode_to_vec());
+    framed.freeze()
+}
+
 /// What a caller is told whose deadline is over: nothing that it could take for a decision.
 pub(super) fn missed() -> Status {
     Status::deadline_exceeded("the deadline was over before there was a decision")
@@ -58,7 +77,7 @@ fn response(
     CheckResponse {
         status: Some(status),
         http_response: Some(http_response),
-        dynamic_metadata: Some(for_the_log(answer, asked)),
+        dynamic_metadata: Some(for_the_log(answer, customer_of(asked))),
     }
 }
 
@@ -69,7 +88,7 @@ fn refusal(answer: &Answer, mut headers: HeaderMap) -> DeniedHttpResponse {
     DeniedHttpResponse {
         status: Some(http_status(status)),
         headers: overwriting(&headers),
-        body: wire::refusal_body(answer),
+        body: String::from_utf8_lossy(&wire::refusal_body(&answer.decision)).into_owned(),
     }
 }
 
@@ -90,10 +109,13 @@ fn overwriting(headers: &HeaderMap) -> Vec<HeaderValueOption> {
     lines.collect()
 }
 
+fn customer_of(asked: &Question) -> Option<&CustomerKey> {
+    asked.check.as_ref().and_then(|check| check.identity.as_ref().ok())
+}
+
 /// What Envoy's access log can show. What is not known is left out.
-fn for_the_log(answer: &Answer, asked: &Question) -> Struct {
+fn for_the_log(answer: &Answer, customer: Option<&CustomerKey>) -> Struct {
     let decision = &answer.decision;
-    let customer = asked.check.as_ref().and_then(|check| check.identity.as_ref().ok());
     let told = [
         ("customer", customer.map(|key| key.id().to_string())),
         ("tenant", customer.map(|key| key.tenant().to_string())),

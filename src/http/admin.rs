@@ -86,7 +86,9 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
     let settings = admin.gate.settings();
     let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
     let partitions = admin.cache.partitions();
-    let each = partitions.all().map(|it| admin.cache.staleness(it, max_staleness, stale_limit));
+    let at = admin.clock.moment();
+    let staleness = |it| admin.cache.staleness(it, at, max_staleness, stale_limit);
+    let each = partitions.all().map(staleness);
     // None at all is the oldest.
     let oldest = each.max_by_key(|it| it.age.unwrap_or(Duration::MAX));
     let staleness = oldest.unwrap_or_else(|| admin.gate.no_staleness());
@@ -140,7 +142,9 @@ impl Admin {
         let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
         // Before the first picture, what there is is as old as the process.
         let uptime = self.clock.moment().saturating_since(self.started);
-        let age = |it| self.cache.staleness(it, max_staleness, stale_limit).age.unwrap_or(uptime);
+        let at = self.clock.moment();
+        let staleness = |it| self.cache.staleness(it, at, max_staleness, stale_limit);
+        let age = |it| staleness(it).age.unwrap_or(uptime);
         let oldest = self.cache.partitions().all().map(age).max();
         self.metrics.feed_staleness.set(oldest.unwrap_or(uptime));
         self.metrics.staleness_budget.set(max_staleness);

@@ -30,7 +30,7 @@ use crate::{
     gate::Answer,
     policy::{self, Becomes},
     telemetry::Dialect,
-    wire,
+    wire::{self, Beside},
 };
 
 /// Whether a customer may do something: 200 to every well-formed question.
@@ -69,7 +69,7 @@ pub(super) async fn one(
     let (fields, _) = Fields::of_request(request).await?;
     let check = read(&plane, &own, fields)?;
     let answer = plane.check(Dialect::Check, &check).await;
-    let mut headers = wire::headers(&answer);
+    let mut headers = wire::headers(&answer, Beside::Nothing);
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     if let Err(fault) = check.identity {
         let code = match fault {

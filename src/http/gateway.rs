@@ -1,42 +1,73 @@
 //! The gateway dialects: forward auth, nginx's `auth_request`, and Envoy's `ext_authz` over HTTP.
 //! Each reads only what its own gateways say, decides on the head of the request alone, and never
 //! reads a body.
+//!
+//! They are what every request of every customer waits for. So no router is asked, and an answer
+//! that memory gives is made without waiting, and without allocating but for its headers.
 
-use axum::{
-    body::Body,
-    extract::State,
-    http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header},
-    response::{IntoResponse as _, Response},
+use axum::http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
 
-use super::DataPlane;
+use super::{
+    DataPlane,
+    serve::{Reply, ResponseFuture, at_once, later},
+    traced,
+};
 use crate::{
     domain::{Check, Enforcement},
     gate::Answer,
     identify, policy,
     telemetry::Dialect,
-    wire,
+    wire::{self, Beside},
 };
 
-/// Traefik, Caddy, APISIX, HAProxy's Lua: the original request is in `X-Forwarded-*`, and the
-/// answer's status, headers and body go to the client as they are.
-pub(super) async fn forward_auth(
-    State(plane): State<DataPlane>,
-    request: Request<Body>,
-) -> Response {
-    let headers = request.headers();
-    let original = identify::request(headers, &FORWARDED_METHOD, &FORWARDED_URI);
-    respond(&plane, Dialect::ForwardAuth, &check(&plane, headers, &original)).await
+/// Answers the questions of gateways.
+#[derive(Clone, Debug)]
+pub struct Gateways(DataPlane);
+
+impl Gateways {
+    /// Answers by what `plane` knows.
+    #[must_use]
+    pub const fn new(plane: DataPlane) -> Self {
+        Self(plane)
+    }
+
+    /// Answers `request`, if it is the question of a gateway: of any method, since each passes on
+    /// another one.
+    pub fn answer<B>(&self, request: &Request<B>) -> Option<ResponseFuture> {
+        let Self(plane) = self;
+        let (method, headers) = (request.method(), request.headers());
+        Some(match request.uri().path() {
+            FORWARD_AUTH => {
+                let original = identify::request(headers, &FORWARDED_METHOD, &FORWARDED_URI);
+                plane.pass_or_refuse(Dialect::ForwardAuth, headers, &original, forward)
+            }
+            NGINX => {
+                let original = identify::request(headers, &ORIGINAL_METHOD, &ORIGINAL_URI);
+                plane.pass_or_refuse(Dialect::Nginx, headers, &original, nginx)
+            }
+            path if is_envoys(path) => {
+                let original = envoys(method, request.uri(), headers);
+                plane.pass_or_refuse(Dialect::Envoy, headers, &original, forward)
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// Envoy asks with the original request itself: its method, and its target behind a prefix. What
 /// other gateways say in headers is the client's word here.
-pub(super) async fn envoy(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
-    let (method, headers) = (request.method().as_str(), request.headers());
-    let target = envoy_target(request.uri());
-    let becomes = identify::becomes(headers);
-    let original = policy::Request { method: Some(method), target, becomes };
-    respond(&plane, Dialect::Envoy, &check(&plane, headers, &original)).await
+fn envoys<'a>(method: &'a Method, uri: &'a Uri, headers: &HeaderMap) -> policy::Request<'a> {
+    policy::Request {
+        method: Some(method.as_str()),
+        target: envoy_target(uri),
+        becomes: identify::becomes(headers),
+    }
+}
+
+fn is_envoys(path: &str) -> bool {
+    path.strip_prefix(ENVOY).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The original target as the client wrote it: nothing of it is decoded, and no dots are resolved.
@@ -46,82 +77,114 @@ fn envoy_target(asked: &Uri) -> Option<&str> {
     target.starts_with('/').then_some(target)
 }
 
-/// The status, headers and body that the gateway passes on to the client as they are.
-async fn respond(plane: &DataPlane, dialect: Dialect, check: &Check) -> Response {
-    let answer = plane.check(dialect, check).await;
-    let status = wire::enforced_status(&answer);
-    let mut response = match answer.enforcement {
-        Enforcement::Pass => status.into_response(),
-        Enforcement::Fail | Enforcement::Refuse => {
-            let json = HeaderValue::from_static("application/json");
-            (status, [(header::CONTENT_TYPE, json)], wire::refusal_body(&answer)).into_response()
+impl DataPlane {
+    fn pass_or_refuse(
+        &self,
+        dialect: Dialect,
+        headers: &HeaderMap,
+        original: &policy::Request<'_>,
+        respond: fn(&Answer) -> Response<Reply>,
+    ) -> ResponseFuture {
+        let begun = self.clock.moment();
+        let check = self.asked(headers, original);
+        if let Some(traces) = &self.gate.settings().traces {
+            let (plane, caller) = (self.clone(), traced::caller(traces, headers));
+            let answer = async move { respond(&plane.check_since(dialect, &check, begun).await) };
+            return later(caller.within(answer));
         }
-    };
-    finish(&mut response, &answer);
-    response
+        let Some(answer) = self.gate.check_now(&check, begun) else {
+            let plane = self.clone();
+            return later(async move { respond(&plane.check_since(dialect, &check, begun).await) });
+        };
+        match self.gate.tell(dialect, Some(&check), &answer, begun) {
+            None => at_once(respond(&answer)),
+            Some(untold) => later(async move {
+                untold.tell().await;
+                respond(&answer)
+            }),
+        }
+    }
+
+    fn asked(&self, headers: &HeaderMap, original: &policy::Request<'_>) -> Check {
+        let named = self.min_revision_header.as_ref();
+        let min_revision = named.and_then(|name| identify::min_revision(headers, name));
+        let asked = self.gate.rules().ask(original);
+        asked.of(self.identity.identity(headers), min_revision)
+    }
+}
+
+/// The status, headers and body that the gateway passes on to the client as they are. A pass has
+/// nothing else than its headers: what it carried would leak into the client's answer at some
+/// gateway.
+fn forward(answer: &Answer) -> Response<Reply> {
+    let status = wire::enforced_status(answer);
+    if answer.enforcement == Enforcement::Pass {
+        return response(status, wire::headers(answer, Beside::Pass), Reply::empty());
+    }
+    let mut headers = wire::headers(answer, Beside::Refusal);
+    wire::complete_refusal(status, &mut headers);
+    response(status, headers, Reply::of(wire::refusal_body(&answer.decision)))
 }
 
 /// nginx passes on 401 and 403 only, and drops every body; so the real status and the body go in
 /// headers, from which the configuration answers the client.
-pub(super) async fn nginx(State(plane): State<DataPlane>, request: Request<Body>) -> Response {
-    let headers = request.headers();
-    let original = identify::request(headers, &ORIGINAL_METHOD, &ORIGINAL_URI);
-    let answer = plane.check(Dialect::Nginx, &check(&plane, headers, &original)).await;
-    let status = wire::enforced_status(&answer);
-    let mut response = match answer.enforcement {
-        Enforcement::Pass => StatusCode::OK.into_response(),
-        Enforcement::Refuse if status != StatusCode::UNAUTHORIZED => {
-            StatusCode::FORBIDDEN.into_response()
-        }
-        Enforcement::Fail | Enforcement::Refuse => status.into_response(),
-    };
-    let headers = response.headers_mut();
-    headers.insert(CODE.clone(), HeaderValue::from(status.as_u16()));
-    if answer.enforcement != Enforcement::Pass
-        && let Ok(body) = HeaderValue::try_from(wire::refusal_body(&answer))
-    {
-        headers.insert(BODY.clone(), body);
+fn nginx(answer: &Answer) -> Response<Reply> {
+    let status = wire::enforced_status(answer);
+    if answer.enforcement == Enforcement::Pass {
+        return response(status, wire::headers(answer, Beside::NginxPass), Reply::empty());
     }
-    finish(&mut response, &answer);
+    let passed_on = match answer.enforcement {
+        Enforcement::Refuse if status != StatusCode::UNAUTHORIZED => StatusCode::FORBIDDEN,
+        Enforcement::Fail | Enforcement::Pass | Enforcement::Refuse => status,
+    };
+    let mut headers = wire::headers(answer, Beside::Nothing);
+    headers.insert(&wire::CODE, HeaderValue::from(status.as_u16()));
+    if let Ok(body) = HeaderValue::from_maybe_shared(wire::refusal_body(&answer.decision)) {
+        headers.insert(&BODY, body);
+    }
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+    wire::complete_refusal(passed_on, &mut headers);
+    response(passed_on, headers, Reply::empty())
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Reply) -> Response<Reply> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }
 
-fn check(plane: &DataPlane, headers: &HeaderMap, original: &policy::Request<'_>) -> Check {
-    let named = plane.min_revision_header.as_ref();
-    let min_revision = named.and_then(|name| identify::min_revision(headers, name));
-    let asked = plane.gate.rules().ask(original);
-    asked.of(plane.identity.identity(headers), min_revision)
-}
-
-/// What every answer of a gateway dialect carries. A pass has nothing else: what it carried would
-/// leak into the client's answer at some gateway.
-fn finish(response: &mut Response, answer: &Answer) {
-    let is_pass = answer.enforcement == Enforcement::Pass;
-    let status = response.status();
-    let headers = response.headers_mut();
-    headers.extend(wire::headers(answer));
-    if is_pass {
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
-        return;
-    }
-    wire::complete_refusal(status, headers);
-}
-
+/// Where Traefik, Caddy, APISIX and HAProxy's Lua ask: the original request is in `X-Forwarded-*`.
+const FORWARD_AUTH: &str = "/v1/forward-auth";
+/// Where nginx asks: the original request is in `X-Original-*`.
+const NGINX: &str = "/v1/nginx";
 /// Where Envoy asks: this, and the original target behind it.
-pub(super) const ENVOY: &str = "/v1/envoy";
+const ENVOY: &str = "/v1/envoy";
 
 static FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 static FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 static ORIGINAL_METHOD: HeaderName = HeaderName::from_static("x-original-method");
 static ORIGINAL_URI: HeaderName = HeaderName::from_static("x-original-uri");
-/// The status that the client is to be answered with.
-static CODE: HeaderName = HeaderName::from_static("x-tollgate-code");
 /// The body that the client is to be answered with.
 static BODY: HeaderName = HeaderName::from_static("x-tollgate-body");
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn envoy_asks_at_its_prefix_and_beneath_it() {
+        for (path, expected) in [
+            ("/v1/envoy", true),
+            ("/v1/envoy/", true),
+            ("/v1/envoy/a", true),
+            ("/v1/envoys", false),
+            ("/v1/envo", false),
+            ("//v1/envoy", false),
+        ] {
+            assert_eq!(is_envoys(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn what_is_behind_the_prefix_is_the_clients_target_byte_for_byte() {

@@ -1,13 +1,13 @@
-//! Serves a router on a socket until the drain, then finishes what is in flight.
+//! Answers what is asked on a socket until the drain, then finishes what is in flight.
 
 mod connection;
 mod limits;
 mod patience;
+mod reply;
 mod tls;
 
 use std::{future::pending, io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
-use axum::Router;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -16,7 +16,10 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::connection::converse;
-pub use self::tls::Encryption;
+pub use self::{
+    reply::{Answers, Reply, ResponseFuture, at_once, later, route},
+    tls::Encryption,
+};
 use crate::telemetry::{
     Listener, Metrics,
     event::{HandshakeFailed, ListenerFull},
@@ -50,9 +53,14 @@ pub struct Peer(pub SocketAddr);
 
 /// Serves HTTP/1.1 and HTTP/2 with prior knowledge on `socket` until `draining`, then lets every
 /// connection finish what it has begun.
-pub async fn serve(socket: Socket, manner: Manner, router: Router, draining: CancellationToken) {
+pub async fn serve(
+    socket: Socket,
+    manner: Manner,
+    answers: impl Answers,
+    draining: CancellationToken,
+) {
     let slots = Slots::new(&manner);
-    let host = Host { manner, router, draining };
+    let host = Host { manner, answers, draining };
     let connections = TaskTracker::new();
     loop {
         // Who finds no slot waits in the socket's queue, and is not accepted to be forgotten.
@@ -104,13 +112,13 @@ async fn accept(socket: &Socket) -> io::Result<Accepted> {
 
 /// What each connection is received with.
 #[derive(Clone)]
-struct Host {
+struct Host<A> {
     manner: Manner,
-    router: Router,
+    answers: A,
     draining: CancellationToken,
 }
 
-impl Host {
+impl<A: Answers> Host<A> {
     /// Encrypts a connection, if that is to be, and converses on it to its end. It has its slot
     /// until then.
     async fn receive(
@@ -119,14 +127,14 @@ impl Host {
         peer: Option<SocketAddr>,
         _slot: OwnedSemaphorePermit,
     ) {
-        let Self { manner: Manner { listener, encryption, metrics, .. }, router, draining } = self;
+        let Self { manner: Manner { listener, encryption, metrics, .. }, answers, draining } = self;
         let _open = metrics.connections[listener].one();
         let Some(encryption) = encryption else {
-            return converse(stream, peer, router, draining).await;
+            return converse(stream, peer, answers, draining).await;
         };
         // Who has asked nothing yet has nothing to finish.
         match draining.run_until_cancelled(encryption.begin(stream)).await {
-            Some(Ok(stream)) => converse(stream, peer, router, draining).await,
+            Some(Ok(stream)) => converse(stream, peer, answers, draining).await,
             Some(Err(why)) => HandshakeFailed { listener, why: &why }.emit(&metrics),
             None => {}
         }

@@ -9,7 +9,10 @@ use axum::{
 };
 use opentelemetry::propagation::Extractor;
 
-use crate::{clock::Clock, telemetry::traces::Traces};
+use crate::{
+    clock::Clock,
+    telemetry::traces::{Caller, Traces},
+};
 
 /// Where spans go, and what tells the time.
 #[derive(Clone, Debug)]
@@ -36,15 +39,20 @@ pub fn of_requests(router: Router, tracing: Option<&Tracing>) -> Router {
     }
 }
 
+/// What the caller of a request with these headers tells of its trace.
+pub(super) fn caller(traces: &Traces, headers: &HeaderMap) -> Caller {
+    traces.caller(&Headers(headers))
+}
+
 async fn checks(State(tracing): State<Tracing>, request: Request, next: Next) -> Response {
-    let caller = tracing.traces.caller(&Headers(request.headers()));
+    let caller = caller(&tracing.traces, request.headers());
     caller.within(next.run(request)).await
 }
 
 /// Tells of the request as a whole.
 async fn requests(State(tracing): State<Tracing>, request: Request, next: Next) -> Response {
     let Tracing { traces, clock } = &tracing;
-    let caller = traces.caller(&Headers(request.headers()));
+    let caller = caller(traces, request.headers());
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str);
     let (name, begun) = (format!("{} {route}", request.method()), clock.moment());
     let answered = async {

@@ -6,7 +6,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
 pub use self::{
     line::{Decided, Masked},
@@ -67,14 +67,36 @@ impl DecisionLog {
         }
     }
 
-    /// Hands a decision over.
-    pub async fn tell(&self, decided: Decided) {
+    /// Hands a decision over. Gives it back where there is no room for it and the check waits
+    /// until there is.
+    #[must_use = "the check waits for it"]
+    pub fn tell(&self, decided: Decided) -> Option<Untold> {
         let Inner { queue, overflow, metrics, .. } = &*self.0;
-        let taken = match overflow {
-            Overflow::Block => queue.send(decided).await.is_ok(),
-            Overflow::Drop => queue.try_send(decided).is_ok(),
-        };
-        if !taken {
+        match (queue.try_send(decided), overflow) {
+            (Ok(()), _) => None,
+            (Err(TrySendError::Full(decided)), Overflow::Block) => {
+                Some(Untold { log: self.clone(), decided })
+            }
+            (Err(_), _) => {
+                metrics.decisions_unlogged[LogLoss::Full].increment(1);
+                None
+            }
+        }
+    }
+}
+
+/// A decision for which the log has no room yet.
+#[derive(Debug)]
+pub struct Untold {
+    log: DecisionLog,
+    decided: Decided,
+}
+
+impl Untold {
+    /// Hands it over once there is room.
+    pub async fn tell(self) {
+        let Inner { queue, metrics, .. } = &*self.log.0;
+        if queue.send(self.decided).await.is_err() {
             metrics.decisions_unlogged[LogLoss::Full].increment(1);
         }
     }

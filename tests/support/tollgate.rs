@@ -87,7 +87,21 @@ impl Tollgate {
 
     /// Starts one in a data directory that another one used before.
     pub(crate) fn start_in(data_dir: Arc<TempDir>, flags: &[&str]) -> Self {
-        let mut command = serve(data_dir.path(), flags);
+        let command = serve(data_dir.path(), flags);
+        Self::start_as(command, data_dir, flags)
+    }
+
+    /// Starts one under another program, which runs what follows its own arguments.
+    pub(crate) fn start_under(program: &[&str], flags: &[&str]) -> Self {
+        let data_dir = Arc::new(tempfile::tempdir().unwrap());
+        let serve = serve(data_dir.path(), flags);
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(serve.get_program()).args(serve.get_args());
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Self::start_as(command, data_dir, flags)
+    }
+
+    fn start_as(mut command: Command, data_dir: Arc<TempDir>, flags: &[&str]) -> Self {
         if !flags.contains(&"--admin-token-file") {
             command.env("TOLLGATE_ADMIN_TOKEN", ADMIN_TOKEN);
         }
@@ -114,6 +128,11 @@ impl Tollgate {
         let has_webhooks = flags.contains(&"--webhook-listen");
         let webhook = if has_webhooks { bound("--webhook-listen") } else { nowhere };
         Self { child, log, check, operator, admin, webhook, data_dir }
+    }
+
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// The data directory, to start another one in.

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 use prost::Message as _;
@@ -56,8 +56,29 @@ fn rules() -> Rules {
     Rules::built_in(Policy::default())
 }
 
+/// What is asked, however it is read.
+fn read_by(
+    request: &CheckRequest,
+    source: &IdentitySource,
+    min_revision: Option<&HeaderName>,
+) -> Question {
+    let asked = read(&Said::by(request, source), source, min_revision, &rules());
+    let message = request.encode_to_vec();
+    if let Some(said) = Said::at_a_look(&message, source) {
+        assert_eq!(read(&said, source, min_revision, &rules()), asked);
+    }
+    asked
+}
+
 fn asked(http: HttpRequest, extensions: &[(&str, &str)]) -> Check {
-    let asked = read(&request(http, extensions), &source(), None, &rules());
+    let request = request(http, extensions);
+    let is_raw_too = |http: &HttpRequest| !http.headers.is_empty() && http.header_map.is_some();
+    let attributes = request.attributes.as_ref();
+    let http = attributes.and_then(|it| it.request.as_ref()?.http.as_ref());
+    let message = request.encode_to_vec();
+    let is_read = Said::at_a_look(&message, &source()).is_some();
+    assert_eq!(is_read, !http.is_some_and(is_raw_too), "{request:?}");
+    let asked = read_by(&request, &source(), None);
     assert_eq!(asked.malformed, None);
     asked.check.unwrap()
 }
@@ -140,7 +161,7 @@ fn a_setting_that_breaks_its_rule_is_named_and_asks_for_nothing_else() {
     let named = about("POST", "/", &[("x-customer-id", "c1")]);
     let settings = [("feature", ""), ("limit", "a b"), ("action", "Read")];
     for (key, value) in settings {
-        let asked = read(&request(named.clone(), &[(key, value)]), &source(), None, &rules());
+        let asked = read_by(&request(named.clone(), &[(key, value)]), &source(), None);
         let malformed = asked.malformed.unwrap();
         assert_eq!((malformed.key, malformed.value.as_str()), (key, value));
         let check = asked.check.unwrap();
@@ -148,7 +169,7 @@ fn a_setting_that_breaks_its_rule_is_named_and_asks_for_nothing_else() {
         let is_read = check.readings.first.operation == Operation::Read;
         assert_eq!(is_read, key == "action", "{key}");
     }
-    let tenant = read(&request(named, &[("tenant", "a b")]), &source(), None, &rules());
+    let tenant = read_by(&request(named, &[("tenant", "a b")]), &source(), None);
     assert_eq!((tenant.check, tenant.malformed.unwrap().key), (None, "tenant"));
 }
 
@@ -156,7 +177,7 @@ fn a_setting_that_breaks_its_rule_is_named_and_asks_for_nothing_else() {
 fn a_minimum_revision_is_read_from_the_header_that_is_configured() {
     let name = HeaderName::from_static("x-min-revision");
     let http = about("GET", "/", &[("x-min-revision", "e:0.1")]);
-    let asked = |name| read(&request(http.clone(), &[]), &source(), name, &rules()).check.unwrap();
+    let asked = |name| read_by(&request(http.clone(), &[]), &source(), name).check.unwrap();
     assert_eq!(asked(Some(&name)).min_revision, Some("e:0.1".parse()));
     assert_eq!(asked(None).min_revision, None);
 }
@@ -169,7 +190,7 @@ fn a_customer_is_named_by_a_verified_claim_alone() {
     let named = |metadata: Option<Metadata>| {
         let mut request = request(about("GET", "/", &[("x-customer-id", "forged")]), &[]);
         request.attributes.as_mut().unwrap().metadata_context = metadata;
-        let identity = read(&request, &source, None, &rules()).check.unwrap().identity;
+        let identity = read_by(&request, &source, None).check.unwrap().identity;
         identity.map(|key| key.to_string())
     };
     let structure = |name: &str, kind| Struct {
@@ -197,8 +218,8 @@ fn a_customer_is_named_by_the_route_alone() {
     let source = IdentitySource { customer_from, ..source() };
     let named = |extensions: &[_]| {
         let http = about("GET", "/", &[("x-customer-id", "forged")]);
-        let identity =
-            read(&request(http, extensions), &source, None, &rules()).check.unwrap().identity;
+        let request = request(http, extensions);
+        let identity = read_by(&request, &source, None).check.unwrap().identity;
         identity.map(|key| key.to_string())
     };
     assert_eq!(named(&[("customer", "c1")]), Ok("default:c1".to_owned()));
@@ -226,6 +247,30 @@ fn some_http() -> impl Strategy<Value = HttpRequest> {
     })
 }
 
+/// A field that has a length, of less than 128 bytes or more.
+fn tagged(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut field = vec![number << 3 | 2];
+    prost::encode_length_delimiter(bytes.len(), &mut field).unwrap();
+    field.extend(bytes);
+    field
+}
+
+/// What is read at a look is what the library reads, and what it does not take is not read so.
+fn agree(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let request = CheckRequest::decode(bytes);
+    let said = Said::at_a_look(bytes, &source());
+    match (&request, said) {
+        (Ok(request), Some(said)) => {
+            let asked = read(&said, &source(), None, &rules());
+            let expected = read(&Said::by(request, &source()), &source(), None, &rules());
+            prop_assert_eq!(asked, expected);
+        }
+        (Ok(request), None) => drop(read(&Said::by(request, &source()), &source(), None, &rules())),
+        (Err(error), said) => prop_assert!(said.is_none(), "{said:?} of {error}"),
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn whatever_is_asked_is_read_the_same_from_the_wire(
@@ -235,16 +280,13 @@ proptest! {
         let mut asked = request(http, &[]);
         asked.attributes.as_mut().unwrap().context_extensions = extensions;
         let sent = CheckRequest::decode(asked.encode_to_vec().as_slice()).unwrap();
-        let [here, there] = [asked, sent].map(|asked| read(&asked, &source(), None, &rules()));
-        prop_assert_eq!(here.check, there.check);
-        prop_assert_eq!(here.malformed, there.malformed);
+        let [here, there] = [asked, sent].map(|asked| read_by(&asked, &source(), None));
+        prop_assert_eq!(here, there);
     }
 
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-        if let Ok(request) = CheckRequest::decode(bytes.as_slice()) {
-            let _ = read(&request, &source(), None, &rules());
-        }
+        agree(&bytes)?;
     }
 
     #[test]
@@ -252,8 +294,22 @@ proptest! {
         let mut bytes = request(http, &[("feature", "export")]).encode_to_vec();
         let at = at.index(bytes.len());
         bytes[at] = to;
-        if let Ok(request) = CheckRequest::decode(bytes.as_slice()) {
-            let _ = read(&request, &source(), None, &rules());
-        }
+        agree(&bytes)?;
+    }
+
+    #[test]
+    fn of_two_entries_with_one_key_the_last_one_counts(
+        keys in prop::collection::vec("x-customer-id|x-tenant|upgrade|tenant|feature", 0..6),
+        values in prop::collection::vec("[a-z]{0,3}", 6),
+    ) {
+        // A map of the library's own has each key once.
+        let entries: Vec<_> = keys.iter().zip(&values).map(|(key, value)| {
+            about("", "", &[(key, value)]).encode_to_vec()
+        }).collect();
+        let http = tagged(2, &entries.concat());
+        let settings: Vec<u8> = keys.iter().zip(&values).flat_map(|(key, value)| {
+            tagged(10, &[tagged(1, key.as_bytes()), tagged(2, value.as_bytes())].concat())
+        }).collect();
+        agree(&tagged(1, &[tagged(4, &http), settings].concat()))?;
     }
 }

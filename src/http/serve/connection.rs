@@ -2,12 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    http::{HeaderValue, header},
-};
+use axum::http::{HeaderValue, Request, header};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -15,10 +10,9 @@ use hyper_util::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 use super::{
-    Peer,
+    Answers,
     limits::{
         BODIES_AHEAD, BODY_AHEAD, BROKEN_AT_MOST, HEADER_LINES_AT_MOST, HEADERS_AT_MOST,
         PING_EVERY, PING_TIMEOUT, STREAMS_AT_MOST, TAKEN_BACK_AT_MOST,
@@ -31,20 +25,17 @@ use super::{
 pub(super) async fn converse(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: Option<SocketAddr>,
-    router: Router,
+    answers: impl Answers,
     draining: CancellationToken,
 ) {
     let activity = Arc::<Activity>::default();
     let stream = TokioIo::new(Patient::new(stream, Arc::clone(&activity)));
-    let service = service_fn(|mut request: Request<Incoming>| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(Peer(peer));
-        }
+    let service = service_fn(|request: Request<Incoming>| {
         let turn = activity.begin();
         let is_in_pieces = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let answer = answers.answer(request, peer);
         async move {
-            let mut answer = answer.await?;
+            let mut answer = answer.await;
             drop(turn);
             if is_in_pieces {
                 // A length beside it, which the library leaves out, says something else of where

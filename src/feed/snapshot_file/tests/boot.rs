@@ -14,7 +14,7 @@ fn booted(later: Duration, max_age: Duration) -> (Source, Boot) {
 
 fn judged(source: &Source) -> Freshness {
     let (budget, limit) = (Duration::from_secs(30), Duration::from_hours(48));
-    source.cache.staleness(Partition(0), budget, limit).judge()
+    source.cache.staleness(Partition(0), source.clock.moment(), budget, limit).judge()
 }
 
 const DAY: Duration = Duration::from_hours(24);
@@ -26,7 +26,7 @@ fn a_young_snapshot_decides_and_is_as_old_as_it_is() {
     assert!(boot.age.unwrap() >= Duration::from_mins(10));
     assert!(source.decides());
     assert_eq!(judged(&source), Freshness::Stale);
-    let age = || source.cache.staleness(Partition(0), DAY, DAY).age.unwrap();
+    let age = || source.cache.staleness(Partition(0), source.clock.moment(), DAY, DAY).age.unwrap();
     assert!(age() >= Duration::from_mins(10) && age() < Duration::from_mins(11));
     source.clock.advance(Duration::from_mins(5));
     assert!(age() >= Duration::from_mins(15));

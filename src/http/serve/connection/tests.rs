@@ -10,6 +10,8 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+use axum::Router;
+
 use super::*;
 
 /// The other side of a connection on which everything is answered.

@@ -1,0 +1,165 @@
+//! Reads a question from its bytes on the wire, without a copy of anything.
+//!
+//! Nothing here says what is wrong with bytes: what it does not take is left to the library, which
+//! does.
+
+use smallvec::{Array, SmallVec};
+
+use super::{Lines, Said, Settings};
+use crate::identify::CustomerFrom;
+
+/// What `message`, a `CheckRequest`, says; nothing where that takes more than a look: a field where
+/// another kind of it is expected, a message that comes in two parts, a claim of a token.
+///
+/// Of what it takes, it makes the same as the library does (protobuf.dev, "Encoding").
+pub(super) fn walk<'a>(message: &'a [u8], from: &CustomerFrom) -> Option<Said<'a>> {
+    let mut attributes = None;
+    each(message, |number, bytes| match number {
+        1 => once(&mut attributes, bytes),
+        _ => Some(()),
+    })?;
+    let (mut request, mut settings) = (None, Settings::new());
+    each(attributes.unwrap_or_default(), |number, bytes| match number {
+        4 => once(&mut request, bytes),
+        10 => {
+            let (key, value) = entry(bytes?)?;
+            put(&mut settings, (key, str::from_utf8(value).ok()?));
+            Some(())
+        }
+        // Envoy always tells what filters found out, and mostly that is nothing.
+        11 => bytes?.is_empty().then_some(()),
+        _ => Some(()),
+    })?;
+    let mut http = None;
+    each(request.unwrap_or_default(), |number, bytes| match number {
+        2 => once(&mut http, bytes),
+        _ => Some(()),
+    })?;
+    let (mut method, mut path) = (&[][..], &[][..]);
+    let (mut joined, mut raw) = (Lines::new(), None);
+    each(http.unwrap_or_default(), |number, bytes| {
+        match number {
+            2 => method = bytes?,
+            3 => {
+                let (key, value) = entry(bytes?)?;
+                put(&mut joined, (key.as_bytes(), value));
+            }
+            4 => path = bytes?,
+            13 => once(&mut raw, bytes)?,
+            _ => {}
+        }
+        Some(())
+    })?;
+    let lines = match raw {
+        None => joined,
+        Some(raw) if joined.is_empty() => lines_of(raw)?,
+        Some(_) => return None,
+    };
+    let customer = match from {
+        CustomerFrom::Context(key) => Ok(super::given(&settings, key)),
+        CustomerFrom::Header => Ok(None),
+        CustomerFrom::Metadata { .. } => return None,
+    };
+    Some(Said { method, path, lines, settings, customer })
+}
+
+fn lines_of(header_map: &[u8]) -> Option<Lines<'_>> {
+    let mut lines = Lines::new();
+    each(header_map, |number, bytes| {
+        if number == 1 {
+            let (mut key, mut value, mut raw_value) = (&[][..], &[][..], &[][..]);
+            each(bytes?, |number, bytes| {
+                match number {
+                    1 => key = bytes?,
+                    2 => value = bytes?,
+                    3 => raw_value = bytes?,
+                    _ => {}
+                }
+                Some(())
+            })?;
+            lines.push((key, if raw_value.is_empty() { value } else { raw_value }));
+        }
+        Some(())
+    })?;
+    Some(lines)
+}
+
+/// One entry of a map of texts.
+fn entry(message: &[u8]) -> Option<(&str, &[u8])> {
+    let (mut key, mut value) = (&[][..], &[][..]);
+    each(message, |number, bytes| {
+        match number {
+            1 => key = bytes?,
+            2 => value = bytes?,
+            _ => {}
+        }
+        Some(())
+    })?;
+    Some((str::from_utf8(key).ok()?, value))
+}
+
+/// Of two entries with one key the last one counts.
+fn put<'a, T: ?Sized + PartialEq, const N: usize>(
+    map: &mut SmallVec<[(&'a T, &'a T); N]>,
+    (key, value): (&'a T, &'a T),
+) where
+    [(&'a T, &'a T); N]: Array<Item = (&'a T, &'a T)>,
+{
+    match map.iter_mut().find(|(held, _)| *held == key) {
+        Some((_, held)) => *held = value,
+        None => map.push((key, value)),
+    }
+}
+
+/// Takes a message, unless it came before: two of them would have to be made one.
+fn once<'a>(taken: &mut Option<&'a [u8]>, bytes: Option<&'a [u8]>) -> Option<()> {
+    taken.replace(bytes?).is_none().then_some(())
+}
+
+/// Hands over each field of `message`: its number, and its bytes if it has a length. Ends where
+/// that wants no more, or at what is no field.
+fn each<'a>(
+    mut message: &'a [u8],
+    mut take: impl FnMut(u64, Option<&'a [u8]>) -> Option<()>,
+) -> Option<()> {
+    while !message.is_empty() {
+        let tag = varint(&mut message)?;
+        // A number of more than 29 bits is none, and neither is 0.
+        let number = tag >> 3;
+        if !(1..1 << 29).contains(&number) {
+            return None;
+        }
+        let length = match tag & 7 {
+            0 => {
+                varint(&mut message)?;
+                take(number, None)?;
+                continue;
+            }
+            1 => 8,
+            2 => usize::try_from(varint(&mut message)?).ok()?,
+            5 => 4,
+            _ => return None,
+        };
+        let (bytes, rest) = message.split_at_checked(length)?;
+        message = rest;
+        take(number, (tag & 7 == 2).then_some(bytes))?;
+    }
+    Some(())
+}
+
+fn varint(message: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for place in 0..10 {
+        let (byte, rest) = message.split_first()?;
+        *message = rest;
+        // Of the tenth byte there is room for one bit.
+        if place == 9 && *byte > 1 {
+            return None;
+        }
+        value |= u64::from(byte & 0x7f) << (7 * place);
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
