@@ -55,7 +55,7 @@ fn count() -> Counted {
     tollgate.operate("PUT", "/v1/customers/cus_00000001", Some(&json!({"plan": "pro"})));
     tollgate.operate("PUT", "/v1/customers/cus_00000002", Some(&json!({"plan": "pro"})));
     tollgate.operate("POST", "/v1/customers/cus_00000002/disable", Some(&json!({})));
-    let mut dumps = Dumps { out, taken: 0, process: tollgate.id() };
+    let mut dumps = Dumps { out, taken: 0, process: tollgate.process() };
     let mut counted = Counted::new();
     for question in questions(dir.path()) {
         ask(&tollgate, &question, WARM_UP);

@@ -35,15 +35,27 @@ impl Nginx {
         app: SocketAddr,
         changes: &[(&str, &str)],
     ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        for _ in 0..ATTEMPTS {
-            let address = free_address();
-            let mut text = configuration(tollgate, app, address, &directory);
+        Self::start_with(|address, files| {
+            let mut text = configuration(tollgate, app, address, files);
             for (from, to) in changes {
                 assert_eq!(text.matches(from).count(), 1, "{from} in the example");
                 text = text.replace(from, to);
             }
-            fs::write(directory.path().join("conf"), text).unwrap();
+            text
+        })
+    }
+
+    /// Starts one with a configuration that is written for its address, and for the settings that
+    /// keep its files in a directory of its own.
+    pub(crate) fn start_with(configuration: impl Fn(SocketAddr, &str) -> String) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let here = directory.path().display();
+        let files = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("    {kind}_temp_path {here}/{kind};\n"))
+            .concat();
+        for _ in 0..ATTEMPTS {
+            let address = free_address();
+            fs::write(directory.path().join("conf"), configuration(address, &files)).unwrap();
             fs::copy(format!("examples/nginx/{DENIES}"), directory.path().join(DENIES)).unwrap();
             if let Some(child) = ready(spawn(directory.path()), directory.path()) {
                 return Self { child, address, _directory: directory };
@@ -51,6 +63,11 @@ impl Nginx {
         }
         let log = fs::read_to_string(directory.path().join("error.log")).unwrap_or_default();
         panic!("nginx did not start; it left {log}");
+    }
+
+    /// The id of its one process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 }
 
@@ -61,20 +78,11 @@ impl Drop for Nginx {
     }
 }
 
-/// The example's, with other addresses, and with every file in `directory`.
-fn configuration(
-    tollgate: SocketAddr,
-    app: SocketAddr,
-    listen: SocketAddr,
-    directory: &TempDir,
-) -> String {
-    let here = directory.path().display();
-    let files = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("    {kind}_temp_path {here}/{kind};\n"))
-        .concat();
+/// The example's, with other addresses, and with every file where `nginx` was started.
+fn configuration(tollgate: SocketAddr, app: SocketAddr, listen: SocketAddr, files: &str) -> String {
     let replaced = [
         ("http {\n", format!("http {{\n{files}")),
-        ("/var/log/nginx", here.to_string()),
+        ("/var/log/nginx", ".".to_owned()),
         ("listen 8000;", format!("listen {listen};")),
         ("127.0.0.1:7600", tollgate.to_string()),
         ("127.0.0.1:8080", app.to_string()),

@@ -130,11 +130,6 @@ impl Tollgate {
         Self { child, log, check, operator, admin, webhook, data_dir }
     }
 
-    /// The process's id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The data directory, to start another one in.
     pub(crate) fn data_dir(&self) -> Arc<TempDir> {
         Arc::clone(&self.data_dir)
@@ -218,6 +213,11 @@ impl Tollgate {
     /// `/status`.
     pub(crate) fn status(&self) -> Value {
         self.admin("/status").json()
+    }
+
+    /// The id of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// The most memory that it took so far, in bytes.
