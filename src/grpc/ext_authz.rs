@@ -42,6 +42,24 @@ impl Authorization for Authorizer {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
+        // A gateway that traces tells of its call to here in the metadata. Beyond that there is only
+        // what its own caller told.
+        let traces = self.gate.settings().traces.as_ref();
+        match traces.filter(|traces| traces.callers_place().is_none()) {
+            Some(traces) => {
+                let caller = traces.caller(&question::trace_context(request.get_ref()));
+                caller.within(self.checked(request)).await
+            }
+            None => self.checked(request).await,
+        }
+    }
+}
+
+impl Authorizer {
+    async fn checked(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
         let deadline = deadline.unwrap_or_else(|| Deadline::none(self.clock.moment()));
         let min_revision_header = self.min_revision_header.as_ref();
@@ -50,15 +68,14 @@ impl Authorization for Authorizer {
         let answer = self.answer(&asked, deadline).await.filter(|_| self.is_awaited(deadline));
         let Some(answer) = answer else {
             self.metrics.deadlines_missed.increment(1);
+            self.gate.tell_missed(Dialect::EnvoyGrpc, asked.check.as_ref(), deadline.begun);
             return Err(missed());
         };
         let check = asked.check.as_ref();
         self.gate.tell(Dialect::EnvoyGrpc, check, &answer, deadline.begun).await;
         verdict(&answer, &asked).map(Response::new)
     }
-}
 
-impl Authorizer {
     /// The answer; nothing when its caller waits for none any more.
     async fn answer(&self, asked: &Question, deadline: Deadline) -> Option<Answer> {
         let left = deadline.left(&self.clock)?;

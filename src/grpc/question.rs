@@ -72,6 +72,17 @@ pub(super) fn read(
     Question { check, malformed }
 }
 
+/// What the caller of the request that Envoy asks about tells of its trace.
+pub(super) fn trace_context(request: &CheckRequest) -> HashMap<String, String> {
+    let attributes = request.attributes.as_ref().and_then(|it| it.request.as_ref());
+    let Some(http) = attributes.and_then(|it| it.http.as_ref()) else { return HashMap::new() };
+    let told = TRACE_CONTEXT.iter().filter_map(|name| {
+        let value = http.lines(name).next().and_then(text)?;
+        Some((name.as_str().to_owned(), value.to_owned()))
+    });
+    told.collect()
+}
+
 /// What Envoy's configuration asks of a route.
 struct Route {
     feature: Option<Code>,
@@ -176,6 +187,9 @@ impl Headers for HttpRequest {
 
 /// Enough to find it in a configuration.
 const VALUE_SHOWN: usize = 64;
+/// The headers of W3C Trace Context.
+static TRACE_CONTEXT: [HeaderName; 2] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 #[cfg(test)]
 mod tests;
