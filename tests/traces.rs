@@ -1,6 +1,6 @@
 //! Checks and requests stand in the traces that their callers tell of.
 
-#[expect(dead_code, unused_imports, reason = "other suites share it and use the rest")]
+#[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
 #[expect(dead_code, reason = "other suites share it and use the rest")]
@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::service::auth::v3::{
     authorization_client::AuthorizationClient,
 };
 use opentelemetry_proto::tonic::trace::v1::{
-    Span,
+    Span, Status,
     span::SpanKind,
     status::StatusCode::{self, Error, Unset},
 };
@@ -42,7 +42,7 @@ fn said(span: &Span, name: &str) -> String {
 }
 
 fn status(span: &Span) -> StatusCode {
-    span.status.as_ref().map_or(Unset, |it| it.code())
+    span.status.as_ref().map_or(Unset, Status::code)
 }
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
