@@ -8,7 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run has failed")]
 
 #[path = "../tests/support/mod.rs"]
-#[expect(dead_code, reason = "shared with the tests, which need more of it")]
+#[expect(dead_code, unused_imports, reason = "shared with the tests, which need more of it")]
 mod support;
 
 use std::{
@@ -29,7 +29,6 @@ use envoy_types::pb::envoy::{
 use prost::Message as _;
 use serde_json::json;
 use support::tollgate::Tollgate;
-use tempfile::TempDir;
 
 fn main() -> ExitCode {
     // `cargo test --benches` only wants to know that it compiles.
@@ -72,11 +71,8 @@ fn count() -> Counted {
 
 fn start(out: &Path) -> Tollgate {
     let out = format!("--callgrind-out-file={}", out.display());
-    let tollgate = Tollgate::start_under(
-        &["valgrind", "--tool=callgrind", &out],
-        &["--log-level", "warn", "--heartbeat", "10s"],
-    );
-    tollgate
+    // One thread is as many as are counted at a time.
+    Tollgate::start_under(&["taskset", "-c", "0", "valgrind", "--tool=callgrind", &out], &[])
 }
 
 /// What is asked again and again.
@@ -96,7 +92,7 @@ fn questions(dir: &Path) -> Vec<Question> {
     let grpc = dir.join("check.grpc");
     fs::write(&grpc, framed(&check_request().encode_to_vec())).unwrap();
     let customer = ("x-customer-id", "cus_00000001");
-    let http = Question {
+    let http = || Question {
         name: "",
         path: "/v1/forward-auth",
         headers: Vec::new(),
@@ -111,12 +107,12 @@ fn questions(dir: &Path) -> Vec<Question> {
         Question {
             name: "forward auth, few headers",
             headers: forwarded.into_iter().chain([customer]).collect(),
-            ..http
+            ..http()
         },
         Question {
             name: "forward auth, 14 headers",
             headers: forwarded.into_iter().chain([customer]).chain(beside()).collect(),
-            ..http
+            ..http()
         },
         Question {
             name: "forward auth, 14 headers, denied",
@@ -126,26 +122,26 @@ fn questions(dir: &Path) -> Vec<Question> {
                 .chain(beside())
                 .collect(),
             status: "4xx",
-            ..http
+            ..http()
         },
         Question {
             name: "nginx, 14 headers",
             path: "/v1/nginx",
             headers: original.into_iter().chain([customer]).chain(beside()).collect(),
-            ..http
+            ..http()
         },
         Question {
             name: "Envoy over HTTP, 14 headers",
             path: "/v1/envoy/api/orders/1234",
             headers: forwarded.into_iter().chain([customer]).chain(beside()).collect(),
-            ..http
+            ..http()
         },
         Question {
             name: "check in JSON",
             path: "/v1/check",
             headers: vec![("content-type", "application/json")],
             body: Some(json),
-            ..http
+            ..http()
         },
         Question {
             name: "Envoy over gRPC",
@@ -153,7 +149,7 @@ fn questions(dir: &Path) -> Vec<Question> {
             headers: vec![("content-type", "application/grpc"), ("te", "trailers")],
             body: Some(grpc),
             http_2: true,
-            ..http
+            ..http()
         },
     ]
 }

@@ -375,9 +375,9 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    /// The place that spans are sent to cannot be one.
-    #[error("spans cannot be sent to --otlp-endpoint: {0}")]
-    Traces(String),
+    /// The collector cannot be one.
+    #[error("nothing can be sent to --otlp-endpoint: {0}")]
+    Otlp(String),
     /// A part of the service ended.
     #[error(transparent)]
     Ended(#[from] EndedEarly),

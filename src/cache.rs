@@ -51,6 +51,7 @@ use crate::{
     telemetry::{
         FillResult, Metrics, StoreCommand,
         event::{ChangeUnreadable, RecordUnreadable},
+        traces::FillNote,
     },
 };
 
@@ -242,24 +243,29 @@ impl Cache {
     ) -> Result<Arc<Held>, Missing> {
         let begun = self.0.clock.moment();
         loop {
+            let note = FillNote::begin(customer, &self.0.clock);
             let outcome = match self.0.fills.take_part(customer) {
                 Ok(Part::Joined(outcome)) => {
                     self.0.metrics.fills_coalesced.increment(1);
+                    note.joins();
                     outcome
                 }
                 Ok(Part::Leads(lead)) => {
                     let outcome = lead.outcome.clone();
-                    self.start(customer, lead);
+                    self.start(customer, lead, note.clone());
                     outcome
                 }
                 Err(missing) => {
+                    note.ends(Some(FillResult::Overloaded));
                     self.0.metrics.fill(FillResult::Overloaded);
                     return Err(missing);
                 }
             };
             let waited = self.0.clock.moment().saturating_since(begun);
             let left = timeout.saturating_sub(waited);
-            match fill::wait(outcome, left).await {
+            let filled = fill::wait(outcome, left).await;
+            note.ends(filled.result());
+            match filled {
                 Filled::Taken(held) => return Ok(held),
                 Filled::Failed => return Err(Missing::Unreachable),
                 Filled::Overtaken if left.is_zero() => return Err(Missing::Unreachable),
@@ -293,12 +299,12 @@ impl Cache {
     /// Begins to read `customer` from the store if nobody does, without waiting for it.
     pub fn refresh(&self, customer: &CustomerKey) {
         if let Ok(Part::Leads(lead)) = self.0.fills.take_part(customer) {
-            self.start(customer, lead);
+            self.start(customer, lead, FillNote::default());
         }
     }
 
     /// Runs a fill in a task of its own.
-    fn start(&self, customer: &CustomerKey, lead: Lead) {
+    fn start(&self, customer: &CustomerKey, lead: Lead, note: FillNote) {
         let (cache, customer) = (self.clone(), customer.clone());
         tokio::spawn(async move {
             let inner = &cache.0;
@@ -308,7 +314,9 @@ impl Cache {
                 return lead.tell(Filled::Failed);
             };
             let begun = Begun::of(part);
+            note.asks(inner.store.read_call());
             let answer = cache.read(&customer).await;
+            note.is_answered(answer.as_ref().err().copied());
             // From here on whoever comes begins a fill of their own: this one has read already.
             inner.fills.leave(&customer);
             let (filled, result) = match answer {
@@ -321,6 +329,7 @@ impl Cache {
             };
             drop(begun);
             inner.metrics.fill(result);
+            note.comes_to(result);
             lead.tell(filled);
         });
     }

@@ -380,8 +380,9 @@ pub struct Config {
     #[arg(value_parser = choice::LOG_FORMAT.parser(), help_heading = "Process")]
     pub log_format: LogFormat,
 
-    /// Where decisions are written, a line of JSON each: `stdout`, `file:PATH`, or `off`. All denies
-    /// and all answers left undecided, and some of the allows.
+    /// Where decisions are written: `stdout` or `file:PATH`, a line of JSON each, `otlp`, a log
+    /// record each to the collector of `--otlp-endpoint`, or `off`. All denies and all answers left
+    /// undecided, and some of the allows.
     #[arg(long, env = "TOLLGATE_DECISION_LOG", value_name = "TARGET|off", default_value = "off")]
     #[arg(value_parser = value::decision_log_or_off, help_heading = "Decision log")]
     pub decision_log: OrOff<DecisionLogTarget>,
@@ -403,8 +404,8 @@ pub struct Config {
     #[arg(value_parser = value::masked, value_delimiter = ',', help_heading = "Decision log")]
     pub decision_log_mask: Vec<Masked>,
 
-    /// Collector that traces are sent to, over OTLP with gRPC, as in `http://127.0.0.1:4317`; none
-    /// are made without it.
+    /// Collector that traces are sent to, and the decision log if it is to go there, over OTLP with
+    /// gRPC, as in `http://127.0.0.1:4317`; no traces are made without it.
     #[arg(long, env = "TOLLGATE_OTLP_ENDPOINT", value_name = "URL", help_heading = "Traces")]
     #[arg(value_parser = BaseUrl::parse)]
     pub otlp_endpoint: Option<BaseUrl>,

@@ -303,12 +303,23 @@ impl Gate {
         if answer.stale {
             self.metrics.stale_answers[dialect].increment(1);
         }
-        if let Some(traces) = self.settings.traces.as_ref().filter(|it| it.may_want()) {
-            traces.check(&self.decided(dialect, check, answer, took));
-        }
+        let traces = self.settings.traces.as_ref();
+        let wanting = traces.filter(|it| it.may_want());
+        let place =
+            wanting.and_then(|it| it.check(&self.decided(dialect, check, answer, took), begun));
         let wanted = |log: &&DecisionLog| log.wants(answer.decision.outcome());
         let log = self.settings.decision_log.as_ref().filter(wanted)?;
-        log.tell(self.decided(dialect, check, answer, took))
+        let mut decided = self.decided(dialect, check, answer, took);
+        decided.place = place.or_else(|| traces?.callers_place());
+        log.tell(decided)
+    }
+
+    /// Tells of a check that arrived at `begun` and whose caller had gone before it was decided.
+    pub fn tell_missed(&self, dialect: Dialect, check: Option<&Check>, begun: Moment) {
+        let Some(traces) = self.settings.traces.as_ref().filter(|it| it.may_want()) else { return };
+        let took = self.clock.moment().saturating_since(begun);
+        let customer = check.and_then(|check| check.identity.as_ref().ok());
+        traces.missed(dialect, customer, begun, self.clock.now(), took);
     }
 
     /// What the decision log and the trace are told of an answer.
@@ -336,6 +347,7 @@ impl Gate {
             revision: answer.revision.clone(),
             age: answer.age,
             stale: answer.stale,
+            place: None,
         }
     }
 

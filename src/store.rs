@@ -19,16 +19,20 @@ use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 use tokio::sync::mpsc;
 
 pub use self::redis::repair::{Rewrite, Step};
-use crate::domain::{
-    AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
-    Record, Restrictions, Revision, Source, Subject, Timestamp, Token, Verb,
-    alias::{Alias, Claim},
-    audit::{
-        AuditOutcome, StoredAudit, archive::Old, chain::ChainPage, head::ChainHead, notes::Notes,
+use crate::{
+    domain::{
+        AuditEntry, Change, Customer, CustomerKey, Epoch, Lineage, Partition, Partitions, Private,
+        Record, Restrictions, Revision, Source, Subject, Timestamp, Token, Verb,
+        alias::{Alias, Claim},
+        audit::{
+            AuditOutcome, StoredAudit, archive::Old, chain::ChainPage, head::ChainHead,
+            notes::Notes,
+        },
+        change::{Act, CustomerChange},
+        customer::RecordBody,
+        fleet::FleetShadow,
     },
-    change::{Act, CustomerChange},
-    customer::RecordBody,
-    fleet::FleetShadow,
+    telemetry::traces::DatabaseCall,
 };
 
 /// Where records live.
@@ -51,6 +55,15 @@ macro_rules! each {
 }
 
 impl Store {
+    /// How a record is read, where that is asked of a database.
+    #[must_use]
+    pub const fn read_call(&self) -> Option<DatabaseCall> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Redis(_) => Some(redis::READ_CALL),
+        }
+    }
+
     /// Reads what decides about one customer, and the head it was read at, both at one moment.
     pub async fn read(&self, key: &CustomerKey) -> Result<Read, StoreError> {
         each!(self, store => store.read(key).await)

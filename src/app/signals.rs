@@ -11,7 +11,7 @@ use crate::{
     lifecycle::Tasks,
     telemetry::{
         Metrics,
-        decision_log::{DecisionLog, LogFile, Settings, Sink, Writer},
+        decision_log::{Collector, DecisionLog, LogFile, Settings, Sink, Writer},
         traces::Traces,
     },
 };
@@ -31,7 +31,7 @@ impl Signals {
             Traces::start(endpoint.as_str(), config.otlp_share.0, metrics.clone())
         };
         let traces = config.otlp_endpoint.as_ref().map(start).transpose();
-        let traces = traces.map_err(|error| ServeError::Traces(error.to_string()))?;
+        let traces = traces.map_err(|error| ServeError::Otlp(error.to_string()))?;
         Ok(Self { decision_log, traces, writer })
     }
 
@@ -61,6 +61,12 @@ fn decision_log(
 ) -> Result<Option<(DecisionLog, Writer)>, ServeError> {
     let sink = match config.decision_log.on() {
         None => return Ok(None),
+        Some(DecisionLogTarget::Otlp) => {
+            // Without an endpoint the configuration is refused.
+            let Some(endpoint) = &config.otlp_endpoint else { return Ok(None) };
+            let collector = Collector::at(endpoint.as_str());
+            Sink::Collector(collector.map_err(|error| ServeError::Otlp(error.to_string()))?)
+        }
         Some(DecisionLogTarget::Stdout) => Sink::Stdout,
         Some(DecisionLogTarget::File(path)) => {
             let unopened = |source: io::Error| ServeError::DecisionLog {
@@ -90,16 +96,26 @@ struct Written {
 }
 
 impl Sending {
-    /// Writes and sends what was handed over already, each within `grace`.
+    /// Writes and sends what was handed over already, within `grace` and [`FINISHED_WITHIN`].
     pub(super) async fn finish(self, grace: Duration) {
-        if let Some(Written { task, last }) = self.written {
+        let grace = grace.min(FINISHED_WITHIN);
+        let Self { written, traces } = self;
+        let written = async {
+            let Some(Written { task, last }) = written else { return };
             last.cancel();
             if tokio::time::timeout(grace, task).await.is_err() {
                 tracing::warn!("The end of the decision log could not be written in time");
             }
-        }
-        if let Some(traces) = self.traces {
-            traces.finish(grace).await;
-        }
+        };
+        let sent = async {
+            if let Some(traces) = traces {
+                traces.finish(grace).await;
+            }
+        };
+        // A collector that hangs keeps both, and the process no longer than one of them.
+        tokio::join!(written, sent);
     }
 }
+
+/// Who stops a process gives it a few seconds beyond the grace of those who wait for answers.
+const FINISHED_WITHIN: Duration = Duration::from_secs(4);

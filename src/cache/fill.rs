@@ -7,7 +7,10 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
 
 use super::recent::Held;
-use crate::domain::{CustomerKey, Missing};
+use crate::{
+    domain::{CustomerKey, Missing},
+    telemetry::FillResult,
+};
 
 /// What came of a fill.
 #[derive(Clone, Debug)]
@@ -18,6 +21,17 @@ pub(super) enum Filled {
     Taken(Arc<Held>),
     /// A change overtook it; ask again.
     Overtaken,
+}
+
+impl Filled {
+    /// What is told of it; nothing when it failed, since only the store knows how.
+    pub(super) const fn result(&self) -> Option<FillResult> {
+        match self {
+            Self::Failed => None,
+            Self::Taken(_) => Some(FillResult::Accepted),
+            Self::Overtaken => Some(FillResult::Rejected),
+        }
+    }
 }
 
 /// The fills under way.

@@ -3,8 +3,8 @@
 use std::{io, path::PathBuf, time::Duration};
 
 use super::{
-    BaseUrl, Config, HeaderName, OperatorPlaintext, StoreUrl, store_access::SENTINEL_PASSWORD_FILE,
-    value::InvalidValue,
+    Config, DecisionLogTarget, HeaderName, OperatorPlaintext, StoreUrl,
+    store_access::SENTINEL_PASSWORD_FILE, value::InvalidValue,
 };
 
 impl Config {
@@ -18,9 +18,7 @@ impl Config {
         self.admin_token()?;
         self.audit_key()?;
         self.retention()?;
-        if self.otlp_endpoint.as_ref().is_some_and(BaseUrl::is_encrypted) {
-            return Err(ConfigError::OtlpEncrypted);
-        }
+        self.collector()?;
         self.store_password()?;
         self.sentinel_password()?;
         self.store_tls()?;
@@ -69,6 +67,18 @@ impl Config {
             }
             (Some(_), _) if !is_own && !self.is_acted_on() => Err(ConfigError::RetentionOfReader),
             (Some(_), _) | (None, None) => Ok(()),
+        }
+    }
+
+    fn collector(&self) -> Result<(), ConfigError> {
+        let is_sent = self.decision_log.on() == Some(&DecisionLogTarget::Otlp);
+        match &self.otlp_endpoint {
+            Some(endpoint) if endpoint.is_encrypted() => Err(ConfigError::OtlpEncrypted),
+            None if is_sent => {
+                let (given, needed) = ("--decision-log otlp", "--otlp-endpoint");
+                Err(ConfigError::Needs { given, needed })
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -202,10 +212,10 @@ pub enum ConfigError {
          unencrypted"
     )]
     OperatorPlaintext,
-    /// Spans are sent without TLS.
+    /// A collector is sent everything without TLS.
     #[error(
-        "--otlp-endpoint must begin with http://: spans go to a collector nearby, which sends them \
-         on"
+        "--otlp-endpoint must begin with http://: it is a collector nearby, which sends on what it \
+         is sent"
     )]
     OtlpEncrypted,
     /// Nothing can be taken out of a store that may not be written.

@@ -186,6 +186,8 @@ pub(super) fn share(raw: &str) -> Result<Share, InvalidValue> {
 pub enum DecisionLogTarget {
     /// To the end of a file.
     File(PathBuf),
+    /// To the collector, as log records.
+    Otlp,
     /// To standard output.
     Stdout,
 }
@@ -194,6 +196,7 @@ impl fmt::Display for DecisionLogTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Otlp => f.write_str("otlp"),
             Self::Stdout => f.write_str("stdout"),
         }
     }
@@ -202,6 +205,7 @@ impl fmt::Display for DecisionLogTarget {
 pub(super) fn decision_log_or_off(raw: &str) -> Result<OrOff<DecisionLogTarget>, InvalidValue> {
     OrOff::read(raw, |raw| match raw.strip_prefix("file:") {
         Some(path) if !path.is_empty() => Ok(DecisionLogTarget::File(path.into())),
+        None if raw == "otlp" => Ok(DecisionLogTarget::Otlp),
         None if raw == "stdout" => Ok(DecisionLogTarget::Stdout),
         Some(_) | None => Err(InvalidValue::DecisionLog),
     })
@@ -298,7 +302,7 @@ pub enum InvalidValue {
     #[error("a socket mode must be octal permissions from 0000 to 0777, like 0660")]
     Mode,
     /// No place for the decision log.
-    #[error("it must be stdout, file:PATH, or the word off")]
+    #[error("it must be stdout, file:PATH, otlp, or the word off")]
     DecisionLog,
     /// Nothing that can be left out of the decision log.
     #[error("it must be one of customer, tenant, route and entitlement")]

@@ -40,6 +40,25 @@ impl Authorization for Authorizer {
         &self,
         request: Request<CheckRequest>,
     ) -> Result<Response<CheckResponse>, Status> {
+        // A gateway that traces tells of its call to here in the metadata. Beyond that there is only
+        // what its own caller told.
+        let traces = self.gate.settings().traces.as_ref();
+        match traces.filter(|traces| traces.callers_place().is_none()) {
+            Some(traces) => {
+                let told = Said::by(request.get_ref(), &self.identity).trace_context();
+                let caller = traces.caller(&told);
+                caller.within(self.checked(request)).await
+            }
+            None => self.checked(request).await,
+        }
+    }
+}
+
+impl Authorizer {
+    async fn checked(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
         let deadline = request.extensions().get::<Deadline>().copied();
         let deadline = deadline.unwrap_or_else(|| Deadline::none(self.clock.moment()));
         let min_revision = self.min_revision_header.as_ref();
@@ -50,9 +69,7 @@ impl Authorization for Authorizer {
         let answer = self.decide(&asked, deadline).await.ok_or_else(missed)?;
         verdict(&answer, &asked).map(Response::new)
     }
-}
 
-impl Authorizer {
     /// The answer, on record; nothing when its caller waits for none any more.
     pub(super) async fn decide(&self, asked: &Question, deadline: Deadline) -> Option<Answer> {
         let check = asked.check.as_ref();
@@ -63,6 +80,7 @@ impl Authorizer {
         };
         let Some(answer) = answer.filter(|_| self.is_awaited(deadline)) else {
             self.metrics.deadlines_missed.increment(1);
+            self.gate.tell_missed(Dialect::EnvoyGrpc, check, deadline.begun);
             return None;
         };
         if let Some(untold) = self.gate.tell(Dialect::EnvoyGrpc, check, &answer, deadline.begun) {

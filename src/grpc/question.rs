@@ -2,6 +2,8 @@
 
 mod walk;
 
+use std::collections::HashMap;
+
 use axum::http::HeaderName;
 use prost_types::value::Kind;
 use smallvec::SmallVec;
@@ -56,6 +58,15 @@ impl<'a> Said<'a> {
     /// What `message` says, a question as it is on the wire; nothing if that takes more than a look.
     pub(super) fn at_a_look(message: &'a [u8], source: &IdentitySource) -> Option<Self> {
         walk::walk(message, &source.customer_from)
+    }
+
+    /// What the caller of the request that Envoy asks about tells of its trace.
+    pub(super) fn trace_context(&self) -> HashMap<String, String> {
+        let told = TRACE_CONTEXT.iter().filter_map(|name| {
+            let value = self.lines(name).next().and_then(text)?;
+            Some((name.as_str().to_owned(), value.to_owned()))
+        });
+        told.collect()
     }
 
     /// What `request` says.
@@ -221,6 +232,9 @@ impl Headers for Said<'_> {
 
 /// Enough to find it in a configuration.
 const VALUE_SHOWN: usize = 64;
+/// The headers of W3C Trace Context.
+static TRACE_CONTEXT: [HeaderName; 2] =
+    [HeaderName::from_static("traceparent"), HeaderName::from_static("tracestate")];
 
 #[cfg(test)]
 mod tests;

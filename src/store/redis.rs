@@ -44,15 +44,18 @@ use super::{
     Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
-use crate::domain::{
-    Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision,
-    audit::{
-        StoredAudit,
-        archive::Old,
-        chain::{ChainPage, Link},
-        head::ChainHead,
-        notes::{Notes, NotesPlace},
+use crate::{
+    domain::{
+        Customer, CustomerKey, Epoch, Partition, Partitions, Private, Revision,
+        audit::{
+            StoredAudit,
+            archive::Old,
+            chain::{ChainPage, Link},
+            head::ChainHead,
+            notes::{Notes, NotesPlace},
+        },
     },
+    telemetry::traces::DatabaseCall,
 };
 
 /// A store in Redis or Valkey.
@@ -569,3 +572,7 @@ fn read_link(id: String, fields: &LinkFields) -> Link {
 fn check_format(found: u64) -> Result<(), StoreError> {
     if found > FORMAT { Err(StoreError::NewerFormat { found, known: FORMAT }) } else { Ok(()) }
 }
+
+/// What [`Redis::read`] sends, as it is told of in traces.
+pub(super) const READ_CALL: DatabaseCall =
+    DatabaseCall { system: "redis", operation: "PIPELINE", batch: 3 };

@@ -1,6 +1,7 @@
 //! The decision log: a line for every deny and every answer left undecided, and for some of the
 //! allows. The check hands over plain values and goes on; a task writes them.
 
+mod collector;
 mod line;
 mod writer;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 pub use self::{
+    collector::Collector,
     line::{Decided, Masked},
     writer::{LogFile, Sink, Writer},
 };

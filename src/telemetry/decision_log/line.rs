@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     domain::{Access, Code, CustomerKey, Decision, Mode, Operation, Status, Timestamp, Token},
-    telemetry::Dialect,
+    telemetry::{Dialect, traces::Place},
 };
 
 /// A decision, as it is handed over.
@@ -40,6 +40,8 @@ pub struct Decided {
     pub age: Option<Duration>,
     /// Whether that is past the staleness budget.
     pub stale: bool,
+    /// Where in a trace it stands, if it is part of one.
+    pub place: Option<Place>,
 }
 
 /// What can be left out of the lines.
@@ -153,6 +155,7 @@ mod tests {
             revision: None,
             age: Some(Duration::from_millis(120)),
             stale: false,
+            place: None,
         }
     }
 

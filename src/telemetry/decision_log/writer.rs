@@ -5,17 +5,23 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::line::{Decided, Line, Masked};
+use super::{
+    collector::Collector,
+    line::{Decided, Line, Masked},
+};
 use crate::telemetry::{Metrics, event::DecisionsUnlogged};
 
 /// Where lines go.
 #[derive(Debug)]
 pub enum Sink {
+    /// To a collector, as log records.
+    Collector(Collector),
     /// To the end of a file. One that was moved away or deleted is made anew.
     File(LogFile),
     /// To standard output.
@@ -61,9 +67,41 @@ impl LogFile {
     }
 }
 
+/// What of a batch could not be written.
+#[derive(Debug)]
+pub(super) struct Loss {
+    /// How many decisions.
+    pub count: u64,
+    /// Why.
+    pub why: String,
+}
+
 impl Sink {
+    /// Writes a batch. Nothing comes back if that panicked.
+    async fn take(
+        mut self,
+        batch: &[Decided],
+        masked: &[Masked],
+    ) -> Option<(Self, Result<(), Loss>)> {
+        if let Self::Collector(collector) = &mut self {
+            let sent = collector.send(batch, masked).await;
+            return Some((self, sent));
+        }
+        let (lines, count) = (lines(batch, masked), batch.len() as u64);
+        // A disk that hangs keeps nobody but who waits for this.
+        let (sink, written) = spawn_blocking(move || {
+            let written = self.write(&lines);
+            (self, written)
+        })
+        .await
+        .ok()?;
+        Some((sink, written.map_err(|error| Loss { count, why: error.to_string() })))
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         match self {
+            // It is sent records.
+            Self::Collector(_) => Ok(()),
             Self::File(file) => file.append(lines),
             Self::Stdout => {
                 let mut stdout = io::stdout().lock();
@@ -94,51 +132,68 @@ impl Writer {
     }
 
     /// Writes until `last`, and then what is handed over already.
-    pub async fn run(mut self, last: CancellationToken) {
+    pub async fn run(self, last: CancellationToken) {
+        let Self { mut queue, mut sink, masked, metrics } = self;
         let mut batch = Vec::with_capacity(BATCH);
         let mut is_last = false;
         loop {
             let taken = tokio::select! {
-                taken = self.queue.recv_many(&mut batch, BATCH) => taken,
+                taken = queue.recv_many(&mut batch, BATCH) => taken,
                 () = last.cancelled(), if !is_last => {
                     is_last = true;
-                    self.queue.close();
+                    queue.close();
                     continue;
                 }
             };
             if taken == 0 {
                 return;
             }
-            let lines = self.lines(&batch);
+            if let Sink::Collector(collector) = &mut sink {
+                if is_last {
+                    collector.hurry();
+                }
+                gather(&mut queue, &mut batch).await;
+            }
+            let count = batch.len() as u64;
+            let Some((back, written)) = sink.take(&batch, &masked).await else { return };
+            sink = back;
             batch.clear();
-            // A disk that hangs keeps nobody but who waits for this.
-            let Self { queue, mut sink, masked, metrics } = self;
-            let written = spawn_blocking(move || (sink.write(&lines), sink)).await;
-            let Ok((written, sink)) = written else { return };
-            match written {
-                Ok(()) => metrics.decisions_logged.increment(taken as u64),
-                Err(why) => DecisionsUnlogged { count: taken as u64, why }.emit(&metrics),
+            let mut unwritten = 0;
+            if let Err(Loss { count, why }) = written {
+                unwritten = count;
+                DecisionsUnlogged { count, why }.emit(&metrics);
             }
-            self = Self { queue, sink, masked, metrics };
+            metrics.decisions_logged.increment(count.saturating_sub(unwritten));
         }
     }
+}
 
-    fn lines(&self, batch: &[Decided]) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(batch.len() * LINE);
-        for decided in batch {
-            // Plain words and numbers into memory cannot fail.
-            if serde_json::to_writer(&mut lines, &Line::of(decided, &self.masked)).is_ok() {
-                lines.push(b'\n');
-            }
+/// Waits a little for more, so that few are sent by themselves. Who handed them over has gone on.
+async fn gather(queue: &mut mpsc::Receiver<Decided>, batch: &mut Vec<Decided>) {
+    let more = async {
+        while batch.len() < BATCH && queue.recv_many(batch, BATCH - batch.len()).await > 0 {}
+    };
+    // What has come by then is enough.
+    let _ = timeout(GATHERED_WITHIN, more).await;
+}
+
+fn lines(batch: &[Decided], masked: &[Masked]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(batch.len() * LINE);
+    for decided in batch {
+        // Plain words and numbers into memory cannot fail.
+        if serde_json::to_writer(&mut lines, &Line::of(decided, masked)).is_ok() {
+            lines.push(b'\n');
         }
-        lines
     }
+    lines
 }
 
 /// How many are written at once.
 const BATCH: usize = 512;
 /// How long a line is, about.
 const LINE: usize = 384;
+/// A collector is sent what comes in this time as one.
+const GATHERED_WITHIN: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
