@@ -1,8 +1,9 @@
 //! How many instructions a check costs the process that answers it.
 //!
-//! `cargo bench --bench instructions` runs Tollgate under callgrind, asks it in each dialect, and
-//! compares what was counted with `benches/instructions.txt`. Instructions are repeatable where
-//! seconds are not: more than 5 % above fails. With `-- --write` it writes the file anew.
+//! `benches/count` runs Tollgate under callgrind, asks it in each dialect, and compares what was
+//! counted with `benches/instructions.txt`. Instructions are repeatable where seconds are not: more
+//! than 5 % above fails. `benches/count --write` writes the file anew, and `benches/count --release`
+//! counts those of a release, whose linking takes minutes, for the goals.
 
 #![expect(clippy::print_stdout, reason = "its result is what it prints")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot run has failed")]
@@ -32,25 +33,24 @@ use support::tollgate::Tollgate;
 
 fn main() -> ExitCode {
     // `cargo test --benches` only wants to know that it compiles.
-    let arguments: Vec<String> = std::env::args().collect();
-    if !arguments.iter().any(|argument| argument == "--bench") {
+    let Some(program) = std::env::args().skip_while(|it| it != "--program").nth(1) else {
         return ExitCode::SUCCESS;
-    }
-    let counted = count();
-    if arguments.iter().any(|argument| argument == "--write") {
+    };
+    let counted = count(&program);
+    if std::env::args().any(|it| it == "--write") {
         let lines = counted.iter().map(|(name, count)| format!("{count:>7} {name}\n"));
         fs::write(BASELINE, lines.collect::<String>()).unwrap();
     }
-    compare(&counted, &baseline())
+    if std::env::args().any(|it| it == "--goals") { reach(&counted) } else { compare(&counted) }
 }
 
 /// What a check cost, by what was asked.
 type Counted = BTreeMap<String, u64>;
 
-fn count() -> Counted {
+fn count(program: &str) -> Counted {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("counted");
-    let tollgate = start(&out);
+    let tollgate = start(program, &out);
     tollgate.operate("PUT", "/v1/customers/cus_00000001", Some(&json!({"plan": "pro"})));
     tollgate.operate("PUT", "/v1/customers/cus_00000002", Some(&json!({"plan": "pro"})));
     tollgate.operate("POST", "/v1/customers/cus_00000002/disable", Some(&json!({})));
@@ -69,10 +69,11 @@ fn count() -> Counted {
     counted
 }
 
-fn start(out: &Path) -> Tollgate {
+fn start(program: &str, out: &Path) -> Tollgate {
     let out = format!("--callgrind-out-file={}", out.display());
     // One thread is as many as are counted at a time.
-    Tollgate::start_under(&["taskset", "-c", "0", "valgrind", "--tool=callgrind", &out], &[])
+    let counted = ["taskset", "--cpu-list", "0", "valgrind", "--tool=callgrind", &out, program];
+    Tollgate::start_by(&counted, &[])
 }
 
 /// What is asked again and again.
@@ -264,13 +265,16 @@ fn baseline() -> Counted {
 }
 
 /// Prints what was counted beside what was before. Fails on too much of it.
-fn compare(counted: &Counted, before: &Counted) -> ExitCode {
+fn compare(counted: &Counted) -> ExitCode {
+    let before = baseline();
     println!("| instructions per check | before | now | change |\n|---|---:|---:|---:|");
     let mut grown = Vec::new();
     for (name, now) in counted {
         let before = before.get(name).copied().unwrap_or_default();
-        let percent = (i128::from(*now) - i128::from(before)) * 1000 / i128::from(before.max(1));
-        println!("| {name} | {before} | {now} | {:+}.{} % |", percent / 10, percent.abs() % 10);
+        let permille = (i128::from(*now) - i128::from(before)) * 1000 / i128::from(before.max(1));
+        let sign = if permille < 0 { '-' } else { '+' };
+        let permille = permille.unsigned_abs();
+        println!("| {name} | {before} | {now} | {sign}{}.{} % |", permille / 10, permille % 10);
         if now * 100 > before * (100 + AT_MOST_MORE) {
             grown.push(name.as_str());
         }
@@ -279,13 +283,28 @@ fn compare(counted: &Counted, before: &Counted) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!(
-        "More than {AT_MOST_MORE} % more instructions than in {BASELINE}: {}. If that is worth it, \
-         write the file anew with `cargo bench --bench instructions -- --write`.",
+        "More than {AT_MOST_MORE} % more instructions than in benches/instructions.txt: {}. If \
+         that is worth it, write the file anew with `benches/count --write`.",
         grown.join("; ")
     );
     ExitCode::FAILURE
 }
 
+/// Prints the goals, a row for each, and what was counted.
+fn reach(counted: &Counted) -> ExitCode {
+    for (name, goal) in GOALS {
+        let count = counted[name];
+        let met = if count <= goal { "yes" } else { "no" };
+        println!("GOAL | user instructions: {name} | <= {goal} | {count} | {met} |");
+    }
+    ExitCode::SUCCESS
+}
+
+const GOALS: [(&str, u64); 3] = [
+    ("forward auth, few headers", 12_000),
+    ("forward auth, 14 headers", 20_000),
+    ("Envoy over gRPC", 46_000),
+];
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions.txt");
 const WARM_UP: u32 = 400;
 const CHECKS: u32 = 1000;

@@ -25,3 +25,4 @@ mod running;
 mod schemas;
 mod secrets;
 mod volumes;
+mod walk;

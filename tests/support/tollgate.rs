@@ -91,12 +91,12 @@ impl Tollgate {
         Self::start_as(command, data_dir, flags)
     }
 
-    /// Starts one under another program, which runs what follows its own arguments.
-    pub(crate) fn start_under(program: &[&str], flags: &[&str]) -> Self {
+    /// Starts one by `program` and its arguments, in the place of the one that was built beside
+    /// the test.
+    pub(crate) fn start_by(program: &[&str], flags: &[&str]) -> Self {
         let data_dir = Arc::new(tempfile::tempdir().unwrap());
-        let serve = serve(data_dir.path(), flags);
         let mut command = Command::new(program[0]);
-        command.args(&program[1..]).arg(serve.get_program()).args(serve.get_args());
+        command.args(&program[1..]).args(serve(data_dir.path(), flags).get_args());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         Self::start_as(command, data_dir, flags)
     }
