@@ -11,6 +11,7 @@ pub mod keyring;
 mod recent;
 mod reread;
 mod restricted;
+mod table;
 mod withheld;
 
 use std::{
@@ -147,7 +148,7 @@ pub struct Found {
     /// The restricted set that was asked; nothing before the first bootstrap.
     pub picture: Option<Arc<Picture>>,
     /// The customer's entry in it.
-    pub entry: Option<Arc<Entry>>,
+    pub entry: Option<Entry>,
     /// What the store said of it lately.
     pub held: Option<Arc<Held>>,
     /// What it is restricted with by acts that the store forgot.
@@ -224,12 +225,18 @@ impl Cache {
     /// never older than the record beside it.
     #[must_use]
     pub fn find(&self, customer: &CustomerKey) -> Found {
+        self.find_named(customer.as_str())
+    }
+
+    /// The same, of the customer with this full name.
+    #[must_use]
+    pub fn find_named(&self, customer: &str) -> Found {
         let held = self.0.recent.find(customer);
-        let part = self.partition(self.partition_of(customer));
+        let part = self.partition(self.0.store.partitions().of_named(customer));
         let picture = part.and_then(|part| part.picture.load_full());
         // What is written back leaves the one after it is in the other.
         let withheld = picture.as_ref().and_then(|it| it.withheld.restrictions(customer));
-        let entry = picture.as_ref().and_then(|picture| picture.find(customer));
+        let entry = picture.as_ref().and_then(|picture| picture.find_named(customer));
         Found { picture, entry, held, withheld }
     }
 

@@ -82,7 +82,7 @@ impl Recent {
 
     /// What is held of `customer`.
     #[must_use]
-    pub(super) fn find(&self, customer: &CustomerKey) -> Option<Arc<Held>> {
+    pub(super) fn find(&self, customer: &str) -> Option<Arc<Held>> {
         self.known.get(customer).or_else(|| self.unknown.get(customer))
     }
 

@@ -362,7 +362,7 @@ fn without_the_floor_the_old_record_would_land() {
     let (record, position) = (read(2).record, watermark(2).position);
     let old = Held { record, position, epoch: epoch(), outdated: false };
     assert!(recent.offer(&customer(), &Arc::new(old), |_| true));
-    assert_eq!(recent.find(&customer()).unwrap().position.revision, Revision(2));
+    assert_eq!(recent.find(customer().as_str()).unwrap().position.revision, Revision(2));
 }
 
 #[test]
