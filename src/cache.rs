@@ -3,12 +3,14 @@
 
 mod ahead;
 mod booted;
+mod complete;
 mod fill;
 pub mod fleet;
 mod floor;
 pub mod guard;
 pub mod keyring;
 mod recent;
+mod records;
 mod reread;
 mod restricted;
 mod table;
@@ -30,13 +32,16 @@ use tokio::sync::watch;
 use self::{
     ahead::Ahead,
     booted::Origin,
+    complete::{Complete, Whole},
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
     recent::Recent,
+    records::Place,
     reread::Old,
 };
 pub use self::{
     booted::{Booted, Refused, Use},
+    complete::Keeping,
     recent::Held,
     reread::Comparing,
     restricted::{Entry, Picture},
@@ -64,6 +69,8 @@ struct Inner {
     /// Not before it is known how many there are.
     partitions: OnceLock<Box<[HeldPartition]>>,
     recent: Recent,
+    /// Only where every record is kept.
+    complete: Option<Complete>,
     fills: Fills,
     old: Old,
     store: Store,
@@ -86,6 +93,7 @@ struct HeldPartition {
     /// Where the picture comes from, if this process did not read it.
     origin: Origin,
     suspect: AtomicBool,
+    whole: Whole,
     /// Whether what is read from the store may be taken: not before it is known to hold what is
     /// followed here, and not once it turns out to be another one.
     believed: AtomicBool,
@@ -116,6 +124,7 @@ impl Default for HeldPartition {
             confirmed: AtomicU64::new(0),
             origin: Origin::default(),
             suspect: AtomicBool::new(false),
+            whole: Whole::default(),
             believed: AtomicBool::new(false),
         }
     }
@@ -185,18 +194,19 @@ impl Found {
 }
 
 impl Cache {
-    /// An empty cache over `store`, with room for `capacity` recent records.
+    /// An empty cache over `store`, for the records that are worth `keeping`.
     #[must_use]
     pub fn new(
         store: Store,
-        capacity: u64,
+        keeping: Keeping,
         fill_timeout: Duration,
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
         Self(Arc::new(Inner {
             partitions: OnceLock::new(),
-            recent: Recent::new(capacity, &metrics),
+            recent: Recent::new(keeping, &metrics),
+            complete: Complete::of(keeping),
             fills: Fills::default(),
             old: Old::default(),
             store,
@@ -231,8 +241,12 @@ impl Cache {
     /// The same, of the customer with this full name.
     #[must_use]
     pub fn find_named(&self, customer: &str) -> Found {
-        let held = self.0.recent.find(customer);
         let part = self.partition(self.0.store.partitions().of_named(customer));
+        let held = match self.0.recent.find(customer) {
+            Place::Held(held) => Some(held),
+            Place::Vacant => part.and_then(|part| self.absence(part, customer)),
+            Place::Wanted => None,
+        };
         let picture = part.and_then(|part| part.picture.load_full());
         // What is written back leaves the one after it is in the other.
         let withheld = picture.as_ref().and_then(|it| it.withheld.restrictions(customer));
@@ -443,14 +457,18 @@ impl Cache {
             Subject::Customer(changed) => {
                 floor(Some(&changed.key));
                 if self.0.recent.change(changed, position, in_order) {
-                    self.refresh(&changed.key);
+                    self.read_anew(&changed.key);
                 }
             }
             Subject::Unreadable(customer) => {
                 ChangeUnreadable { customer: customer.clone() }.emit(&self.0.metrics);
                 floor(customer.as_ref());
                 if let Some(customer) = customer {
-                    self.0.recent.forget(customer, position);
+                    if self.0.recent.forget(customer, position) {
+                        self.read_anew(customer);
+                    }
+                } else {
+                    part.whole.doubt();
                 }
             }
             Subject::Conflict { .. }
@@ -484,7 +502,9 @@ impl Cache {
         } else if !part.believed.load(Ordering::Acquire) {
             let (customers, applied) = part.ahead.lock().let_go();
             for customer in &customers {
-                self.0.recent.forget_after(customer, applied);
+                if self.0.recent.forget_after(customer, applied) {
+                    self.read_anew(customer);
+                }
             }
             part.believed.store(true, Ordering::Release);
         }
@@ -512,18 +532,23 @@ impl Cache {
         stale_limit: Duration,
     ) -> Staleness {
         let part = self.partition(partition);
-        // Before `confirmed`: between the two a confirmation makes it too old, and never too young.
-        let before = part.map_or(Some(Duration::ZERO), |part| part.origin.age_before());
-        let confirmed = part.map_or(0, |part| part.confirmed.load(Ordering::Acquire));
-        let since = || self.0.clock.moment().saturating_since(Moment::from_nanos(confirmed));
         let only_refuses = part.is_some_and(|part| part.origin.only_refuses());
         Staleness {
-            age: before.filter(|_| confirmed > 0).map(|before| before.saturating_add(since())),
+            age: part.and_then(|part| self.age_of(part)),
             max_staleness,
             // Past any limit, if it is not to let anybody in.
             stale_limit: if only_refuses { Duration::ZERO } else { stale_limit },
             suspect: part.is_some_and(|part| part.suspect.load(Ordering::Acquire)),
         }
+    }
+
+    /// How long ago what is held was confirmed, if it was.
+    fn age_of(&self, part: &HeldPartition) -> Option<Duration> {
+        // Before `confirmed`: between the two a confirmation makes it too old, and never too young.
+        let before = part.origin.age_before()?;
+        let confirmed = part.confirmed.load(Ordering::Acquire);
+        let since = || self.0.clock.moment().saturating_since(Moment::from_nanos(confirmed));
+        (confirmed > 0).then(|| before.saturating_add(since()))
     }
 
     /// The watermark of `partition`; nothing before the first bootstrap.

@@ -110,7 +110,7 @@ impl Cache {
             sample(cache.0.recent.customers(), pace.records, &mut random)
         });
         let chosen = chosen.await.unwrap_or_default();
-        let chosen = chosen.into_iter().map(|it| (self.partition_of(&it), CustomerKey::clone(&it)));
+        let chosen = chosen.into_iter().map(|it| (self.partition_of(&it), it));
         let mut chosen: Vec<_> = chosen.collect();
         chosen.sort();
         let of_one = chosen.chunk_by(|(one, _), (other, _)| one == other);

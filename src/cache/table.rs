@@ -64,6 +64,11 @@ impl<T: OfCustomer> Table<T> {
         self.shards.iter().map(move |shard| shard.read().iter().filter_map(&read).collect())
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.read().len() as u64).sum()
+    }
+
     fn shard(&self, hash: u64) -> &RwLock<HashTable<T>> {
         // Bits that the tables do not look at.
         let number = usize::try_from(hash >> SHARD_BITS_AT).unwrap_or(0) % SHARDS;
