@@ -9,6 +9,7 @@ pub mod fleet;
 mod floor;
 pub mod guard;
 pub mod keyring;
+mod pool;
 mod recent;
 mod records;
 mod reread;
@@ -35,6 +36,7 @@ use self::{
     complete::{Complete, Whole},
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
+    pool::Pool,
     recent::Recent,
     records::Place,
     reread::Old,
@@ -69,6 +71,7 @@ struct Inner {
     /// Not before it is known how many there are.
     partitions: OnceLock<Box<[HeldPartition]>>,
     recent: Recent,
+    pool: Pool,
     /// Only where every record is kept.
     complete: Option<Complete>,
     fills: Fills,
@@ -206,6 +209,7 @@ impl Cache {
         Self(Arc::new(Inner {
             partitions: OnceLock::new(),
             recent: Recent::new(keeping, &metrics),
+            pool: Pool::default(),
             complete: Complete::of(keeping),
             fills: Fills::default(),
             old: Old::default(),
@@ -376,9 +380,7 @@ impl Cache {
             RecordUnreadable { customer: customer.clone(), why: why.clone() }.emit(&self.0.metrics);
         }
         let generation = ticket.began_at.generation;
-        let position = Position { generation, revision: read.revision };
-        let (record, epoch) = (read.record, read.epoch);
-        let held = Arc::new(Held { record, position, epoch, outdated: false });
+        let held = self.holding(part, generation, read);
         let admitted = |position| {
             part.floors.lock().admits(customer, position)
                 && part.ahead.lock().admits(customer, *session, position)
@@ -388,6 +390,19 @@ impl Cache {
         } else {
             Filled::Overtaken
         }
+    }
+
+    /// What was read, with what others have alike kept once.
+    fn holding(&self, part: &HeldPartition, generation: u64, read: Read) -> Arc<Held> {
+        let Read { epoch, revision, mut record } = read;
+        if let StoredRecord::Known(record) = &mut record {
+            self.0.pool.share(&mut record.body);
+        }
+        let picture = part.picture.load();
+        let same = picture.as_ref().map(|picture| &picture.epoch).filter(|it| **it == epoch);
+        let epoch = same.cloned().unwrap_or(epoch);
+        let position = Position { generation, revision };
+        Arc::new(Held { record, position, epoch, outdated: false })
     }
 
     /// Whether what was read belongs to the history that is followed here, and is not older than
