@@ -209,8 +209,17 @@ impl Cache {
                     let _ = tokio::time::timeout(LOOKED_FOR, part.whole.more.notified()).await;
                 }
                 Err(error) => {
-                    // The feed tells that the store is away.
-                    tracing::debug!(%error, "Records were not read: {error}");
+                    let is_news = pause == FIRST_PAUSE;
+                    match error {
+                        // The feed tells that the store is away.
+                        StoreError::Unreachable(why) => {
+                            tracing::debug!("Records were not read: {why}");
+                        }
+                        error if is_news => {
+                            tracing::warn!(%error, "Records cannot be read: {error}");
+                        }
+                        error => tracing::debug!(%error, "Records still cannot be read: {error}"),
+                    }
                     tokio::time::sleep(jittered(pause)).await;
                     pause = (pause * 2).min(LAST_PAUSE);
                 }
@@ -277,11 +286,15 @@ impl Cache {
         if reading.after.is_some() {
             return Ok(false);
         }
-        // Who was in an older picture and is not among these is hardly there any more.
-        let is_theirs = |customer: &CustomerKey| self.partition_of(customer) == partition;
-        for customer in self.0.recent.drop_older(reading.generation, is_theirs) {
-            part.whole.want(&customer);
-        }
+        // Who was in an older picture and is not among these is hardly there any more. All of them
+        // are gone through, which takes a while.
+        let (cache, generation) = (self.clone(), reading.generation);
+        let older = tokio::task::spawn_blocking(move || {
+            let is_theirs = |customer: &CustomerKey| cache.partition_of(customer) == partition;
+            cache.0.recent.drop_older(generation, is_theirs)
+        });
+        let older = older.await.map_err(|error| StoreError::Unexpected(error.to_string()))?;
+        older.iter().for_each(|customer| part.whole.want(customer));
         part.whole.reach(reading);
         Ok(true)
     }

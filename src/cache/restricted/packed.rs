@@ -128,12 +128,11 @@ struct Millis {
 
 impl Millis {
     fn of(at: Timestamp) -> Self {
-        let [_, _, bytes @ ..] = at.as_millis().to_be_bytes();
-        let [a, b, c, d, e, f] = bytes;
+        let bits = |from: u32| u16::try_from((at.as_millis() >> from) & 0xFFFF).unwrap_or(0);
         Self {
-            highest: NonZeroU16::MIN.saturating_add(u16::from_be_bytes([a, b])),
-            higher: u16::from_be_bytes([c, d]),
-            lowest: u16::from_be_bytes([e, f]),
+            highest: NonZeroU16::MIN.saturating_add(bits(32)),
+            higher: bits(16),
+            lowest: bits(0),
         }
     }
 
