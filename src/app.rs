@@ -33,7 +33,7 @@ use self::{
     webhooks::Webhooks,
 };
 use crate::{
-    cache::{Cache, Comparing, fleet::Fleet, guard::Guard, keyring::Keyring},
+    cache::{Cache, Comparing, Keeping, fleet::Fleet, guard::Guard, keyring::Keyring},
     clock::Clock,
     config::{self, Config, ConfigError, StoreCreate},
     control::{Control, keys::AdminToken},
@@ -78,6 +78,7 @@ pub async fn serve(config: Config, stop: impl Future<Output = ()>) -> Result<(),
         tasks.spawn_endless("policy", file.keep_current());
     }
     tasks.spawn_endless("refresh", app.feed.cache.clone().keep_refreshing());
+    tasks.spawn_endless("complete", app.feed.cache.clone().keep_complete());
     tasks.spawn_endless("compare", app.feed.cache.clone().keep_comparing(Comparing::default()));
     tasks.spawn_endless("feed", app.feed.run(latch));
     if let Some(background) = app.background {
@@ -125,9 +126,8 @@ impl App {
         let certificates = Certificates::open(config, &metrics)?;
         let store = store::open(config, &clock)?;
         let is_own = matches!(store, Store::Embedded(_));
-        let capacity = config.cache_capacity.get();
-        let timeout = config.fill_timeout;
-        let cache = Cache::new(store.clone(), capacity, timeout, clock.clone(), metrics.clone());
+        let (keeping, timeout) = (keeping(config), config.fill_timeout);
+        let cache = Cache::new(store.clone(), keeping, timeout, clock.clone(), metrics.clone());
         let keyring = Keyring::default();
         let source =
             Source { cache: cache.clone(), keyring: keyring.clone(), clock: clock.clone() };
@@ -231,6 +231,15 @@ fn creation(config: &Config, may_write: bool) -> Creation {
     match config.store_create {
         StoreCreate::Auto if may_write && config.expect_epoch.is_none() => Creation::Auto,
         StoreCreate::Auto | StoreCreate::Never => Creation::Never,
+    }
+}
+
+/// What is kept of customers. That there is none is not believed of a store that nobody would be
+/// let in by either.
+const fn keeping(config: &Config) -> Keeping {
+    match config.cache {
+        config::CacheKind::All => Keeping::All(config.stale_limit),
+        config::CacheKind::Recent => Keeping::Recent(config.cache_capacity.get()),
     }
 }
 

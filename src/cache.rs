@@ -3,14 +3,18 @@
 
 mod ahead;
 mod booted;
+mod complete;
 mod fill;
 pub mod fleet;
 mod floor;
 pub mod guard;
 pub mod keyring;
+mod pool;
 mod recent;
+mod records;
 mod reread;
 mod restricted;
+mod table;
 mod withheld;
 
 use std::{
@@ -29,13 +33,17 @@ use tokio::sync::watch;
 use self::{
     ahead::Ahead,
     booted::Origin,
+    complete::{Complete, Whole},
     fill::{Filled, Fills, Lead, Part},
     floor::{Floors, Ticket},
+    pool::Pool,
     recent::Recent,
+    records::Place,
     reread::Old,
 };
 pub use self::{
     booted::{Booted, Refused, Use},
+    complete::Keeping,
     recent::Held,
     reread::Comparing,
     restricted::{Entry, Picture},
@@ -64,6 +72,9 @@ struct Inner {
     /// Not before it is known how many there are.
     partitions: OnceLock<Box<[HeldPartition]>>,
     recent: Recent,
+    pool: Pool,
+    /// Only where every record is kept.
+    complete: Option<Complete>,
     fills: Fills,
     old: Old,
     store: Store,
@@ -86,6 +97,7 @@ struct HeldPartition {
     /// Where the picture comes from, if this process did not read it.
     origin: Origin,
     suspect: AtomicBool,
+    whole: Whole,
     /// Whether what is read from the store may be taken: not before it is known to hold what is
     /// followed here, and not once it turns out to be another one.
     believed: AtomicBool,
@@ -116,6 +128,7 @@ impl Default for HeldPartition {
             confirmed: AtomicU64::new(0),
             origin: Origin::default(),
             suspect: AtomicBool::new(false),
+            whole: Whole::default(),
             believed: AtomicBool::new(false),
         }
     }
@@ -148,7 +161,7 @@ pub struct Found {
     /// The restricted set that was asked; nothing before the first bootstrap.
     pub picture: Option<Arc<Picture>>,
     /// The customer's entry in it.
-    pub entry: Option<Arc<Entry>>,
+    pub entry: Option<Entry>,
     /// What the store said of it lately.
     pub held: Option<Arc<Held>>,
     /// What it is restricted with by acts that the store forgot.
@@ -185,18 +198,20 @@ impl Found {
 }
 
 impl Cache {
-    /// An empty cache over `store`, with room for `capacity` recent records.
+    /// An empty cache over `store`, for the records that are worth `keeping`.
     #[must_use]
     pub fn new(
         store: Store,
-        capacity: u64,
+        keeping: Keeping,
         fill_timeout: Duration,
         clock: Clock,
         metrics: Metrics,
     ) -> Self {
         Self(Arc::new(Inner {
             partitions: OnceLock::new(),
-            recent: Recent::new(capacity, &metrics),
+            recent: Recent::new(keeping, &metrics),
+            pool: Pool::default(),
+            complete: Complete::of(keeping),
             fills: Fills::default(),
             old: Old::default(),
             store,
@@ -225,12 +240,22 @@ impl Cache {
     /// never older than the record beside it.
     #[must_use]
     pub fn find(&self, customer: &CustomerKey) -> Found {
-        let held = self.0.recent.find(customer);
-        let part = self.partition(self.partition_of(customer));
+        self.find_named(customer.as_str())
+    }
+
+    /// The same, of the customer with this full name.
+    #[must_use]
+    pub fn find_named(&self, customer: &str) -> Found {
+        let part = self.partition(self.0.store.partitions().of_named(customer));
+        let held = match self.0.recent.find(customer) {
+            Place::Held(held) => Some(held),
+            Place::Vacant => part.and_then(|part| self.absence(part, customer)),
+            Place::Wanted => None,
+        };
         let picture = part.and_then(|part| part.picture.load_full());
         // What is written back leaves the one after it is in the other.
         let withheld = picture.as_ref().and_then(|it| it.withheld.restrictions(customer));
-        let entry = picture.as_ref().and_then(|picture| picture.find(customer));
+        let entry = picture.as_ref().and_then(|picture| picture.find_named(customer));
         Found { picture, entry, held, withheld }
     }
 
@@ -364,9 +389,7 @@ impl Cache {
             RecordUnreadable { customer: customer.clone(), why: why.clone() }.emit(&self.0.metrics);
         }
         let generation = ticket.began_at.generation;
-        let position = Position { generation, revision: read.revision };
-        let (record, epoch) = (read.record, read.epoch);
-        let held = Arc::new(Held { record, position, epoch, outdated: false });
+        let held = self.holding(part, generation, read);
         let admitted = |position| {
             part.floors.lock().admits(customer, position)
                 && part.ahead.lock().admits(customer, *session, position)
@@ -376,6 +399,19 @@ impl Cache {
         } else {
             Filled::Overtaken
         }
+    }
+
+    /// What was read, with what others have alike kept once.
+    fn holding(&self, part: &HeldPartition, generation: u64, read: Read) -> Arc<Held> {
+        let Read { epoch, revision, mut record } = read;
+        if let StoredRecord::Known(record) = &mut record {
+            self.0.pool.share(&mut record.body);
+        }
+        let picture = part.picture.load();
+        let same = picture.as_ref().map(|picture| &picture.epoch).filter(|it| **it == epoch);
+        let epoch = same.cloned().unwrap_or(epoch);
+        let position = Position { generation, revision };
+        Arc::new(Held { record, position, epoch, outdated: false })
     }
 
     /// Whether what was read belongs to the history that is followed here, and is not older than
@@ -445,14 +481,18 @@ impl Cache {
             Subject::Customer(changed) => {
                 floor(Some(&changed.key));
                 if self.0.recent.change(changed, position, in_order) {
-                    self.refresh(&changed.key);
+                    self.read_anew(&changed.key);
                 }
             }
             Subject::Unreadable(customer) => {
                 ChangeUnreadable { customer: customer.clone() }.emit(&self.0.metrics);
                 floor(customer.as_ref());
                 if let Some(customer) = customer {
-                    self.0.recent.forget(customer, position);
+                    if self.0.recent.forget(customer, position) {
+                        self.read_anew(customer);
+                    }
+                } else {
+                    part.whole.doubt();
                 }
             }
             Subject::Conflict { .. }
@@ -486,7 +526,9 @@ impl Cache {
         } else if !part.believed.load(Ordering::Acquire) {
             let (customers, applied) = part.ahead.lock().let_go();
             for customer in &customers {
-                self.0.recent.forget_after(customer, applied);
+                if self.0.recent.forget_after(customer, applied) {
+                    self.read_anew(customer);
+                }
             }
             part.believed.store(true, Ordering::Release);
         }
@@ -515,13 +557,9 @@ impl Cache {
         stale_limit: Duration,
     ) -> Staleness {
         let part = self.partition(partition);
-        // Before `confirmed`: between the two a confirmation makes it too old, and never too young.
-        let before = part.map_or(Some(Duration::ZERO), |part| part.origin.age_before());
-        let confirmed = part.map_or(0, |part| part.confirmed.load(Ordering::Acquire));
-        let since = || at.saturating_since(Moment::from_nanos(confirmed));
         let only_refuses = part.is_some_and(|part| part.origin.only_refuses());
         Staleness {
-            age: before.filter(|_| confirmed > 0).map(|before| before.saturating_add(since())),
+            age: part.and_then(|part| age_of(part, at)),
             max_staleness,
             // Past any limit, if it is not to let anybody in.
             stale_limit: if only_refuses { Duration::ZERO } else { stale_limit },
@@ -625,6 +663,15 @@ impl Cache {
     fn partition(&self, Partition(number): Partition) -> Option<&HeldPartition> {
         self.0.partitions.get()?.get(usize::from(number))
     }
+}
+
+/// How long before the moment `at` what is held was confirmed, if it was.
+fn age_of(part: &HeldPartition, at: Moment) -> Option<Duration> {
+    // Before `confirmed`: between the two a confirmation makes it too old, and never too young.
+    let before = part.origin.age_before()?;
+    let confirmed = part.confirmed.load(Ordering::Acquire);
+    let since = || at.saturating_since(Moment::from_nanos(confirmed));
+    (confirmed > 0).then(|| before.saturating_add(since()))
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ use std::{
 use clap::{Args, builder::BoolishValueParser};
 
 pub use base_url::BaseUrl;
-pub use choice::{DisabledBilling, OnStoreLoss, OperatorPlaintext, StoreCreate, WebhookPlaintext};
+pub use choice::{
+    CacheKind, DisabledBilling, OnStoreLoss, OperatorPlaintext, StoreCreate, WebhookPlaintext,
+};
 pub use client_tls::{BootTls, ClientTls, ClientTlsSettings};
 pub use duration::{InvalidDuration, parse_duration};
 pub use listener_tls::{ListenerTls, ListenersTls, TlsFiles, TlsText};
@@ -131,8 +133,15 @@ pub struct Config {
     #[arg(value_parser = parse_duration, help_heading = "Store")]
     pub heartbeat: Duration,
 
+    /// Whose records are kept in memory: those of customers that were asked for lately, or of all
+    /// of them. With all no check waits for the store, whose features and unknown customers are
+    /// then known while it is away too; the start takes longer, and memory is needed for everybody.
+    #[arg(long, env = "TOLLGATE_CACHE", value_name = "WHICH", default_value = "recent")]
+    #[arg(value_parser = choice::CACHE.parser(), help_heading = "Store")]
+    pub cache: CacheKind,
+
     /// How many customers without restrictions are kept in memory, about 1 kB each. Restricted
-    /// ones are always kept, all of them.
+    /// ones are always kept, all of them. It counts for `--cache recent`.
     #[arg(long, env = "TOLLGATE_CACHE_CAPACITY", value_name = "COUNT", default_value = "100000")]
     #[arg(help_heading = "Store")]
     pub cache_capacity: NonZeroU64,

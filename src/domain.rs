@@ -25,6 +25,7 @@ pub mod restriction;
 pub mod revision;
 pub mod route;
 pub mod settings;
+pub mod shared;
 pub mod time;
 
 pub use action::{Action, Placement, Refusal, Verb};
@@ -49,4 +50,5 @@ pub use settings::{
     AccessLeft, ByStatus, Enforced, Enforcement, Mode, Overrides, Policy, SaidBy, Unknown,
     Unlisted, WhenUndecided,
 };
+pub use shared::Shared;
 pub use time::Timestamp;

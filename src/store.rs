@@ -82,6 +82,20 @@ impl Store {
         }
     }
 
+    /// Names the customers of a partition, in order, from the first or from behind `after` on, and
+    /// tells in which history that was.
+    pub async fn customer_keys(
+        &self,
+        partition: Partition,
+        after: Option<&str>,
+        at_most: usize,
+    ) -> Result<KeysPage, StoreError> {
+        match self {
+            Self::Embedded(store) => store.customer_keys(after, at_most).await,
+            Self::Redis(store) => store.customer_keys(partition, after, at_most).await,
+        }
+    }
+
     /// Reads one customer with its private part.
     pub async fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
         each!(self, store => store.customer(key).await)
@@ -455,6 +469,17 @@ pub struct ReadMany {
     /// Their records, in the order in which they were asked for. Nothing for one that was not
     /// found in this way: only [`Store::read`] tells whether there is none.
     pub records: Vec<Option<StoredRecord>>,
+}
+
+/// Some of a partition's customers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeysPage {
+    /// The store's history.
+    pub epoch: Epoch,
+    /// Who they are.
+    pub keys: Vec<CustomerKey>,
+    /// Behind what the next page begins; nothing at the end.
+    pub next: Option<String>,
 }
 
 /// A record as the store holds it.

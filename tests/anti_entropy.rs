@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use support::{Flavor, Persistence, RedisServer, tollgate::Tollgate};
 use tollgate::{
-    cache::{Cache, Comparing, Held, Picture},
+    cache::{Cache, Comparing, Held, Keeping, Picture},
     clock::Clock,
     domain::{CustomerKey, Partition, Position, Record, Watermark},
     store::{Head, Session, Store, StoredRecord, redis::Redis},
@@ -125,7 +125,8 @@ impl World {
         let shown = recorder.handle();
         let metrics = metrics::with_local_recorder(&recorder, Metrics::new);
         let patience = Duration::from_secs(1);
-        let cache = Cache::new(store.clone(), 1000, patience, Clock::system(), metrics);
+        let cache =
+            Cache::new(store.clone(), Keeping::Recent(1000), patience, Clock::system(), metrics);
         cache.lay_out();
         let session = store.open_session(&[Partition(0)]).await.unwrap();
         store.read_on(&[Partition(0)], &session);

@@ -79,6 +79,7 @@ macro_rules! promises {
 promises! {
     a_commit_is_read_back_with_its_revision
     who_was_never_written_is_absent
+    customers_are_named_in_order_a_page_at_a_time
     revisions_have_no_holes
     a_refused_commit_writes_nothing
     a_commit_behind_the_writers_watermark_is_refused
@@ -123,7 +124,7 @@ async fn a_commit_is_read_back_with_its_revision(adapter: Adapter) {
     let world = World::of(adapter).await;
     let mut write = customer("c1", FROZEN);
     write.body.plan = Code::parse("pro").ok();
-    write.body.features = Some(BTreeSet::new());
+    write.body.features = Some(BTreeSet::new().into());
     write.private.name = Some("Ada \"the first\" Lovelace, né(e) Ω".to_owned());
 
     let committed = world.put(&write).await.unwrap();
@@ -661,6 +662,29 @@ async fn creation_happens_once(adapter: Adapter) {
     let first = Change { revision: Revision(1), log_id: head.log_id, subject: Subject::Created };
     assert_eq!(log, std::slice::from_ref(&first));
     assert_eq!(heard_by(&mut session).await, first);
+}
+
+async fn customers_are_named_in_order_a_page_at_a_time(adapter: Adapter) {
+    let world = World::of(adapter).await;
+    for id in ["c3", "c1", "c5", "c2", "c4"] {
+        world.put(&customer(id, "")).await.unwrap();
+    }
+    let mut named = Vec::new();
+    for partition in adapter.partitions().all() {
+        let mut after = None;
+        loop {
+            let page = world.store.customer_keys(partition, after.as_deref(), 2).await.unwrap();
+            assert_eq!(page.epoch, epoch());
+            assert!(page.keys.len() <= 2 && page.keys.is_sorted());
+            named.extend(page.keys);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+    }
+    named.sort();
+    assert_eq!(named, ["c1", "c2", "c3", "c4", "c5"].map(key));
 }
 
 async fn two_concurrent_writers_never_lose_an_update(adapter: Adapter) {

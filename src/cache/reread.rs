@@ -1,15 +1,15 @@
 //! Recent records are read anew, many with one question: those of an older picture when they are
 //! asked for, and now and then some by chance, to find out whether memory and store still agree.
 
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Begun, Cache, recent::Held};
+use super::{Begun, Cache};
 use crate::{
     clock::jittered,
-    domain::{CustomerKey, Partition, Position, Revision},
+    domain::{CustomerKey, Partition, Revision},
     store::{Read, ReadMany, StoreError, StoredRecord},
     telemetry::{StoreCommand, event::RecordRepaired},
 };
@@ -110,7 +110,7 @@ impl Cache {
             sample(cache.0.recent.customers(), pace.records, &mut random)
         });
         let chosen = chosen.await.unwrap_or_default();
-        let chosen = chosen.into_iter().map(|it| (self.partition_of(&it), CustomerKey::clone(&it)));
+        let chosen = chosen.into_iter().map(|it| (self.partition_of(&it), it));
         let mut chosen: Vec<_> = chosen.collect();
         chosen.sort();
         let of_one = chosen.chunk_by(|(one, _), (other, _)| one == other);
@@ -185,9 +185,7 @@ impl Cache {
         let reached = part.watermark.borrow().as_ref().map(|it| it.position).unwrap_or_default();
         let generation = ticket.began_at.generation;
         let is_heard = reached.generation == generation && is_heard(&read, reached.revision);
-        let position = Position { generation, revision: read.revision };
-        let (record, epoch) = (read.record, read.epoch);
-        let fresh = Arc::new(Held { record, position, epoch, outdated: false });
+        let fresh = self.holding(part, generation, read);
         let admitted = |position| {
             part.floors.lock().admits(customer, position)
                 && part.ahead.lock().admits(customer, *session, position)

@@ -1,18 +1,17 @@
 //! The restricted tier: every customer with a restriction, complete and never evicted, so that
 //! absence from it is knowledge.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+mod packed;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use self::packed::{Packed, Sources};
+use super::{
+    table::{Table, To},
+    withheld::Withheld,
 };
-
-use parking_lot::{Mutex, RwLock};
-
-use super::withheld::Withheld;
 use crate::{
     domain::{CustomerKey, Epoch, Lineage, Restrictions, Revision, Timestamp},
     store::{Census, Head, RestrictedEntry},
@@ -31,12 +30,10 @@ pub struct Picture {
     pub partial: AtomicBool,
     /// What the store forgot, and has to be written back.
     pub withheld: Withheld,
-    hasher: RandomState,
-    shards: Box<[Shard]>,
+    table: Table<Packed>,
+    sources: Sources,
     census: Mutex<Census>,
 }
-
-type Shard = RwLock<HashMap<CustomerKey, Arc<Entry>>>;
 
 /// What is known of one restricted customer.
 #[derive(Debug, PartialEq)]
@@ -57,8 +54,8 @@ impl Picture {
             epoch,
             partial: AtomicBool::new(false),
             withheld: Withheld::default(),
-            hasher: RandomState::new(),
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            table: Table::default(),
+            sources: Sources::default(),
             census: Mutex::default(),
         }
     }
@@ -78,56 +75,56 @@ impl Picture {
 
     /// Every entry, in no order, a part at a time: what is changed meanwhile may be missed.
     pub fn entries(&self) -> impl Iterator<Item = RestrictedEntry> {
-        let copy = |shard: &Shard| {
-            let shard = shard.read();
-            let entries = shard.iter().map(|(key, entry)| RestrictedEntry {
-                key: key.clone(),
-                revision: entry.revision,
-                restrictions: entry.restrictions.clone(),
-            });
-            entries.collect::<Vec<_>>()
-        };
-        self.shards.iter().flat_map(copy)
+        self.pages().flatten()
     }
 
     /// What is known of `customer`; nothing when it is not restricted.
     #[must_use]
-    pub fn find(&self, customer: &CustomerKey) -> Option<Arc<Entry>> {
-        self.shard(customer).read().get(customer).cloned()
+    pub fn find(&self, customer: &CustomerKey) -> Option<Entry> {
+        self.find_named(customer.as_str())
+    }
+
+    /// The same, of the customer with this full name.
+    #[must_use]
+    pub fn find_named(&self, customer: &str) -> Option<Entry> {
+        self.table.find(customer, |held| Entry {
+            revision: held.revision(),
+            restrictions: held.restrictions(&self.sources),
+        })
     }
 
     /// Takes what is known of a customer at a revision, unless something newer is known. No
     /// restriction at all takes it out of the set.
     pub fn offer(&self, offered: RestrictedEntry) {
-        let RestrictedEntry { key, revision, restrictions } = offered;
+        let RestrictedEntry { key, revision, restrictions } = &offered;
+        let (key, revision) = (key.clone(), *revision);
         let lifted = restrictions.as_ref().is_some_and(Restrictions::is_empty);
-        let mut shard = self.shard(&key).write();
-        let held = shard.get(&key).map(|entry| entry.revision);
-        if held.is_some_and(|held| held >= revision) {
-            return;
-        }
-        let mut census = self.census.lock();
-        if let Some(held) = held {
-            *census = census.without(&key, held);
-        }
-        if lifted {
-            shard.remove(&key);
-        } else {
-            *census = census.with(&key, revision);
-            shard.insert(key, Arc::new(Entry { revision, restrictions }));
-        }
+        self.table.change(key.as_str(), |held| {
+            let held = held.map(Packed::revision);
+            if held.is_some_and(|held| held >= revision) {
+                return To::Same;
+            }
+            let mut census = self.census.lock();
+            if let Some(held) = held {
+                *census = census.without(&key, held);
+            }
+            if lifted {
+                To::Nothing
+            } else {
+                *census = census.with(&key, revision);
+                To::This(Packed::of(offered, &self.sources))
+            }
+        });
     }
 
     /// All entries, some at a time. One that changes meanwhile may come as it was or as it is.
     pub fn pages(&self) -> impl Iterator<Item = Vec<RestrictedEntry>> {
-        self.shards.iter().map(|shard| {
-            let entries = shard.read();
-            let entries = entries.iter().map(|(key, entry)| RestrictedEntry {
-                key: key.clone(),
-                revision: entry.revision,
-                restrictions: entry.restrictions.clone(),
-            });
-            entries.collect()
+        self.table.shards(|held| {
+            Some(RestrictedEntry {
+                key: held.key()?,
+                revision: held.revision(),
+                restrictions: held.restrictions(&self.sources),
+            })
         })
     }
 
@@ -141,30 +138,13 @@ impl Picture {
     /// of them when they are more than `at_most`.
     #[must_use]
     pub fn lapsed_at(&self, moment: Timestamp, at_most: usize) -> Vec<(CustomerKey, Restrictions)> {
-        let mut found = Vec::new();
-        for shard in &self.shards {
-            for (key, entry) in shard.read().iter() {
-                let Some(restrictions) = &entry.restrictions else { continue };
-                if restrictions.iter().any(|held| held.lapsed_at(moment)) {
-                    found.push((key.clone(), restrictions.clone()));
-                    if found.len() >= at_most {
-                        return found;
-                    }
-                }
-            }
-        }
-        found
-    }
-
-    fn shard(&self, customer: &CustomerKey) -> &Shard {
-        let hash = self.hasher.hash_one(customer);
-        let index = usize::try_from(hash % SHARDS as u64).unwrap_or(0);
-        &self.shards[index]
+        let lapsed = self.table.shards(|held| {
+            let lapsed = Some(held).filter(|held| held.has_lapsed(moment))?;
+            Some((lapsed.key()?, lapsed.restrictions(&self.sources)?))
+        });
+        lapsed.flatten().take(at_most).collect()
     }
 }
-
-/// Enough that a writer seldom meets a reader.
-const SHARDS: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -13,11 +13,19 @@ use crate::{
 };
 
 fn cache() -> Cache {
+    cache_keeping(Keeping::Recent(100))
+}
+
+/// A cache at the first revision, at which there is nobody: all records are held then.
+fn cache_keeping(keeping: Keeping) -> Cache {
     let clock = Clock::system();
     let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
-    let cache = Cache::new(store, 100, Duration::from_millis(50), clock, Metrics::new());
+    let now = clock.moment();
+    let cache = Cache::new(store, keeping, Duration::from_millis(50), clock, Metrics::new());
     cache.lay_out();
     cache.install(Partition(0), Arc::new(Picture::new(1, epoch())), watermark(1));
+    cache.confirm(Partition(0), now);
+    cache.partition(Partition(0)).unwrap().whole.reach_now(1);
     cache
 }
 
@@ -254,10 +262,12 @@ impl<'a> Following<'a> {
 proptest! {
     #[test]
     fn however_fills_and_changes_interleave_the_cache_never_goes_back(
-        history in vec(anything(), 0..60)
+        history in vec(anything(), 0..60),
+        keeps_all: bool,
     ) {
         still(|| {
-            let cache = cache();
+            let keeping = if keeps_all { Keeping::All(AN_HOUR) } else { Keeping::Recent(100) };
+            let cache = cache_keeping(keeping);
             let mut followed = Following::by(&cache);
             for happens in history {
                 followed.happens(happens);
@@ -266,6 +276,8 @@ proptest! {
                 if let Some(held) = &found.held {
                     let at = usize::try_from(held.position.revision.0).unwrap();
                     prop_assert!(at >= heard, "{held:?} after {heard}");
+                    let is_absent = matches!(held.record, StoredRecord::Absent);
+                    prop_assert!(!is_absent || at == 1, "nobody at {at}");
                     // While nobody follows the store, what was read ahead of it may be forgotten
                     // there; it is never what a store is believed to say.
                     if let StoredRecord::Known(record) = &held.record
@@ -276,11 +288,72 @@ proptest! {
                 }
                 let entry = found.entry.and_then(|entry| entry.restrictions.clone());
                 prop_assert_eq!(entry.unwrap_or_default(), followed.at(known));
+                if keeps_all {
+                    let part = cache.partition(Partition(0)).unwrap();
+                    let is_there = found.held.is_some() || heard == 1;
+                    prop_assert!(is_there || part.whole.wants(&customer()));
+                }
             }
             Ok(())
         })?;
     }
 }
+
+#[test]
+fn where_every_record_is_kept_nobody_is_unknown_whom_something_may_have_made() {
+    still(|| {
+        let cache = cache_keeping(Keeping::All(AN_HOUR));
+        let held = || cache.find(&customer()).held.map(|held| held.record.clone());
+        assert_eq!(held(), Some(StoredRecord::Absent));
+        cache.hear_head(Partition(0), Revision(2));
+        assert_eq!(held(), None, "the store has more than is heard here");
+        cache.hear(2, true);
+        assert_eq!(held(), None, "it is not read yet");
+        let fill = cache.begin();
+        assert!(matches!(cache.end(fill, read(2)), Filled::Taken(_)));
+        assert!(matches!(held(), Some(StoredRecord::Known(_))));
+    });
+}
+
+#[test]
+fn where_every_record_is_kept_an_absence_is_known_as_long_as_the_picture_is_good() {
+    still(|| {
+        let cache = cache_keeping(Keeping::All(AN_HOUR));
+        let is_known = || cache.find(&customer()).held.is_some();
+        assert!(is_known() && cache.is_complete());
+        cache.set_believed(Partition(0), false);
+        assert!(is_known(), "the store is away");
+        cache.set_suspect(Partition(0), true);
+        assert!(!is_known());
+        cache.set_suspect(Partition(0), false);
+        let unreadable = Subject::Unreadable(None);
+        let change =
+            Change { revision: Revision(2), log_id: "2-0".to_owned(), subject: unreadable };
+        cache.apply(Partition(0), &change, watermark(2));
+        assert!(!is_known() && !cache.is_complete(), "it may have made anybody");
+
+        let cache = cache_keeping(Keeping::All(Duration::ZERO));
+        assert!(cache.find(&customer()).held.is_none(), "too long ago");
+        let picture = Arc::new(Picture::new(2, epoch()));
+        let cache = cache_keeping(Keeping::All(AN_HOUR));
+        let position = Position { generation: 2, revision: Revision(1) };
+        cache.install(Partition(0), picture, Watermark { position, ..watermark(1) });
+        assert!(cache.find(&customer()).held.is_none(), "another picture");
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_change_made_another_record_is_read_before_long() {
+    let cache = cache_keeping(Keeping::All(AN_HOUR));
+    tokio::spawn(cache.clone().keep_complete());
+    cache.hear(2, true);
+    // The store of this test has no history, and so nothing to say.
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let part = cache.partition(Partition(0)).unwrap();
+    assert!(part.whole.wants(&customer()), "it is asked for until it is had");
+}
+
+const AN_HOUR: Duration = Duration::from_hours(1);
 
 #[test]
 fn what_was_read_ahead_answers_until_the_store_turns_out_not_to_have_it() {
@@ -355,14 +428,14 @@ fn a_fill_that_read_before_a_change_does_not_land_after_it() {
 /// The same order of events without a floor: this is the race that the floor is for.
 #[test]
 fn without_the_floor_the_old_record_would_land() {
-    let recent = Recent::new(100, &Metrics::new());
+    let recent = Recent::new(Keeping::Recent(100), &Metrics::new());
     let change = change(3, false);
     let Subject::Customer(changed) = &change.subject else { unreachable!() };
     recent.change(changed, watermark(3).position, true);
     let (record, position) = (read(2).record, watermark(2).position);
     let old = Held { record, position, epoch: epoch(), outdated: false };
     assert!(recent.offer(&customer(), &Arc::new(old), |_| true));
-    assert_eq!(recent.find(&customer()).unwrap().position.revision, Revision(2));
+    assert_eq!(recent.find(customer().as_str()).held().unwrap().position.revision, Revision(2));
 }
 
 #[test]

@@ -9,8 +9,7 @@ use std::sync::{
 use parking_lot::RwLock;
 
 use crate::domain::{
-    Change, CustomerKey, Restriction, Restrictions, Revision, Subject, Token,
-    change::CustomerChange,
+    Change, Restriction, Restrictions, Revision, Subject, Token, change::CustomerChange,
 };
 
 /// A status act that was applied here and that the store does not know any more.
@@ -58,13 +57,13 @@ impl Withheld {
 
     /// What they restrict `customer` with.
     #[must_use]
-    pub(crate) fn restrictions(&self, customer: &CustomerKey) -> Option<Restrictions> {
+    pub(crate) fn restrictions(&self, customer: &str) -> Option<Restrictions> {
         if self.is_empty() {
             return None;
         }
         let mut held: Vec<Restriction> = Vec::new();
         for CustomerChange { act, restrictions, .. } in
-            self.acts.read().iter().map(|it| &it.change).filter(|it| it.key == *customer)
+            self.acts.read().iter().map(|it| &it.change).filter(|it| it.key.as_str() == customer)
         {
             held.retain(|it| it.source != act.source || (!act.exact && act.kind != Some(it.kind)));
             let placed = act.kind.and_then(|kind| restrictions.held_by(&act.source, kind));
@@ -137,7 +136,7 @@ impl Withheld {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Kind, Source, Verb, change::Act};
+    use crate::domain::{CustomerKey, Kind, Source, Verb, change::Act};
 
     fn forgotten(revision: u64, verb: Verb, compact: &str) -> Arc<Forgotten> {
         Arc::new(Forgotten {
@@ -180,7 +179,7 @@ mod tests {
     }
 
     fn kinds(withheld: &Withheld) -> Vec<Kind> {
-        let held = withheld.restrictions(&CustomerKey::parse("default:c1").unwrap());
+        let held = withheld.restrictions("default:c1");
         held.iter().flatten().map(|it| it.kind).collect()
     }
 

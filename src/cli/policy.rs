@@ -19,7 +19,7 @@ use super::{
 use crate::{
     domain::{
         Code, CustomerKey, Decision, Evidence, Operation, Policy, Readings, RecordEvidence,
-        Restrictions, Staleness, Timestamp, customer::RecordBody, decide,
+        Restrictions, Shared, Staleness, Timestamp, customer::RecordBody, decide,
     },
     policy::{Becomes, Fault, InvalidPolicy, Request, Rules, Shown, path::canonical},
 };
@@ -230,7 +230,10 @@ impl Expected {
             .collect();
         let restrictions = Restrictions::parse_compact(&compact.join(";"))
             .map_err(|_| wrong("a restriction is a kind, or a kind and a reason"))?;
-        let body = RecordBody { features: self.features.clone(), ..RecordBody::default() };
+        let body = RecordBody {
+            features: self.features.clone().map(Shared::from),
+            ..RecordBody::default()
+        };
         let evidence = Evidence {
             restrictions: &restrictions,
             record: RecordEvidence::Known(&body),

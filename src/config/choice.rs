@@ -16,6 +16,15 @@ pub enum StoreCreate {
     Never,
 }
 
+/// Which records are kept in memory.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CacheKind {
+    /// Every one.
+    All,
+    /// Those that were asked for lately.
+    Recent,
+}
+
 /// Whether a store that lost what it held is believed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum OnStoreLoss {
@@ -54,6 +63,9 @@ pub enum DisabledBilling {
 
 pub(super) const STORE_CREATE: Choice<StoreCreate> =
     Choice(&[("auto", StoreCreate::Auto), ("never", StoreCreate::Never)]);
+
+pub(super) const CACHE: Choice<CacheKind> =
+    Choice(&[("recent", CacheKind::Recent), ("all", CacheKind::All)]);
 
 pub(super) const ON_STORE_LOSS: Choice<OnStoreLoss> =
     Choice(&[("keep", OnStoreLoss::Keep), ("adopt", OnStoreLoss::Adopt)]);

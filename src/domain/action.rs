@@ -16,6 +16,7 @@ use super::{
     message::Postmark,
     restriction::{Kind, Restriction, RestrictionReason, Restrictions, Source},
     revision::Token,
+    shared::Shared,
     time::Timestamp,
 };
 
@@ -240,21 +241,22 @@ impl Fields {
             body.plan.clone_from(plan);
         }
         if let Some(features) = &self.features {
-            body.features.clone_from(features);
+            body.features = features.clone().map(Shared::from);
         }
         if let Some(limits) = &self.limits {
-            body.limits.clone_from(limits);
-            for limit in body.limits.iter_mut().flat_map(BTreeMap::values_mut) {
+            let mut limits = limits.clone();
+            for limit in limits.iter_mut().flat_map(BTreeMap::values_mut) {
                 if limit.used.is_some() {
                     limit.used_at.get_or_insert(now);
                 }
             }
+            body.limits = limits.map(Shared::from);
         }
         if let Some(obligations) = self.obligations {
-            body.obligations = obligations.unwrap_or_default();
+            body.obligations = obligations.unwrap_or_default().into();
         }
         if let Some(aliases) = &self.aliases {
-            body.aliases = aliases.clone().unwrap_or_default();
+            body.aliases = aliases.clone().unwrap_or_default().into();
         }
     }
 }

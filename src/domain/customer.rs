@@ -10,6 +10,7 @@ use super::{
     message::LastMessage,
     restriction::{Kind, Restriction, Restrictions, Source},
     revision::Revision,
+    shared::Shared,
     time::Timestamp,
 };
 
@@ -45,23 +46,23 @@ pub struct RecordBody {
     pub plan: Option<Code>,
     /// The features it has; absent until some source says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub features: Option<BTreeSet<Code>>,
+    pub features: Option<Shared<BTreeSet<Code>>>,
     /// The limits it has; absent until some source says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limits: Option<BTreeMap<Code, Limit>>,
+    pub limits: Option<Shared<BTreeMap<Code, Limit>>>,
     /// What stands against closing it.
     #[serde(default)]
-    pub obligations: Obligations,
+    pub obligations: Shared<Obligations>,
     /// The same customer's ids in other systems.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub aliases: BTreeMap<Source, CustomerId>,
+    pub aliases: Shared<BTreeMap<Source, CustomerId>>,
     /// The last message of each source that speaks by message, kept after a lift.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub last_messages: BTreeMap<Source, LastMessage>,
+    pub last_messages: Shared<BTreeMap<Source, LastMessage>>,
     /// The last message of each source that tells features by message: what it says of the status
     /// has an order of its own.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub last_entitlements: BTreeMap<Source, LastMessage>,
+    pub last_entitlements: Shared<BTreeMap<Source, LastMessage>>,
     /// When the customer was erased, if it was. Nobody knows it then; its restrictions still count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub purged_at: Option<Timestamp>,
@@ -101,8 +102,8 @@ impl RecordBody {
     pub fn changes_entitlements_of(&self, before: Option<&Self>) -> bool {
         let beside_restrictions = |body: &Self| Self {
             restrictions: Restrictions::default(),
-            last_messages: BTreeMap::new(),
-            last_entitlements: BTreeMap::new(),
+            last_messages: Shared::default(),
+            last_entitlements: Shared::default(),
             updated_at: Timestamp::default(),
             ..body.clone()
         };
@@ -111,7 +112,7 @@ impl RecordBody {
 }
 
 /// What has to be settled before a customer can be closed.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Obligations {
     /// Subscriptions that are running.

@@ -46,7 +46,7 @@ impl fmt::Display for Code {
 }
 
 /// The most of something that a customer may have, and how much it has.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limit {
     /// The most.
@@ -60,7 +60,7 @@ pub struct Limit {
 }
 
 /// A number, or `"unlimited"`.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Maximum {
     /// At most so many.
     AtMost(u64),

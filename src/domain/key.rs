@@ -183,20 +183,22 @@ impl Partitions {
     /// The one that holds `customer`: XXH64 with seed 0, modulo.
     #[must_use]
     pub fn of(self, customer: &CustomerKey) -> Partition {
-        self.of_text(&customer.0)
+        self.of_named(&customer.0)
     }
 
     /// The one that tells whose `alias` is, in the same way.
     #[must_use]
     pub fn of_alias(self, alias: &Alias) -> Partition {
-        if self == Self::ONE { Partition(0) } else { self.of_text(&alias.to_string()) }
+        if self == Self::ONE { Partition(0) } else { self.of_named(&alias.to_string()) }
     }
 
-    fn of_text(self, text: &str) -> Partition {
+    /// The one that holds the customer with this full name.
+    #[must_use]
+    pub fn of_named(self, name: &str) -> Partition {
         if self == Self::ONE {
             return Partition(0);
         }
-        let slot = xxh64(text.as_bytes(), 0) % u64::from(self.count());
+        let slot = xxh64(name.as_bytes(), 0) % u64::from(self.count());
         Partition(u16::try_from(slot).unwrap_or(0))
     }
 }

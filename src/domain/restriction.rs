@@ -300,19 +300,51 @@ fn millis(raw: &str) -> Result<Timestamp, InvalidRestriction> {
 }
 
 /// All restrictions of one customer: at most one per source and kind, in that order. What is told
-/// to every instance also says whether the customer was erased.
+/// to every instance also says whether the customer was erased. Cheap to clone.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(from = "Vec<Restriction>", into = "Vec<Restriction>")]
 pub struct Restrictions {
-    held: Box<[Restriction]>,
+    held: Held,
     purged: bool,
+}
+
+/// Nearly everybody has none, and nearly everybody else has one: these need no memory of their own.
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+enum Held {
+    #[default]
+    None,
+    One(Restriction),
+    Several(Arc<[Restriction]>),
+}
+
+impl Held {
+    fn as_slice(&self) -> &[Restriction] {
+        match self {
+            Self::None => &[],
+            Self::One(restriction) => std::slice::from_ref(restriction),
+            Self::Several(restrictions) => restrictions,
+        }
+    }
+}
+
+impl FromIterator<Restriction> for Held {
+    fn from_iter<I: IntoIterator<Item = Restriction>>(all: I) -> Self {
+        let mut all = all.into_iter();
+        match (all.next(), all.next()) {
+            (None, _) => Self::None,
+            (Some(only), None) => Self::One(only),
+            (Some(first), Some(second)) => {
+                Self::Several([first, second].into_iter().chain(all).collect())
+            }
+        }
+    }
 }
 
 impl Restrictions {
     /// Whether there is none at all, in force or not, and the customer was not erased.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty() && !self.purged
+        self.as_slice().is_empty() && !self.purged
     }
 
     /// Whether the customer was erased.
@@ -329,19 +361,23 @@ impl Restrictions {
 
     /// All of them, by source and kind.
     pub fn iter(&self) -> std::slice::Iter<'_, Restriction> {
-        self.held.iter()
+        self.as_slice().iter()
+    }
+
+    fn as_slice(&self) -> &[Restriction] {
+        self.held.as_slice()
     }
 
     /// The one that `source` holds of `kind`.
     #[must_use]
     pub fn held_by(&self, source: &Source, kind: Kind) -> Option<&Restriction> {
-        self.held.iter().find(|held| held.source == *source && held.kind == kind)
+        self.iter().find(|held| held.source == *source && held.kind == kind)
     }
 
     /// The same with `restriction` in the place of what its source held of its kind.
     #[must_use]
     pub fn with(&self, restriction: Restriction) -> Self {
-        let kept = self.held.iter().filter(|held| !same_holder(held, &restriction)).cloned();
+        let kept = self.iter().filter(|held| !same_holder(held, &restriction)).cloned();
         let mut all: Vec<_> = kept.collect();
         all.push(restriction);
         Self::from(all).of_purged(self.purged)
@@ -356,18 +392,18 @@ impl Restrictions {
     /// Those for which `keep` holds.
     #[must_use]
     pub fn only(&self, keep: impl Fn(&Restriction) -> bool) -> Self {
-        let held = self.held.iter().filter(|held| keep(held)).cloned().collect();
+        let held = self.iter().filter(|held| keep(held)).cloned().collect();
         Self { held, purged: self.purged }
     }
 
     /// Those in force at `now`.
     pub fn in_force_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
-        self.held.iter().filter(move |held| held.in_force_at(now))
+        self.iter().filter(move |held| held.in_force_at(now))
     }
 
     /// Those that are to come after `now`.
     pub fn scheduled_at(&self, now: Timestamp) -> impl Iterator<Item = &Restriction> {
-        self.held.iter().filter(move |held| held.scheduled_at(now))
+        self.iter().filter(move |held| held.scheduled_at(now))
     }
 
     /// What the customer is at `now`.
@@ -407,11 +443,11 @@ impl Restrictions {
     /// ```
     #[must_use]
     pub fn to_compact(&self) -> String {
-        let mut out = String::with_capacity(48 * self.held.len());
+        let mut out = String::with_capacity(48 * self.as_slice().len());
         if self.purged {
             out.push_str(PURGED);
         }
-        for restriction in &self.held {
+        for restriction in self {
             if !out.is_empty() {
                 out.push(';');
             }
@@ -445,13 +481,19 @@ impl From<Vec<Restriction>> for Restrictions {
         all.reverse();
         all.sort_by(|a, b| (&a.source, a.kind).cmp(&(&b.source, b.kind)));
         all.dedup_by(|later, kept| same_holder(later, kept));
-        Self { held: all.into(), purged: false }
+        Self { held: all.into_iter().collect(), purged: false }
+    }
+}
+
+impl From<Restriction> for Restrictions {
+    fn from(only: Restriction) -> Self {
+        Self { held: Held::One(only), purged: false }
     }
 }
 
 impl From<Restrictions> for Vec<Restriction> {
     fn from(restrictions: Restrictions) -> Self {
-        restrictions.held.into()
+        restrictions.as_slice().to_vec()
     }
 }
 

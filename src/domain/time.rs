@@ -1,6 +1,6 @@
 //! Moments of wall-clock time, as they are stored and shown.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, num::NonZeroU64, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -14,47 +14,66 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// assert_eq!(at.to_string(), "2026-11-21T10:00:00Z");
 /// # Ok::<(), tollgate::domain::time::InvalidTimestamp>(())
 /// ```
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Timestamp(u64);
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Timestamp(
+    /// One millisecond more, so that a moment that may be missing takes no more room.
+    NonZeroU64,
+);
 
 impl Timestamp {
     /// The moment `millis` after the start of 1970, or the nearest one that can be held.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
-        Self(u64::try_from(millis).unwrap_or(0).min(LATEST_MILLIS))
+        Self::at_or_latest(u64::try_from(millis).unwrap_or(0))
     }
 
     /// Milliseconds since the start of 1970.
     #[must_use]
-    pub fn as_millis(self) -> u64 {
-        self.0
+    pub const fn as_millis(self) -> u64 {
+        self.0.get() - 1
+    }
+
+    fn at_or_latest(millis: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(millis.min(LATEST_MILLIS)))
     }
 
     /// This moment and `span` more, or the latest moment that can be held.
     #[must_use]
     pub fn saturating_add(self, span: Duration) -> Self {
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(millis).min(LATEST_MILLIS))
+        Self::at_or_latest(self.as_millis().saturating_add(millis))
     }
 
     /// This moment and `span` less, or the earliest moment that can be held.
     #[must_use]
     pub fn saturating_sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self::at_or_latest(self.as_millis().saturating_sub(millis))
     }
 
     /// How long after `earlier` this moment is; zero when it is not after it.
     #[must_use]
     pub fn saturating_since(self, earlier: Self) -> Duration {
-        Duration::from_millis(self.0.saturating_sub(earlier.0))
+        Duration::from_millis(self.as_millis().saturating_sub(earlier.as_millis()))
+    }
+}
+
+impl Default for Timestamp {
+    /// The start of 1970.
+    fn default() -> Self {
+        Self::at_or_latest(0)
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = i64::try_from(self.0).unwrap_or(i64::MAX);
+        let millis = i64::try_from(self.as_millis()).unwrap_or(i64::MAX);
         let shown = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-        if self.0.is_multiple_of(1000) { write!(f, "{shown:.0}") } else { write!(f, "{shown:.3}") }
+        if self.as_millis().is_multiple_of(1000) {
+            write!(f, "{shown:.0}")
+        } else {
+            write!(f, "{shown:.3}")
+        }
     }
 }
 
@@ -64,7 +83,7 @@ impl FromStr for Timestamp {
     fn from_str(raw: &str) -> Result<Self, InvalidTimestamp> {
         let parsed: jiff::Timestamp = raw.parse().map_err(|_| InvalidTimestamp)?;
         let millis = u64::try_from(parsed.as_millisecond()).map_err(|_| InvalidTimestamp)?;
-        if millis > LATEST_MILLIS { Err(InvalidTimestamp) } else { Ok(Self(millis)) }
+        if millis > LATEST_MILLIS { Err(InvalidTimestamp) } else { Ok(Self::at_or_latest(millis)) }
     }
 }
 

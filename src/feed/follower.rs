@@ -676,10 +676,12 @@ impl<'a> Follower<'a> {
         asked.answers.spawn(async move { Answer::Amended(partition, history.amend(loss).await) });
     }
 
-    /// Lets traffic in once every partition's picture and the keys are in memory.
+    /// Lets traffic in once every partition's picture and the keys are in memory, and the records
+    /// if all of them are kept.
     fn release_when_whole(&mut self) {
         if self.feed.keyring.is_read()
             && self.feed.cache.decides()
+            && self.feed.cache.is_complete()
             && let Some(latch) = self.latch.lock().take()
         {
             latch.release();

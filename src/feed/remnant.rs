@@ -44,7 +44,7 @@ impl Remnant<'_> {
             };
             let stored = new.find(key);
             let stored = stored.as_ref().and_then(|entry| entry.restrictions.as_ref());
-            let told = told.restrictions(key);
+            let told = told.restrictions(key.as_str());
             let makes_up = |by: Option<&Restrictions>, held: &Restriction| {
                 by.and_then(|by| by.held_by(&held.source, held.kind))
                     .is_some_and(|by| self.restricts_as_much(by, held))
@@ -216,7 +216,10 @@ mod tests {
         assert_eq!(missing.others, 9);
         let held = Withheld::default();
         held.set(missing.acts);
-        assert_eq!(held.restrictions(&customer()).map(|all| all.to_compact()).unwrap(), BOTH);
+        assert_eq!(
+            held.restrictions(customer().as_str()).map(|all| all.to_compact()).unwrap(),
+            BOTH
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
     *,
 };
 use crate::{
-    cache::Picture,
+    cache::{Keeping, Picture},
     domain::{
         Asked, AuditEntry, Change, Epoch, IdentityFault, Operation, Outcome, Partition, Partitions,
         Policy, Position, Reason, Revision, Role, Source, Subject, Verb, Watermark,
@@ -75,7 +75,8 @@ impl Gated {
         let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
         store.create(&epoch(), Partitions::ONE).await.unwrap();
         let (second, metrics) = (Duration::from_secs(1), Metrics::new());
-        let cache = Cache::new(store.clone(), 9, second, clock.clone(), metrics.clone());
+        let cache =
+            Cache::new(store.clone(), Keeping::Recent(9), second, clock.clone(), metrics.clone());
         cache.lay_out();
         let picture = Arc::new(Picture::new(1, epoch()));
         cache.install(Partition(0), picture, watermark(1, 1));

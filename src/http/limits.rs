@@ -227,7 +227,7 @@ impl<'a> Lasting<'a> {
             billing,
             subscriptions: Subscriptions { count: body.obligations.active_subscriptions, state },
             plan: body.plan.as_ref(),
-            features: body.features.as_ref(),
+            features: body.features.as_deref(),
             limits: body.limits.as_ref().map(|limits| {
                 limits.iter().map(|(code, limit)| (code, ShownLimit::of(limit))).collect()
             }),

@@ -9,7 +9,7 @@ use crate::{
     control::Control,
     domain::{
         Access, Code, Customer, CustomerId, Kind, Limit, Obligations, Private, Restriction,
-        RestrictionReason, Source, Status, Timestamp, Token,
+        RestrictionReason, Shared, Source, Status, Timestamp, Token,
     },
     gate::Gate,
 };
@@ -83,10 +83,10 @@ impl Resource {
             restrictions: body.restrictions.in_force_at(now).map(shown).collect(),
             scheduled: body.restrictions.scheduled_at(now).map(shown).collect(),
             plan: body.plan,
-            features: body.features,
-            limits: body.limits,
-            obligations: body.obligations,
-            aliases: body.aliases,
+            features: body.features.map(Shared::into_inner),
+            limits: body.limits.map(Shared::into_inner),
+            obligations: *body.obligations,
+            aliases: body.aliases.into_inner(),
             revision,
             created_at: body.created_at,
             updated_at: body.updated_at,

@@ -29,8 +29,8 @@ use self::{
     writer::{AddUnresolved, Request, SetAlias, TakeOutAudit, Writer},
 };
 use super::{
-    AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, Read, ReadMany,
-    RestrictedPage, Session, SessionReader, StoreError, Tally, UnresolvedEntry,
+    AuditPage, Commit, CommitError, Committed, CreateError, CustomerPage, Head, KeysPage, Read,
+    ReadMany, RestrictedPage, Session, SessionReader, StoreError, Tally, UnresolvedEntry,
 };
 use crate::{
     clock::Clock,
@@ -81,6 +81,16 @@ impl Embedded {
     #[expect(clippy::unused_async, reason = "every adapter is called in the same way")]
     pub async fn read_many(&self, keys: &[CustomerKey]) -> Result<ReadMany, StoreError> {
         self.snapshot()?.read_many(keys)
+    }
+
+    /// See [`super::Store::customer_keys`].
+    pub async fn customer_keys(
+        &self,
+        after: Option<&str>,
+        at_most: usize,
+    ) -> Result<KeysPage, StoreError> {
+        let (snapshot, after) = (self.snapshot()?, after.map(str::to_owned));
+        off_the_runtime(move || snapshot.customer_keys(after.as_deref(), at_most)).await
     }
 
     /// See [`super::Store::customer`].

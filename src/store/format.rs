@@ -35,8 +35,6 @@ pub fn read_record(key: &CustomerKey, json: &str) -> StoredRecord {
     struct Versioned {
         format: u64,
         revision: Revision,
-        #[serde(flatten)]
-        rest: serde_json::Value,
     }
     let versioned: Versioned = match serde_json::from_str(json) {
         Ok(versioned) => versioned,
@@ -46,7 +44,7 @@ pub fn read_record(key: &CustomerKey, json: &str) -> StoredRecord {
         let newer = StoreError::NewerFormat { found: versioned.format, known: FORMAT };
         return StoredRecord::Unreadable(newer.to_string());
     }
-    match serde_json::from_value::<RecordBody>(versioned.rest) {
+    match serde_json::from_str::<RecordBody>(json) {
         Ok(body) => {
             StoredRecord::Known(Record { key: key.clone(), revision: versioned.revision, body })
         }

@@ -40,8 +40,8 @@ use self::{
     topology::Topology,
 };
 use super::{
-    Among, AuditPage, Commit, CommitError, Committed, Concern, CustomerPage, Direction, Lease,
-    Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
+    Among, AuditPage, Commit, CommitError, Committed, Concern, CustomerPage, Direction, KeysPage,
+    Lease, Read, ReadMany, Refusal, Session, StoreError, StoredRecord,
     format::{self, FORMAT, unexpected},
 };
 use crate::{
@@ -139,6 +139,37 @@ impl Redis {
         let records = keys.iter().zip(found);
         let records = records.map(|(key, json)| Some(format::read_record(key, &json?)));
         Ok(ReadMany { epoch, revision, records: records.collect() })
+    }
+
+    /// See [`super::Store::customer_keys`]. Reads on the session's connection, or not at all.
+    pub async fn customer_keys(
+        &self,
+        partition: Partition,
+        after: Option<&str>,
+        at_most: usize,
+    ) -> Result<KeysPage, StoreError> {
+        let session = self.session_of(partition)?;
+        let (meta, index) = (self.keys.meta(partition), self.keys.customers(partition));
+        let mut pipeline = redis::pipe();
+        pipeline.ignore_errors();
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let low = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        pipeline.cmd("ZRANGEBYLEX").arg(&index).arg(low).arg("+");
+        pipeline.arg("LIMIT").arg(0).arg(at_most);
+        pipeline.cmd("HMGET").arg(&meta).arg(&["epoch", "rev"]);
+        let answered: Answered<Named> = session.ask(&pipeline).await?;
+        let (before, found, then) = answered.map_err(|error| store_error(&error))?;
+        let at_meta = |error: RedisError| self.topology.key_error(partition, &meta, &error);
+        let (epoch, _) = read_head(before.map_err(at_meta)?)?;
+        if read_head(then.map_err(at_meta)?)?.0 != epoch {
+            return Err(unexpected("another history than a moment ago"));
+        }
+        let found: Vec<String> =
+            found.map_err(|error| self.topology.key_error(partition, &index, &error))?;
+        let next = found.last().filter(|_| found.len() >= at_most).cloned();
+        // What is no customer of ours has no record of ours.
+        let keys = found.iter().filter_map(|key| CustomerKey::parse(key).ok()).collect();
+        Ok(KeysPage { epoch, keys, next })
     }
 
     /// See [`super::Store::customer`].
@@ -498,6 +529,7 @@ impl Redis {
 type MetaHead = (Option<String>, Option<u64>);
 type Answered<T> = Result<T, RedisError>;
 type Filled = (Answered<MetaHead>, Answered<Option<String>>, Answered<(Option<String>,)>);
+type Named = (Answered<MetaHead>, Answered<Vec<String>>, Answered<MetaHead>);
 type Stored = (CustomerKey, Answered<Option<String>>, Answered<Option<String>>);
 type AuditFields = std::collections::HashMap<String, String>;
 /// Bytes, since nobody knows what somebody wrote there by hand.

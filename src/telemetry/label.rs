@@ -180,7 +180,7 @@ label! {
 label! {
     /// A part of the cache.
     pub enum Tier as "tier" {
-        /// Records read lately.
+        /// Records read lately, or every record.
         Recent = "recent",
         /// The complete set of restricted customers.
         Restricted = "restricted",

@@ -122,8 +122,8 @@ fn acting_for_another_source_needs_a_manager() {
 fn obligations_stand_against_closing_in_their_order() {
     let mut known = customer("");
     let manager = actor(Role::Manager);
-    let mut refusal = |obligations| {
-        known.record.body.obligations = obligations;
+    let mut refusal = |obligations: Obligations| {
+        known.record.body.obligations = obligations.into();
         plan(Some(&known), &Action::of(Verb::Deactivate), &manager, at(9)).err()
     };
     let all = Obligations { active_subscriptions: 1, pending_orders: 1, unreturned_devices: 1 };
@@ -339,10 +339,10 @@ fn whole_customer(compact: &str) -> Customer {
     let mut customer = customer(compact);
     let body = &mut customer.record.body;
     body.plan = Some(code("pro"));
-    body.features = Some([code("sso")].into());
+    body.features = Some(BTreeSet::from([code("sso")]).into());
     let limit = Limit { max: Maximum::AtMost(25), used: Some(3), used_at: Some(at(1)) };
-    body.limits = Some([(code("seats"), limit)].into());
-    body.aliases = [(Source::operator(), CustomerId::parse("x").unwrap())].into();
+    body.limits = Some(BTreeMap::from([(code("seats"), limit)]).into());
+    body.aliases = BTreeMap::from([(Source::operator(), CustomerId::parse("x").unwrap())]).into();
     customer.private.name = Some("Ada".to_owned());
     customer.private.metadata = [("k".to_owned(), "v".to_owned())].into();
     customer

@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    cache::{Forgotten, Picture, Refused, Use},
+    cache::{Forgotten, Keeping, Picture, Refused, Use},
     clock::Clock,
     domain::{
         Change, CustomerKey, Epoch, Freshness, Kind, Lineage, Partitions, Position, Restrictions,
@@ -28,7 +28,7 @@ fn source() -> Source {
     let clock = Clock::system();
     let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
     let second = Duration::from_secs(1);
-    let cache = Cache::new(store, 100, second, clock.clone(), Metrics::new());
+    let cache = Cache::new(store, Keeping::Recent(100), second, clock.clone(), Metrics::new());
     cache.lay_out();
     Source { cache, keyring: Keyring::default(), clock }
 }

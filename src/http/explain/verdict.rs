@@ -199,7 +199,7 @@ struct FeatureShown {
 
 impl FeatureShown {
     fn of(feature: &Code, body: Option<&RecordBody>) -> Self {
-        let has = body.and_then(|body| body.features.clone());
+        let has = body.and_then(|body| body.features.as_deref().cloned());
         let present = has.as_ref().map(|has| has.contains(feature));
         Self { code: feature.clone(), present, has }
     }

@@ -24,7 +24,7 @@ use crate::{
         },
     },
     store::{
-        Among, AuditPage, CustomerPage, Direction, Head, Read, ReadMany, RestrictedPage,
+        Among, AuditPage, CustomerPage, Direction, Head, KeysPage, Read, ReadMany, RestrictedPage,
         StoreError, StoredRecord, Tally, UnresolvedEntry,
         format::{self, unexpected},
     },
@@ -50,6 +50,24 @@ impl Snapshot {
         let Meta { epoch, revision, .. } = self.meta()?.ok_or_else(no_history)?;
         let records = keys.iter().map(|key| self.record(key).map(Some));
         Ok(ReadMany { epoch, revision, records: records.collect::<Result<_, _>>()? })
+    }
+
+    pub(super) fn customer_keys(
+        &self,
+        after: Option<&str>,
+        at_most: usize,
+    ) -> Result<KeysPage, StoreError> {
+        let no_history = || unexpected("a store without a history");
+        let Meta { epoch, .. } = self.meta()?.ok_or_else(no_history)?;
+        let records = self.0.open_table(RECORDS)?;
+        let low = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut found = Vec::new();
+        for row in records.range::<&str>((low, Bound::Unbounded))?.take(at_most) {
+            found.push(row?.0.value().to_owned());
+        }
+        let next = found.last().filter(|_| found.len() >= at_most).cloned();
+        let keys = found.iter().filter_map(|key| CustomerKey::parse(key).ok()).collect();
+        Ok(KeysPage { epoch, keys, next })
     }
 
     pub(super) fn customer(&self, key: &CustomerKey) -> Result<Option<Customer>, StoreError> {
