@@ -484,10 +484,6 @@ pub struct KeysPage {
 
 /// A record as the store holds it.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly always there is one, and it is soon taken out"
-)]
 pub enum StoredRecord {
     /// There is none.
     Absent,

@@ -35,7 +35,7 @@ async fn a_record_that_differs_from_the_store_is_noticed_counted_and_put_right()
     let _: () = redis::cmd("SET").arg(record_of("c1")).arg(other).query(&mut redis).unwrap();
     let has_other = |held: Arc<Held>| match &held.record {
         StoredRecord::Known(Record { body, .. }) => {
-            body.features.iter().flatten().any(|feature| feature.as_str() == "api")
+            body.features.iter().flat_map(|it| it.iter()).any(|feature| feature.as_str() == "api")
         }
         StoredRecord::Absent | StoredRecord::Unreadable(_) => false,
     };

@@ -210,16 +210,12 @@ impl Cache {
                     let _ = tokio::time::timeout(LOOKED_FOR, part.whole.more.notified()).await;
                 }
                 Err(error) => {
-                    let is_news = pause == FIRST_PAUSE;
-                    match error {
-                        // The feed tells that the store is away.
-                        StoreError::Unreachable(why) => {
-                            tracing::debug!("Records were not read: {why}");
-                        }
-                        error if is_news => {
-                            tracing::warn!(%error, "Records cannot be read: {error}");
-                        }
-                        error => tracing::debug!(%error, "Records still cannot be read: {error}"),
+                    // That the store is away, the feed tells.
+                    let is_away = matches!(error, StoreError::Unreachable(_));
+                    if is_away || pause > FIRST_PAUSE {
+                        tracing::debug!(%error, "Records were not read: {error}");
+                    } else {
+                        tracing::warn!(%error, "Records cannot be read: {error}");
                     }
                     tokio::time::sleep(jittered(pause)).await;
                     pause = (pause * 2).min(LAST_PAUSE);
@@ -242,7 +238,9 @@ impl Cache {
         if !wanted.is_empty() {
             let read = self.read_all(partition, part, &wanted).await;
             if read.is_err() {
-                wanted.iter().for_each(|customer| part.whole.want(customer));
+                for customer in &wanted {
+                    part.whole.want(customer);
+                }
             }
             return read.map(|()| Step::Done);
         }
@@ -295,7 +293,9 @@ impl Cache {
             cache.0.recent.drop_older(generation, is_theirs)
         });
         let older = older.await.map_err(|error| StoreError::Unexpected(error.to_string()))?;
-        older.iter().for_each(|customer| part.whole.want(customer));
+        for customer in &older {
+            part.whole.want(customer);
+        }
         part.whole.reach(reading);
         Ok(true)
     }

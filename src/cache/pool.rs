@@ -83,7 +83,8 @@ mod tests {
         pool.share(&mut second);
         assert_eq!((&first, &second), (&read(), &read()));
         let (first, second) = (first.features.unwrap(), second.features.unwrap());
-        assert!(std::ptr::eq::<BTreeSet<Code>>(&*first, &*second));
+        let place = |it: &Shared<BTreeSet<Code>>| std::ptr::from_ref::<BTreeSet<Code>>(it);
+        assert_eq!(place(&first), place(&second));
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Recent {
     pub(super) fn find(&self, customer: &str) -> Place {
         match self.known.find(customer) {
             Place::Vacant => self.unknown.get(customer).map_or(Place::Vacant, Place::Held),
-            place => place,
+            place @ (Place::Held(_) | Place::Wanted) => place,
         }
     }
 

@@ -144,11 +144,11 @@ impl Records {
                     Then::Put(held) => To::This(Slot::of(customer, Some(held))),
                     Then::Remove => To::Nothing,
                     Then::Want => To::This(Slot::of(customer, None)),
-                })
+                });
             }
             Self::Recent(cache) => {
                 cache.entry_by_ref(customer).and_compute_with(|entry| {
-                    match (then(entry.as_ref().map(|it| it.value())), &entry) {
+                    match (then(entry.as_ref().map(moka::Entry::value)), &entry) {
                         (Then::Put(held), _) => Op::Put(held),
                         (Then::Remove | Then::Want, Some(_)) => Op::Remove,
                         (Then::Keep | Then::Remove | Then::Want, _) => Op::Nop,

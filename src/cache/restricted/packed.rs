@@ -156,7 +156,7 @@ impl Sources {
         }
         self.0.rcu(|all| {
             let mut all = Vec::clone(all);
-            if place(&all).is_none() && all.len() <= usize::from(u8::MAX) {
+            if place(&all).is_none() && u8::try_from(all.len()).is_ok() {
                 all.push(source.clone());
             }
             all

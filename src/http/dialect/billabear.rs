@@ -262,8 +262,8 @@ impl<'a> Twin<'a> {
         let body = &limits::record_of(view, key)?.body;
         let access = view.restrictions.access_at(view.now, plane.plane.gate.rules().policy.access);
         let may_nothing = access == Access::None;
-        let limits = body.limits.iter().flatten().filter(|_| !may_nothing);
-        let features = body.features.iter().flatten().filter(|_| !may_nothing);
+        let limits = body.limits.iter().flat_map(|it| it.iter()).filter(|_| !may_nothing);
+        let features = body.features.iter().flat_map(|it| it.iter()).filter(|_| !may_nothing);
         let seats = body.limits.as_ref().and_then(|limits| {
             limits.iter().find(|(code, _)| code.as_str() == SEATS).and_then(|(_, seats)| seats.used)
         });
