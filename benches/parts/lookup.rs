@@ -5,7 +5,7 @@ use std::{hint::black_box, sync::Arc, time::Duration};
 use criterion::Criterion;
 use tokio::runtime::Builder;
 use tollgate::{
-    cache::{Cache, Picture},
+    cache::{Cache, Keeping, Picture},
     clock::Clock,
     domain::{
         AuditEntry, CustomerKey, Epoch, Partition, Position, Private, Restrictions, Revision, Role,
@@ -40,7 +40,8 @@ pub(crate) fn memory() -> Cache {
     let clock = Clock::system();
     let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
     let patience = Duration::from_secs(1);
-    let cache = Cache::new(store.clone(), 1_000_000, patience, clock, Metrics::new());
+    let cache =
+        Cache::new(store.clone(), Keeping::Recent(1_000_000), patience, clock, Metrics::new());
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         store.create(&epoch(), store.usual_partitions()).await.unwrap();
