@@ -162,11 +162,12 @@ impl Crowd {
             let index = "tollgate:{0}:restricted-index";
             pipe.cmd("ZADD").arg(index).arg(0).arg(key.as_str()).ignore();
         }
+        let plan = ["free", "pro", "team"][usize::try_from(number % 3).unwrap()];
         let record = json!({
             "format": 1,
             "revision": revision,
             "restrictions": restrictions,
-            "plan": ["free", "pro", "team"][usize::try_from(number % 3).unwrap()],
+            "plan": plan,
             "features": ["api", "export", "sso"],
             "limits": {"seats": {"max": 25}, "projects": {"max": "unlimited"}},
             "obligations": {"activeSubscriptions": 1, "pendingOrders": 0, "unreturnedDevices": 0},
