@@ -669,22 +669,20 @@ async fn customers_are_named_in_order_a_page_at_a_time(adapter: Adapter) {
     for id in ["c3", "c1", "c5", "c2", "c4"] {
         world.put(&customer(id, "")).await.unwrap();
     }
-    let mut named = Vec::new();
-    for partition in adapter.partitions().all() {
-        let mut after = None;
-        loop {
-            let page = world.store.customer_keys(partition, after.as_deref(), 2).await.unwrap();
-            assert_eq!(page.epoch, epoch());
-            assert!(page.keys.len() <= 2 && page.keys.is_sorted());
-            named.extend(page.keys);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+    let (mut named, mut after) = (Vec::new(), None);
+    loop {
+        let page = world.store.customer_keys(Partition(0), after.as_deref(), 2).await.unwrap();
+        assert_eq!(page.epoch, epoch());
+        assert!(page.keys.len() <= 2);
+        named.extend(page.keys);
+        after = page.next;
+        if after.is_none() {
+            break;
         }
     }
-    named.sort();
-    assert_eq!(named, ["c1", "c2", "c3", "c4", "c5"].map(key));
+    let is_there = |key: &CustomerKey| world.store.partitions().of(key) == Partition(0);
+    let there = ["c1", "c2", "c3", "c4", "c5"].map(key).into_iter().filter(is_there);
+    assert_eq!(named, there.collect::<Vec<_>>());
 }
 
 async fn two_concurrent_writers_never_lose_an_update(adapter: Adapter) {
