@@ -236,7 +236,7 @@ mod tests {
                         ] {
                             let decision =
                                 Decision { reason, status, access, payment_required: false };
-                            let answer = Answer { stale, mode, ..answer(decision) };
+                            let answer = Answer { mode, stale, ..answer(decision) };
                             for beside in
                                 [Beside::Nothing, Beside::Pass, Beside::NginxPass, Beside::Refusal]
                             {

@@ -73,10 +73,14 @@ impl Desk {
         begin(paper, 1, 0);
         begin(paper, 3, passed);
         paper.put_slice(headers);
-        options.iter().for_each(|option| option.write(paper));
+        for option in &options {
+            option.write(paper);
+        }
         begin(paper, 4, logged);
         paper.put_slice(fields);
-        entries().for_each(|entry| entry.write(paper));
+        for entry in entries() {
+            entry.write(paper);
+        }
         paper.split().freeze()
     }
 }
