@@ -51,9 +51,14 @@ fn count(program: &str) -> Counted {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("counted");
     let tollgate = start(program, &out);
-    tollgate.operate("PUT", "/v1/customers/cus_00000001", Some(&json!({"plan": "pro"})));
-    tollgate.operate("PUT", "/v1/customers/cus_00000002", Some(&json!({"plan": "pro"})));
-    tollgate.operate("POST", "/v1/customers/cus_00000002/disable", Some(&json!({})));
+    for (id, act, reason) in
+        [("cus_00000001", "enable", "active"), ("cus_00000002", "disable", "customer_disabled")]
+    {
+        let path = format!("/v1/customers/{id}");
+        assert_eq!(tollgate.operate("PUT", &path, Some(&json!({"plan": "pro"}))).status, 200);
+        assert_eq!(tollgate.operate("POST", &format!("{path}/{act}"), None).status, 200);
+        tollgate.wait_until(reason, || tollgate.reason_to_write(id) == reason);
+    }
     let mut dumps = Dumps { out, taken: 0, process: tollgate.process() };
     let mut counted = Counted::new();
     for question in questions(dir.path()) {
