@@ -74,7 +74,9 @@ impl Authorizer {
     pub(super) async fn decide(&self, asked: &Question, deadline: Deadline) -> Option<Answer> {
         let check = asked.check.as_ref();
         let understood = check.filter(|_| asked.malformed.is_none());
-        let answer = match understood.and_then(|it| self.gate.check_now(it, deadline.begun)) {
+        // Its message may have come long after its head, and memory is as old as it is now.
+        let now = self.clock.moment();
+        let answer = match understood.and_then(|it| self.gate.check_now(it, now)) {
             Some(answer) => Some(answer),
             None => Box::pin(self.answer(asked, deadline)).await,
         };
