@@ -17,7 +17,9 @@ use crate::{
     grpc::{self, Authorizer},
     http::{
         self, Admin, DataPlane, Gateways, OperatorPlane,
-        serve::{Answers, Manner, Reply, ResponseFuture, Socket, later, route, serve},
+        serve::{
+            Answers, ByHead, Head, Manner, Reply, ResponseFuture, Socket, later, route, serve,
+        },
         traced::{self, Tracing},
     },
     lifecycle::{Readiness, Tasks},
@@ -178,6 +180,14 @@ impl Answers for Asked {
                 Either::Right(request) => Box::pin(route(router, request, peer)).await,
             }
         })
+    }
+
+    fn answers_heads(&self) -> bool {
+        true
+    }
+
+    fn answer_head(&self, head: &Head<'_>, written: &mut Vec<u8>) -> ByHead {
+        self.gateways.answer_head(head, written)
     }
 }
 

@@ -238,7 +238,7 @@ impl SaidBy {
 }
 
 /// What a gateway is to do about a decision, the mildest first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Enforcement {
     /// Let the request pass.
     Pass,

@@ -5,19 +5,25 @@
 //! They are what every request of every customer waits for. So no router is asked, and an answer
 //! that memory gives is made without waiting, and without allocating but for its headers.
 
+mod written;
+
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header,
 };
 
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt as _};
+
 use super::{
     DataPlane,
-    serve::{Reply, ResponseFuture, at_once, later},
+    serve::{ByHead, Head, Reply, ResponseFuture, at_once, later},
     traced,
 };
 use crate::{
     domain::{Check, Enforcement},
     gate::Answer,
-    identify, policy,
+    identify::{self, Headers},
+    policy,
     telemetry::Dialect,
     wire::{self, Beside},
 };
@@ -54,6 +60,27 @@ impl Gateways {
             _ => return None,
         })
     }
+
+    /// Answers the request with this head behind what stands in `written`, if a gateway asks it
+    /// that says everything in headers.
+    pub fn answer_head(&self, head: &Head<'_>, written: &mut Vec<u8>) -> ByHead {
+        let Self(plane) = self;
+        // What tells of a check in its trace reads the library's headers.
+        if plane.gate.settings().traces.is_some() {
+            return ByHead::NeedsMore;
+        }
+        match head.target {
+            FORWARD_AUTH => {
+                let original = identify::request(head, &FORWARDED_METHOD, &FORWARDED_URI);
+                plane.write(Dialect::ForwardAuth, head, &original, forward, written)
+            }
+            NGINX => {
+                let original = identify::request(head, &ORIGINAL_METHOD, &ORIGINAL_URI);
+                plane.write(Dialect::Nginx, head, &original, nginx, written)
+            }
+            _ => ByHead::NeedsMore,
+        }
+    }
 }
 
 /// Envoy asks with the original request itself: its method, and its target behind a prefix. What
@@ -83,29 +110,68 @@ impl DataPlane {
         dialect: Dialect,
         headers: &HeaderMap,
         original: &policy::Request<'_>,
-        respond: fn(&Answer) -> Response<Reply>,
+        respond: Respond,
     ) -> ResponseFuture {
-        let begun = self.clock.moment();
-        let check = self.asked(headers, original);
+        let respond = move |answer: &Answer| respond(answer).map(Reply::of);
         if let Some(traces) = &self.gate.settings().traces {
             let (plane, caller) = (self.clone(), traced::caller(traces, headers));
+            let begun = self.clock.moment();
+            let check = self.asked(headers, original);
             let answer = async move { respond(&plane.check_since(dialect, &check, begun).await) };
             return later(caller.within(answer));
         }
-        let Some(answer) = self.gate.check_now(&check, begun) else {
-            let plane = self.clone();
-            return later(async move { respond(&plane.check_since(dialect, &check, begun).await) });
-        };
-        match self.gate.tell(dialect, Some(&check), &answer, begun) {
-            None => at_once(respond(&answer)),
-            Some(untold) => later(async move {
-                untold.tell().await;
-                respond(&answer)
-            }),
+        match self.decide(dialect, headers, original) {
+            Decided::Now(answer) => at_once(respond(&answer)),
+            Decided::Later(answer) => later(answer.map(move |answer| respond(&answer))),
         }
     }
 
-    fn asked(&self, headers: &HeaderMap, original: &policy::Request<'_>) -> Check {
+    fn write(
+        &self,
+        dialect: Dialect,
+        headers: &impl Headers,
+        original: &policy::Request<'_>,
+        respond: Respond,
+        written: &mut Vec<u8>,
+    ) -> ByHead {
+        match self.decide(dialect, headers, original) {
+            Decided::Now(answer) => {
+                written::write(dialect, &answer, respond, self.clock.now(), written);
+                ByHead::Answered
+            }
+            Decided::Later(answer) => {
+                let clock = self.clock.clone();
+                let write = move |answer| {
+                    let mut written = Vec::new();
+                    written::write(dialect, &answer, respond, clock.now(), &mut written);
+                    written
+                };
+                ByHead::Later(answer.map(write).boxed())
+            }
+        }
+    }
+
+    /// Decides without waiting, if memory does and nothing else is to be waited for.
+    fn decide(
+        &self,
+        dialect: Dialect,
+        headers: &impl Headers,
+        original: &policy::Request<'_>,
+    ) -> Decided {
+        let begun = self.clock.moment();
+        let check = self.asked(headers, original);
+        let Some(answer) = self.gate.check_now(&check, begun) else {
+            let plane = self.clone();
+            let answer = async move { plane.check_since(dialect, &check, begun).await };
+            return Decided::Later(answer.boxed());
+        };
+        match self.gate.tell(dialect, Some(&check), &answer, begun) {
+            None => Decided::Now(answer),
+            Some(untold) => Decided::Later(untold.tell().map(|()| answer).boxed()),
+        }
+    }
+
+    fn asked(&self, headers: &impl Headers, original: &policy::Request<'_>) -> Check {
         let named = self.min_revision_header.as_ref();
         let min_revision = named.and_then(|name| identify::min_revision(headers, name));
         let asked = self.gate.rules().ask(original);
@@ -113,25 +179,34 @@ impl DataPlane {
     }
 }
 
+/// An answer that is there, or one that something has to be waited for.
+enum Decided {
+    Now(Answer),
+    Later(BoxFuture<'static, Answer>),
+}
+
+/// How a gateway is told of an answer.
+type Respond = fn(&Answer) -> Response<Bytes>;
+
 /// The status, headers and body that the gateway passes on to the client as they are. A pass has
 /// nothing else than its headers: what it carried would leak into the client's answer at some
 /// gateway.
-fn forward(answer: &Answer) -> Response<Reply> {
+fn forward(answer: &Answer) -> Response<Bytes> {
     let status = wire::enforced_status(answer);
     if answer.enforcement == Enforcement::Pass {
-        return response(status, wire::headers(answer, Beside::Pass), Reply::empty());
+        return response(status, wire::headers(answer, Beside::Pass), Bytes::new());
     }
     let mut headers = wire::headers(answer, Beside::Refusal);
     wire::complete_refusal(status, &mut headers);
-    response(status, headers, Reply::of(wire::refusal_body(&answer.decision)))
+    response(status, headers, wire::refusal_body(&answer.decision))
 }
 
 /// nginx passes on 401 and 403 only, and drops every body; so the real status and the body go in
 /// headers, from which the configuration answers the client.
-fn nginx(answer: &Answer) -> Response<Reply> {
+fn nginx(answer: &Answer) -> Response<Bytes> {
     let status = wire::enforced_status(answer);
     if answer.enforcement == Enforcement::Pass {
-        return response(status, wire::headers(answer, Beside::NginxPass), Reply::empty());
+        return response(status, wire::headers(answer, Beside::NginxPass), Bytes::new());
     }
     let passed_on = match answer.enforcement {
         Enforcement::Refuse if status != StatusCode::UNAUTHORIZED => StatusCode::FORBIDDEN,
@@ -144,10 +219,10 @@ fn nginx(answer: &Answer) -> Response<Reply> {
     }
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
     wire::complete_refusal(passed_on, &mut headers);
-    response(passed_on, headers, Reply::empty())
+    response(passed_on, headers, Bytes::new())
 }
 
-fn response(status: StatusCode, headers: HeaderMap, body: Reply) -> Response<Reply> {
+fn response(status: StatusCode, headers: HeaderMap, body: Bytes) -> Response<Bytes> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;

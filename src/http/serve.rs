@@ -1,6 +1,7 @@
 //! Answers what is asked on a socket until the drain, then finishes what is in flight.
 
 mod connection;
+mod heads;
 mod limits;
 mod patience;
 mod reply;
@@ -17,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::connection::converse;
 pub use self::{
+    heads::{ByHead, Head},
     reply::{Answers, Reply, ResponseFuture, at_once, later, route},
     tls::Encryption,
 };

@@ -1,9 +1,10 @@
 //! The headers of an answer, most of which were spelled before.
 
-use std::{cell::RefCell, collections::HashMap, slice::SliceIndex};
+use std::{cell::RefCell, slice::SliceIndex};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use bytes::{BufMut as _, BytesMut};
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::{access_word, status_word};

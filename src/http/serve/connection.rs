@@ -1,8 +1,9 @@
 //! One connection, from its first request to its last answer.
 
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc};
+use std::{convert::Infallible, iter, net::SocketAddr, pin::pin, sync::Arc, task::Context};
 
 use axum::http::{HeaderValue, Request, header};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -12,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Answers,
+    Answers, heads,
     limits::{
         BODIES_AHEAD, BODY_AHEAD, BROKEN_AT_MOST, HEADER_LINES_AT_MOST, HEADERS_AT_MOST,
         PING_EVERY, PING_TIMEOUT, STREAMS_AT_MOST, TAKEN_BACK_AT_MOST,
@@ -29,7 +30,26 @@ pub(super) async fn converse(
     draining: CancellationToken,
 ) {
     let activity = Arc::<Activity>::default();
-    let stream = TokioIo::new(Patient::new(stream, Arc::clone(&activity)));
+    let mut stream = Patient::new(stream, Arc::clone(&activity));
+    let idle = Arc::clone(&activity);
+    let over = async move {
+        tokio::select! {
+            () = draining.cancelled() => {}
+            () = idle.idle() => {}
+        }
+    };
+    // Polled only when it was woken itself, and not whenever something was read.
+    let mut over: FuturesUnordered<_> = iter::once(over).collect();
+    if answers.answers_heads() {
+        let is_over =
+            |context: &mut Context<'_>| over.poll_next_unpin(context).is_ready() || over.is_empty();
+        match heads::converse(&mut stream, &answers, &activity, is_over).await {
+            Ok(Some(read)) => stream.give_back(read),
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%error, "A connection ended: {error}"),
+        }
+    }
+    let stream = TokioIo::new(stream);
     let service = service_fn(|request: Request<Incoming>| {
         let turn = activity.begin();
         let is_in_pieces = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -48,15 +68,11 @@ pub(super) async fn converse(
     });
     let server = server();
     let mut connection = pin!(server.serve_connection(stream, service));
-    let over = async {
-        tokio::select! {
-            () = draining.cancelled() => {}
-            () = activity.idle() => {}
-        }
-    };
     let ended = tokio::select! {
+        // What was given back is read before anything ends.
+        biased;
         ended = connection.as_mut() => ended,
-        () = over => {
+        _ = over.next() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

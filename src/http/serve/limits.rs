@@ -16,6 +16,8 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A block of headers over this is answered 431. In HTTP/1.1 what has come together is looked at
 /// first, so that up to twice as much may pass; more is never kept.
 pub(super) const HEADERS_AT_MOST: usize = 64 * 1024 + 8 * 1024;
+/// How much of a head may come before it is left to the library, together with what comes behind it.
+pub(super) const HEAD_AHEAD: usize = 16 * 1024;
 /// More lines than this are answered 431. hyper's own 100 are fewer than some gateways pass on.
 pub(super) const HEADER_LINES_AT_MOST: usize = 256;
 /// Requests at once on a connection of HTTP/2.

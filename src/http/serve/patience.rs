@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Sleep, sleep},
@@ -35,6 +36,11 @@ impl Activity {
         self.running.fetch_add(1, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
         Turn(Arc::clone(self))
+    }
+
+    /// A request has come, and is answered already.
+    pub(super) fn count(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Ends when nothing was asked for a while.
@@ -73,6 +79,8 @@ impl Drop for Turn {
 #[derive(Debug)]
 pub(super) struct Patient<S> {
     stream: S,
+    /// What was read and given back.
+    given_back: Bytes,
     activity: Arc<Activity>,
     /// How much of what HTTP/2 begins with has come; nothing once something else has.
     preface: Option<usize>,
@@ -86,12 +94,18 @@ impl<S> Patient<S> {
     pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self {
             stream,
+            given_back: Bytes::new(),
             activity,
             preface: Some(0),
             head: None,
             head_timer: Timer::default(),
             write_timer: Timer::default(),
         }
+    }
+
+    /// Gives back what was read, to be read again.
+    pub(super) fn give_back(&mut self, bytes: Vec<u8>) {
+        self.given_back = bytes.into();
     }
 
     fn is_http_2(&self) -> bool {
@@ -140,6 +154,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.given_back.is_empty() {
+            let length = this.given_back.len().min(buffer.remaining());
+            buffer.put_slice(&this.given_back.split_to(length));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_ready() {

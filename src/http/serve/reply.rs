@@ -16,12 +16,26 @@ use hyper::{
 };
 use tower::ServiceExt as _;
 
-use super::Peer;
+use super::{
+    Peer,
+    heads::{ByHead, Head},
+};
 
 /// Gives the answers of a listener. Cloned for each connection.
 pub trait Answers: Clone + Send + Sync + 'static {
     /// Answers `request`, which came from `peer` if that has an address.
     fn answer(&self, request: Request<Incoming>, peer: Option<SocketAddr>) -> ResponseFuture;
+
+    /// Whether there are requests that are answered by their heads alone.
+    fn answers_heads(&self) -> bool {
+        false
+    }
+
+    /// Answers the request with this head behind what stands in `written`, if that is all it needs.
+    fn answer_head(&self, head: &Head<'_>, written: &mut Vec<u8>) -> ByHead {
+        let _ = (head, written);
+        ByHead::NeedsMore
+    }
 }
 
 /// An answer that is there, or one that something has to be waited for.
