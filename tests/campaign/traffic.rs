@@ -111,7 +111,11 @@ impl Traffic {
             Never::Refused => answer["decision"] != "allow",
         };
         if is_wrong {
-            self.wrong.lock().unwrap().push(format!("{asked} was answered with {answer}"));
+            let acts = ledger.entries().into_iter().filter(|entry| entry.act.customer == *customer);
+            let acts: Vec<_> = acts.collect();
+            self.wrong.lock().unwrap().push(format!(
+                "{asked} was answered with {answer} by {place:?} after {standing:?} of {acts:#?}"
+            ));
         }
     }
 }
