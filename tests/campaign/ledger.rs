@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tollgate::domain::{Restriction, Timestamp, Token};
+use tollgate::domain::{Epoch, Restriction, Timestamp, Token};
 
 use super::act::Act;
 
@@ -60,13 +60,17 @@ pub(crate) struct Standing {
     /// Counts acts that may let it in.
     version: u64,
     newest: Option<Acknowledged>,
+    /// The history in which it was last let in by an act that was acknowledged.
+    let_in: Option<Epoch>,
+    /// Whether an act that let it in may have been forgotten, and come back behind the newest one.
+    doubtful: bool,
 }
 
 impl Standing {
     /// The acknowledgement from which on the customer is certainly refused writes, also some time
     /// from now.
     pub(crate) fn refused_from(&self, now: Timestamp) -> Option<&Acknowledged> {
-        let newest = self.newest.as_ref().filter(|_| self.letting_in == 0)?;
+        let newest = self.newest.as_ref().filter(|_| self.letting_in == 0 && !self.doubtful)?;
         let soon = now.saturating_add(Duration::from_secs(3));
         let holds = |held: &&Restriction| held.in_force_at(now) && held.in_force_at(soon);
         newest.restrictions.iter().any(|held| holds(&held)).then_some(newest)
@@ -74,7 +78,7 @@ impl Standing {
 
     /// How the customer stood last, if nobody may have changed that since.
     pub(crate) fn certain(&self) -> Option<&Acknowledged> {
-        self.newest.as_ref().filter(|_| self.open == 0)
+        self.newest.as_ref().filter(|_| self.open == 0 && !self.doubtful)
     }
 
     /// Whether nobody began to let the customer in between `self` and `later`.
@@ -108,8 +112,21 @@ impl Ledger {
                 newest.token.epoch != acknowledged.token.epoch
                     || newest.token.revision < acknowledged.token.revision
             });
+            let epoch = &acknowledged.token.epoch;
             if is_newer {
                 standing.newest = Some(acknowledged.clone());
+            }
+            // While two servers call themselves master, or once another history has begun, an act
+            // may be forgotten that was acknowledged, and is done again later.
+            let may_come_back = if act.may_let_in() {
+                standing.let_in = Some(epoch.clone());
+                !is_newer
+            } else {
+                standing.let_in.as_ref().is_some_and(|it| it != epoch)
+            };
+            if may_come_back {
+                standing.doubtful = true;
+                standing.version += 1;
             }
         }
         drop(standings);
@@ -121,11 +138,14 @@ impl Ledger {
         self.standings().get(customer).cloned().unwrap_or_default()
     }
 
-    /// Nothing is under way any more: what was never answered was done by now, or never will be.
-    /// What the customers it was about may do is not certain until the next act on them.
+    /// Nothing is under way any more: what was never answered or was forgotten was done by now, or
+    /// never will be. What the customers it was about may do is not certain until the next act on them.
     pub(crate) fn settle(&self) {
-        for standing in self.standings().values_mut().filter(|standing| standing.open > 0) {
-            *standing = Standing { version: standing.version + 1, ..Standing::default() };
+        for standing in self.standings().values_mut() {
+            standing.let_in = None;
+            if standing.open > 0 || standing.doubtful {
+                *standing = Standing { version: standing.version + 1, ..Standing::default() };
+            }
         }
     }
 
