@@ -3,6 +3,8 @@
 mod background;
 mod boot;
 mod certificates;
+#[cfg(test)]
+mod cost;
 mod first_key;
 pub mod formats;
 mod listeners;

@@ -192,7 +192,7 @@ impl Answers for Asked {
 }
 
 /// What gRPC answers with is what HTTP does.
-fn authorizer(plane: &DataPlane) -> Authorizer {
+pub(super) fn authorizer(plane: &DataPlane) -> Authorizer {
     Authorizer {
         gate: plane.gate.clone(),
         clock: plane.clock.clone(),

@@ -59,8 +59,8 @@ fn watermark(generation: u64, revision: u64) -> Watermark {
 }
 
 /// A gate, its store with one customer at most, and the changes that its feed may hear.
-struct Gated {
-    gate: Gate,
+pub(crate) struct Gated {
+    pub(crate) gate: Gate,
     store: Store,
     /// Whether the change disables the customer, by revision from 2 on.
     history: Vec<bool>,
@@ -70,7 +70,7 @@ struct Gated {
 
 impl Gated {
     /// Everything up to the first revision is in memory.
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let clock = Clock::system();
         let store = Store::Embedded(Embedded::in_memory(clock.clone()).unwrap());
         store.create(&epoch(), Partitions::ONE).await.unwrap();
@@ -97,6 +97,11 @@ impl Gated {
         Self { gate, store, history: Vec::new(), generation: 1 }
     }
 
+    /// What the gate tells the time by, and counts with.
+    pub(crate) fn beside(&self) -> (Clock, Metrics) {
+        (self.gate.clock.clone(), self.gate.metrics.clone())
+    }
+
     fn newest(&self) -> u64 {
         self.history.len() as u64 + 1
     }
@@ -112,7 +117,7 @@ impl Gated {
     }
 
     /// Writes the customer, behind the feed's back.
-    async fn commit(&mut self, disables: bool) -> Token {
+    pub(crate) async fn commit(&mut self, disables: bool) -> Token {
         let newest = self.newest();
         let body = RecordBody { restrictions: disabled(disables), ..RecordBody::default() };
         let write = CustomerWrite {
@@ -152,7 +157,7 @@ impl Gated {
     }
 
     /// Lets the feed hear the next change.
-    fn hear(&self) {
+    pub(crate) fn hear(&self) {
         let revision = self.heard() + 1;
         let changed = CustomerChange {
             key: customer(),
@@ -186,7 +191,7 @@ impl Gated {
         self.gate.check(&check, self.gate.clock.moment()).await
     }
 
-    async fn reason(&self, min_revision: Option<MinRevision>) -> Reason {
+    pub(crate) async fn reason(&self, min_revision: Option<MinRevision>) -> Reason {
         self.ask(min_revision).await.decision.reason
     }
 }

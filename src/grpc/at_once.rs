@@ -8,13 +8,14 @@ use std::{
 };
 
 use axum::{
+    BoxError,
     body::Body,
     http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, future::Either, stream};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
-use hyper::body::{Body as HttpBody, Frame, Incoming};
+use hyper::body::{Body as HttpBody, Frame};
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -42,10 +43,13 @@ impl Authorizer {
     }
 
     /// Answers `request`, or gives it back to be answered by the library.
-    pub async fn answer_at_once(
+    pub async fn answer_at_once<B>(
         &self,
-        request: Request<Incoming>,
-    ) -> Either<Response<Body>, Request<Body>> {
+        request: Request<B>,
+    ) -> Either<Response<Body>, Request<Body>>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError> + Send> + Send + Unpin + 'static,
+    {
         let deadline = Deadline::of(request.headers(), self.clock.moment());
         let (mut head, mut body) = request.into_parts();
         let Ok(first) = timeout(MESSAGE_TIMEOUT, body.frame()).await else {

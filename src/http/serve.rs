@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::connection::converse;
 pub use self::{
-    heads::{ByHead, Head},
+    heads::{ByHead, Head, Parsed, parse},
     reply::{Answers, Reply, ResponseFuture, at_once, later, route},
     tls::Encryption,
 };

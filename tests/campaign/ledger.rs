@@ -118,12 +118,11 @@ impl Ledger {
             }
             // While two servers call themselves master, or once another history has begun, an act
             // may be forgotten that was acknowledged, and is done again later.
-            let may_come_back = if act.may_let_in() {
+            let was_let_in = standing.let_in.as_ref().is_some_and(|it| it != epoch);
+            let may_come_back = was_let_in || act.may_let_in() && !is_newer;
+            if act.may_let_in() {
                 standing.let_in = Some(epoch.clone());
-                !is_newer
-            } else {
-                standing.let_in.as_ref().is_some_and(|it| it != epoch)
-            };
+            }
             if may_come_back {
                 standing.doubtful = true;
                 standing.version += 1;

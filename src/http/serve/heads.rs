@@ -221,7 +221,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answers> Dialogue<'_, S, A> {
     }
 }
 
-enum Parsed<'a> {
+/// What came of reading a head.
+#[derive(Debug)]
+pub enum Parsed<'a> {
     /// This one, of so many bytes.
     Whole(Head<'a>, usize),
     /// It has not come whole.
@@ -232,7 +234,7 @@ enum Parsed<'a> {
 
 /// The head at the beginning of `bytes`. The library reads heads with the same parser, and asks
 /// the same of it.
-fn parse<'a>(bytes: &'a [u8], room: &'a mut [MaybeUninit<httparse::Header<'a>>]) -> Parsed<'a> {
+pub fn parse<'a>(bytes: &'a [u8], room: &'a mut [MaybeUninit<httparse::Header<'a>>]) -> Parsed<'a> {
     let mut request = Request::new(&mut []);
     let length = match request.parse_with_uninit_headers(bytes, room) {
         Ok(Status::Complete(length)) => length,
