@@ -11,20 +11,20 @@
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 mod support;
 
+#[path = "shared/crowd.rs"]
+mod crowd;
+#[path = "shared/ready.rs"]
+mod ready;
+
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
+use crowd::{Crowd, customer_id};
+use ready::start;
 use serde_json::json;
-use support::{
-    Flavor, Persistence, RedisServer,
-    tollgate::{Client, Tollgate},
-};
-use tollgate::{
-    domain::{CustomerKey, Revision, Subject},
-    store::Census,
-};
+use support::tollgate::{Client, Tollgate};
 
 fn main() {
     // `cargo test --benches` only wants to know that it compiles.
@@ -72,17 +72,6 @@ fn main() {
     row("1,000,000 records, --cache all", took, resident(&tollgate), empty, all.customers);
 }
 
-/// Starts one, and tells how long it took until it was ready.
-fn start(flags: &[&str]) -> (Tollgate, Duration) {
-    let begun = Instant::now();
-    let tollgate = Tollgate::start_unready(flags);
-    while tollgate.admin("/readyz").status != 200 {
-        assert!(begun.elapsed() < Duration::from_mins(3), "it takes too long");
-        thread::sleep(Duration::from_millis(5));
-    }
-    (tollgate, begun.elapsed())
-}
-
 /// What it takes once it is at rest.
 fn resident(tollgate: &Tollgate) -> u64 {
     thread::sleep(Duration::from_secs(2));
@@ -110,83 +99,6 @@ fn ask_for(tollgate: &Tollgate, count: u64) {
     }
 }
 
-/// Customers as a billing system leaves them: on a plan, with features and limits.
-#[derive(Clone, Copy)]
-struct Crowd {
-    customers: u64,
-    /// The first ones.
-    restricted: u64,
-}
-
-impl Crowd {
-    /// A Redis with these customers, as if each had been written by an instance.
-    fn settle(self) -> RedisServer {
-        let server = RedisServer::start(Flavor::Redis, Persistence::None);
-        Tollgate::start(&["--store", &server.url()]).kill9();
-        let mut redis = redis::Client::open(server.tcp_url()).unwrap().get_connection().unwrap();
-        let mut census = Census::default();
-        let numbers: Vec<u64> = (0..self.customers).collect();
-        for batch in numbers.chunks(1000) {
-            let mut pipe = redis::pipe();
-            for number in batch {
-                self.write(&mut pipe, *number, &mut census);
-            }
-            pipe.exec(&mut redis).unwrap();
-        }
-        let revision = (self.customers + 2).to_string();
-        let line = Subject::Created.to_log();
-        let fields = ["rev", &revision, "change", &line];
-        let id: String =
-            redis::cmd("XADD").arg(LOG).arg("*").arg(&fields).query(&mut redis).unwrap();
-        let digest = format!("{:016x}", census.digest);
-        let count = census.count.to_string();
-        let counted = ["restricted_count", &count, "restricted_digest", &digest];
-        let mut meta = redis::cmd("HSET");
-        meta.arg(META).arg(&["rev", &revision, "sid", &id]).arg(&counted);
-        meta.exec(&mut redis).unwrap();
-        server
-    }
-
-    fn write(self, pipe: &mut redis::Pipeline, number: u64, census: &mut Census) {
-        let key = CustomerKey::parse(&format!("default:{}", customer_id(number))).unwrap();
-        let revision = number + 2;
-        let mut restrictions = json!([]);
-        if number < self.restricted {
-            *census = census.with(&key, Revision(revision));
-            restrictions = json!([{
-                "kind": "disabled", "source": "billing", "reason": "non_payment",
-                "since": "2026-11-21T10:00:00Z", "until": null
-            }]);
-            let entry = format!("{revision}|disabled,billing,non_payment,1795255200000,");
-            pipe.cmd("HSET").arg("tollgate:{0}:restricted").arg(key.as_str()).arg(entry).ignore();
-            let index = "tollgate:{0}:restricted-index";
-            pipe.cmd("ZADD").arg(index).arg(0).arg(key.as_str()).ignore();
-        }
-        let plan = ["free", "pro", "team"][usize::try_from(number % 3).unwrap()];
-        let record = json!({
-            "format": 1,
-            "revision": revision,
-            "restrictions": restrictions,
-            "plan": plan,
-            "features": ["api", "export", "sso"],
-            "limits": {"seats": {"max": 25}, "projects": {"max": "unlimited"}},
-            "obligations": {"activeSubscriptions": 1, "pendingOrders": 0, "unreturnedDevices": 0},
-            "createdAt": "2025-03-01T09:30:00Z",
-            "updatedAt": "2026-11-21T10:00:00Z",
-        });
-        let name = format!("tollgate:{{0}}:record:{key}");
-        pipe.cmd("SET").arg(name).arg(record.to_string()).ignore();
-        pipe.cmd("ZADD").arg("tollgate:{0}:customers").arg(0).arg(key.as_str()).ignore();
-    }
-}
-
-/// An id like those of Stripe.
-fn customer_id(number: u64) -> String {
-    format!("cus_Q1w2e3{number:08}")
-}
-
 const RECENT: u64 = 100_000;
 const MEGA: u64 = 1_000_000;
-const META: &str = "tollgate:{0}:meta";
-const LOG: &str = "tollgate:{0}:log";
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];

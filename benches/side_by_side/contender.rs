@@ -1,8 +1,8 @@
 //! One who is measured.
 
-use std::{fs, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use crate::question::Question;
+use crate::{question::Question, usage};
 
 /// What answers, and how.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -87,13 +87,6 @@ pub(crate) enum Asked {
 impl Contender {
     /// How long all threads of its process have run so far.
     pub(crate) fn cpu_time(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.process)).unwrap();
-        let nanos = tasks.map(|task| {
-            // One that has ended meanwhile ran for no time that matters.
-            let times = fs::read_to_string(task.unwrap().path().join("schedstat"));
-            let times = times.unwrap_or_default();
-            times.split(' ').next().and_then(|ran| ran.parse().ok()).unwrap_or(0)
-        });
-        Duration::from_nanos(nanos.sum())
+        usage::cpu_time(self.process)
     }
 }

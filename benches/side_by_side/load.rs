@@ -89,7 +89,8 @@ fn script_of(question: &Question) -> String {
     script
 }
 
-fn printed(command: &mut Command, package: &str) -> String {
+/// What a program of a package prints.
+pub(crate) fn printed(command: &mut Command, package: &str) -> String {
     let output = command.output();
     let output = output.unwrap_or_else(|error| panic!("no {package} ({error}): `benches/run`"));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -98,14 +99,14 @@ fn printed(command: &mut Command, package: &str) -> String {
 }
 
 /// The number in front of `text`.
-fn before(printed: &str, text: &str) -> f64 {
+pub(crate) fn before(printed: &str, text: &str) -> f64 {
     let (before, _) = printed.split_once(text).unwrap_or_else(|| panic!("no {text}: {printed}"));
     let number = before.rsplit([' ', '\n', '(']).next().unwrap();
     number.parse().unwrap_or_else(|_| panic!("no number before {text}: {printed}"))
 }
 
 /// The number behind `text`.
-fn after(printed: &str, text: &str) -> f64 {
+pub(crate) fn after(printed: &str, text: &str) -> f64 {
     let (_, after) = printed.split_once(text).unwrap_or_else(|| panic!("no {text}: {printed}"));
     let number = after.split_whitespace().next().unwrap_or_default();
     number.parse().unwrap_or_else(|_| panic!("no number behind {text}: {printed}"))

@@ -15,9 +15,14 @@
 #[expect(dead_code, reason = "shared with the tests, which need more of it")]
 mod support;
 
+#[path = "../shared/cores.rs"]
+mod cores;
+#[path = "../shared/usage.rs"]
+#[expect(dead_code, reason = "other benchmarks share it and use the rest")]
+mod usage;
+
 mod ceilings;
 mod contender;
-mod cores;
 mod envoy;
 mod field;
 mod goals;

@@ -81,6 +81,11 @@ impl RedisServer {
         self.port
     }
 
+    /// The id of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens, on the unix socket.
     pub(crate) fn url(&self) -> String {
         format!("redis+unix://{}", socket_in(self.directory.path()).display())
