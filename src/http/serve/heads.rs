@@ -19,7 +19,10 @@ use std::{
 use axum::http::HeaderName;
 use futures_util::future::BoxFuture;
 use httparse::{Request, Status};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
+    task::yield_now,
+};
 
 use super::{
     Answers,
@@ -82,6 +85,8 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
             dialogue.send(&unsent).await?;
         }
         match next {
+            // Whoever asks much at once does not keep others waiting.
+            Next::Request if dialogue.unread => yield_now().await,
             Next::Request => {}
             Next::Answer(answer) => {
                 let running = activity.begin();
@@ -166,10 +171,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, A: Answers> Dialogue<'_, S, A> {
     fn answer_all(&mut self, come: &[u8], closing: bool, written: &mut Vec<u8>) -> Next {
         let mut rest = come;
         self.unread = false;
+        let mut answers = 0;
         let next = loop {
             if rest.is_empty() {
                 break Next::Request;
             }
+            if answers == ANSWERS_AT_ONCE {
+                self.unread = true;
+                break Next::Request;
+            }
+            answers += 1;
             let mut room = [const { MaybeUninit::uninit() }; HEADER_LINES_AT_MOST];
             let (head, length) = match parse(rest, &mut room) {
                 Parsed::Whole(head, length) => (head, length),
@@ -283,3 +294,5 @@ thread_local! {
 }
 
 const HTTP_1_1: u8 = 1;
+/// How many requests that came together are answered before others have their turn.
+const ANSWERS_AT_ONCE: usize = 16;

@@ -265,6 +265,15 @@ async fn requests_that_come_together_are_answered_in_their_order_each_by_whom_it
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_many_requests_come_together_each_is_answered() {
+    for count in [15, 16, 17, 32, 33, 500] {
+        let said = "GET / HTTP/1.1\r\n\r\n".repeat(count);
+        let answers = answers_to(said.as_bytes(), said.len()).await;
+        assert_eq!(answers.as_bytes(), BY_HEAD.repeat(count), "{count}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_that_is_long_is_answered_and_one_that_is_too_long_is_refused() {
     for (length, status) in [(20_000, 200), (60_000, 200), (200_000, 431)] {
         let long = "x".repeat(length);
