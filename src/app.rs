@@ -3,8 +3,6 @@
 mod background;
 mod boot;
 mod certificates;
-#[cfg(test)]
-mod cost;
 mod first_key;
 pub mod formats;
 mod listeners;
@@ -431,3 +429,6 @@ pub enum ServeError {
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
 }
+
+#[cfg(test)]
+mod tests;

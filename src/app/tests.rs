@@ -177,7 +177,7 @@ fn run_apart(before: &[&str], test: &str, case: &Case) {
 
 #[tokio::test]
 async fn a_check_allocates_no_more_than_the_customers_name_and_what_grpc_needs() {
-    let name = "app::cost::a_check_allocates_no_more_than_the_customers_name_and_what_grpc_needs";
+    let name = "app::tests::a_check_allocates_no_more_than_the_customers_name_and_what_grpc_needs";
     if let Some((allocations, expected)) = run_here().await {
         assert_eq!(allocations, expected);
         return;
@@ -191,7 +191,7 @@ async fn a_check_allocates_no_more_than_the_customers_name_and_what_grpc_needs()
 #[tokio::test]
 #[ignore = "needs valgrind, and the toolchain that the counts are of; `.ci/run`"]
 async fn no_check_takes_five_percent_more_instructions_than_it_did() {
-    let name = "app::cost::no_check_takes_five_percent_more_instructions_than_it_did";
+    let name = "app::tests::no_check_takes_five_percent_more_instructions_than_it_did";
     if run_here().await.is_some() {
         return;
     }
@@ -225,7 +225,7 @@ fn count(test: &str, case: &Case) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("counted");
     let to = format!("--callgrind-out-file={}", out.display());
-    let within = "--toggle-collect=*app::cost::counted*";
+    let within = "--toggle-collect=*app::tests::counted*";
     run_apart(&["valgrind", "--tool=callgrind", within, &to], test, case);
     let counted = fs::read_to_string(out).unwrap();
     let total = counted.lines().find_map(|line| line.strip_prefix("totals: ")).unwrap();
@@ -279,4 +279,4 @@ const BESIDE: [(&str, &str); 9] = [
 const CHECKS: usize = 200;
 const CASE: &str = "TOLLGATE_TEST_COUNTED_CASE";
 const WRITE: &str = "TOLLGATE_TEST_WRITE_COUNTS";
-const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/app/cost.txt");
+const COUNTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/checks.txt");
