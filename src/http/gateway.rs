@@ -2,8 +2,9 @@
 //! Each reads only what its own gateways say, decides on the head of the request alone, and never
 //! reads a body.
 //!
-//! They are what every request of every customer waits for. So no router is asked, and an answer
-//! that memory gives is made without waiting, and without allocating but for its headers.
+//! They are what every request of every customer waits for. So no router is asked, and what memory
+//! answers is answered without waiting: plain questions over HTTP/1.1 by their heads, in bytes that
+//! were written before, and all others by the library, without allocating but for the headers.
 
 mod written;
 
