@@ -101,6 +101,9 @@ enum Phase {
     CatchingUp { anchored: bool },
     /// Hearing every change.
     Following,
+    /// Waiting for the oldest log entry, to tell a log that was trimmed from one that went another
+    /// way.
+    LookingBack,
     /// Keeping the picture of a store that is gone.
     Lost,
     /// Waiting for the pages of a snapshot that began at this head.
@@ -187,6 +190,7 @@ impl Machine {
                 self.on_push(phase, &epoch, &follows, change)
             }
             (Phase::CatchingUp { .. }, Event::Log(entries)) => self.catch_up(entries),
+            (Phase::LookingBack, Event::Log(entries)) => self.look_back(&entries),
             (Phase::Replaying { staged, up_to }, Event::Log(entries)) => {
                 self.replay(staged, up_to, entries)
             }
@@ -224,6 +228,7 @@ impl Machine {
             Phase::Away
             | Phase::Asking { .. }
             | Phase::Following
+            | Phase::LookingBack
             | Phase::Lost
             | Phase::Uninitialised => false,
         }
@@ -239,6 +244,7 @@ impl Machine {
             | Phase::Asking { .. }
             | Phase::CatchingUp { .. }
             | Phase::Following
+            | Phase::LookingBack
             | Phase::Lost
             | Phase::Uninitialised => {
                 self.watermark.as_ref().map_or(Revision::default(), |it| it.position.revision)
@@ -252,7 +258,7 @@ impl Machine {
         match self.phase {
             Phase::Away => DISCONNECTED,
             Phase::Asking { .. } => "connecting",
-            Phase::CatchingUp { .. } => CATCHING_UP,
+            Phase::CatchingUp { .. } | Phase::LookingBack => CATCHING_UP,
             Phase::Following => FOLLOWING,
             Phase::Lost => "store_lost",
             Phase::Reading { .. } | Phase::Replaying { .. } | Phase::Verifying { .. } => SNAPSHOT,
@@ -269,6 +275,7 @@ impl Machine {
         match phase {
             Phase::Away
             | Phase::CatchingUp { .. }
+            | Phase::LookingBack
             | Phase::Reading { .. }
             | Phase::Replaying { .. } => {
                 self.phase = phase;
@@ -350,6 +357,7 @@ impl Machine {
             | Phase::Asking { .. }
             | Phase::CatchingUp { .. }
             | Phase::Following
+            | Phase::LookingBack
             | Phase::Lost
             | Phase::Uninitialised => self.watermark.as_ref().map(|watermark| &watermark.epoch),
         };
@@ -390,6 +398,7 @@ impl Machine {
                 Phase::Away
                 | Phase::Asking { .. }
                 | Phase::Following
+                | Phase::LookingBack
                 | Phase::Lost
                 | Phase::Uninitialised,
                 _,
@@ -406,8 +415,12 @@ impl Machine {
         match entries.next() {
             Some(anchor) if anchor.revision == at && anchor.log_id == watermark.log_id => {}
             Some(other) if other.revision <= at => return self.lose(Loss::Diverged, None),
-            // The log no longer reaches back to the watermark.
-            Some(_) | None => return self.ask(true),
+            // While two servers called themselves master, the log that stayed may have come to this
+            // revision earlier, by the clock, than the one that was followed.
+            Some(_) | None => {
+                self.phase = Phase::LookingBack;
+                return vec![Act::ReadLog(String::new())];
+            }
         }
         self.lost = None;
         let mut acts = vec![Act::Believe];
@@ -434,6 +447,16 @@ impl Machine {
             acts.push(Act::ReadHead);
         }
         acts
+    }
+
+    /// Tells why the log has not got the watermark, by what it has from its beginning on.
+    fn look_back(&mut self, entries: &[Change]) -> Vec<Act> {
+        let at = self.watermark.as_ref().map(|watermark| watermark.position.revision);
+        match entries.first() {
+            Some(oldest) if Some(oldest.revision) <= at => self.lose(Loss::Diverged, None),
+            // The log no longer reaches back to it.
+            Some(_) | None => self.ask(true),
+        }
     }
 
     /// Brings the staged picture up to the end of the log.

@@ -37,8 +37,12 @@ impl World {
     }
 
     fn commit(&mut self) -> Change {
+        self.commit_after(1)
+    }
+
+    fn commit_after(&mut self, pause: u64) -> Change {
         let revision = Revision(self.log.len() as u64 + 1);
-        self.clock += 1;
+        self.clock += pause;
         let log_id = format!("{:09}", self.clock);
         let change = Change { revision, log_id, subject: Subject::Unreadable(None) };
         self.log.push(change.clone());
@@ -357,6 +361,29 @@ proptest! {
         }
         reader.disconnect(&world);
         reader.settle(&world);
+        prop_assert!(reader.lost.is_some());
+        prop_assert_eq!(reader.cells, held);
+    }
+
+    #[test]
+    fn of_two_masters_at_once_only_the_one_that_was_followed_is_believed(
+        common in 1..5_usize,
+        // How long each of them took for each of its changes.
+        followed in vec(1..50_u64, 1..6), other in vec(1..50_u64, 1..9),
+    ) {
+        let (mut world, mut reader) = (World::new(), Reader::new());
+        for _ in 1..common {
+            world.commit();
+        }
+        let mut another = world.clone();
+        followed.into_iter().for_each(|pause| _ = world.commit_after(pause * 2));
+        // No two entries of the two have one id.
+        another.commit_after(1);
+        other.into_iter().for_each(|pause| _ = another.commit_after(pause * 2));
+        reader.settle(&world);
+        let held = reader.cells.clone();
+        reader.disconnect(&another);
+        reader.settle(&another);
         prop_assert!(reader.lost.is_some());
         prop_assert_eq!(reader.cells, held);
     }
