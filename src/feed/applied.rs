@@ -76,6 +76,13 @@ impl Applied {
         }
     }
 
+    /// Takes note of a change of `epoch` too, if that is the history of which changes are kept.
+    pub(super) fn keep_beside(&mut self, epoch: &Epoch, change: &Change) {
+        if self.epoch.as_ref() == Some(epoch) {
+            self.keep(epoch, change);
+        }
+    }
+
     /// The oldest change that is kept, and its place in the log: from there on a store can be
     /// compared with this.
     pub(super) fn first(&self) -> Option<(Revision, &str)> {

@@ -392,6 +392,10 @@ impl<'a> Follower<'a> {
             }
         }
         let is_new = is_following && before != machine::FOLLOWING;
+        if is_new {
+            // A picture may have brought what somebody waits for.
+            self.tell_heard(asked, true);
+        }
         if is_new && self.feed.status.borrow().of(partition).restricted_lost {
             self.inspect(asked);
         }
@@ -491,6 +495,8 @@ impl<'a> Follower<'a> {
         // Whoever asked for it no longer counts it once they are told that it is kept.
         self.feed.guard.iter().for_each(|guard| guard.hear(change));
         self.remember(partition, &watermark.epoch, change);
+        let is_it = |it: &Push| it.epoch == watermark.epoch && it.change.log_id == change.log_id;
+        self.feed.acknowledged.answer(partition, Kept::There, is_it);
         if let Subject::Fleet { shadow } = change.subject {
             self.feed.fleet.hear(&watermark.epoch, change.revision, shadow);
         }
@@ -519,8 +525,6 @@ impl<'a> Follower<'a> {
         if let Some(part) = self.parts.iter().find(|part| part.number == partition) {
             part.applied.lock().keep(epoch, change);
         }
-        let is_it = |it: &Push| it.epoch == *epoch && it.change.log_id == change.log_id;
-        self.feed.acknowledged.answer(partition, Kept::There, is_it);
     }
 
     /// The history that is followed here was found in the store: from here on the two can be

@@ -1,5 +1,9 @@
 //! Tells whether the store that is followed has what this instance was told is committed: it is
 //! heard, or it is in the log.
+//!
+//! And only once this instance has come to it by the history that it follows. From then on it finds
+//! out by its own watermark when a store has it no longer; what was merely seen in a log, or heard
+//! ahead of what came before, could be lost without a word.
 
 use super::{Answer, Asked, Follower, Part};
 use crate::{
@@ -14,8 +18,10 @@ impl Follower<'_> {
         let mut unheard = Vec::new();
         for part in &self.parts {
             let applied = part.applied.lock();
-            let is_heard =
-                |it: &Push| applied.log_id_of(&it.epoch, it.change.revision) == it.change.log_id;
+            let is_heard = |it: &Push| {
+                self.has_come_to(it)
+                    && applied.log_id_of(&it.epoch, it.change.revision) == it.change.log_id
+            };
             self.feed.acknowledged.answer(part.number, Kept::There, is_heard);
             if part.knows_its_history() && (at_rest || !part.machine.is_following()) {
                 unheard.extend(self.feed.acknowledged.of(part.number));
@@ -37,13 +43,31 @@ impl Follower<'_> {
         match looked_for {
             Ok(looked_for) => {
                 for (change, kept) in looked_for {
-                    if let Some(kept) = kept {
-                        self.feed.acknowledged.answer(change.partition, kept, |it| *it == change);
+                    let Some(kept) = kept else { continue };
+                    if kept == Kept::There {
+                        if !self.has_come_to(&change) {
+                            continue;
+                        }
+                        self.remember_beside(&change);
                     }
+                    self.feed.acknowledged.answer(change.partition, kept, |it| *it == change);
                 }
             }
             // The heartbeat judges the session.
             Err(error) => tracing::debug!(%error, "The log was not asked"),
+        }
+    }
+
+    /// Whether the picture in memory is of the revision of `change`, or a later one.
+    fn has_come_to(&self, change: &Push) -> bool {
+        let watermark = self.feed.cache.watermark(change.partition);
+        watermark.is_some_and(|it| it.position.revision >= change.change.revision)
+    }
+
+    /// Remembers what came with a picture and was not heard of by itself.
+    fn remember_beside(&self, Push { partition, epoch, change, .. }: &Push) {
+        if let Some(part) = self.parts.iter().find(|part| part.number == *partition) {
+            part.applied.lock().keep_beside(epoch, change);
         }
     }
 }
