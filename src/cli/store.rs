@@ -48,7 +48,8 @@ impl All {
     fn stat(&self, out: &mut Out<'_>) -> Result<Exit, Failure> {
         let answer = self.operator.client_of_all()?.send(&Call::new("GET", "/v1/store"))?;
         out.data(self.operator.output(), &answer, || {
-            let header = Rows::under(["PARTITION", "HERE", "STORE", "WITHHELD", "LOST"]);
+            let header =
+                Rows::under(["PARTITION", "HERE", "STORE", "WITHHELD", "IN CONFLICT", "LOST"]);
             list(&answer, "partitions").iter().fold(header, |rows, it| {
                 let stand = |side: &str| {
                     let stand = &it[side];
@@ -59,8 +60,9 @@ impl All {
                     format!("{epoch}:{revision}, {} restricted", cell(stand, "restricted"))
                 };
                 let partition = cell(it, "partition");
-                let (withheld, lost) = (cell(it, "withheld"), cell(it, "lost"));
-                rows.row([partition, stand("here"), stand("store"), withheld, lost])
+                let (withheld, in_conflict) = (cell(it, "withheld"), cell(it, "inConflict"));
+                let lost = cell(it, "lost");
+                rows.row([partition, stand("here"), stand("store"), withheld, in_conflict, lost])
             })
         });
         Ok(Exit::Done)

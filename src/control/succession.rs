@@ -48,6 +48,8 @@ pub struct PartitionStand {
     pub partial: bool,
     /// How many forgotten changes are withheld here.
     pub withheld: usize,
+    /// How many of them are not written back, because somebody has to decide.
+    pub in_conflict: usize,
 }
 
 /// How far a history is.
@@ -92,6 +94,7 @@ impl Control {
             let head = session.reader.head(partition).await?;
             let watermark = self.cache.watermark(partition);
             let picture = self.cache.picture(partition);
+            let withheld = picture.as_ref().map(|it| it.withheld.list()).unwrap_or_default();
             let census = picture.as_ref().map(|picture| picture.census());
             let stand = |epoch: &Epoch, revision: Revision, census: Census| Stand {
                 epoch: epoch.to_string(),
@@ -106,7 +109,8 @@ impl Control {
                 }),
                 store: head.as_ref().map(|it| stand(&it.epoch, it.revision, it.restricted)),
                 partial: head.is_some_and(|head| head.partial),
-                withheld: picture.map_or(0, |picture| picture.withheld.list().len()),
+                withheld: withheld.len(),
+                in_conflict: withheld.iter().filter(|it| it.in_conflict).count(),
             });
         }
         Ok(stands)

@@ -136,7 +136,8 @@ described! {
         .has("here", of_or_null::<Stand>())
         .has("store", of_or_null::<Stand>())
         .has("partial", flag("Whether the store lacks records that there were."))
-        .has("withheld", whole("How many forgotten changes are withheld here."));
+        .has("withheld", whole("How many forgotten changes are withheld here."))
+        .has("inConflict", whole("How many of them wait for somebody to decide."));
     Effect, "SuccessionEffect" => object("What it does to customers.")
         .has("letsIn", whole("How many are restricted on one side only, and not afterwards."))
         .has("shutsOut", whole("How many are restricted on one side only, and stay so."))
