@@ -179,6 +179,11 @@ impl Campaign {
         self.row.forgotten = kept.forgotten;
         self.row.came_back = kept.came_back;
         self.row.superseded = kept.superseded;
+        if !(kept.broken.is_empty() && wrong.is_empty()) {
+            for tollgate in &self.fleet.tollgates {
+                println!("{}", tollgate.log().join("\n"));
+            }
+        }
         tell("what was acknowledged is not there", &kept.broken);
         tell("the store contradicts itself", &held.contradictions);
         tell("decisions are not the store's", &wrong);

@@ -124,10 +124,10 @@ pub(crate) fn settle(fleet: &Fleet) -> Duration {
     let begun = Instant::now();
     fleet.settle();
     for tollgate in &fleet.tollgates {
-        tollgate.wait_until("free of what was forgotten", || {
-            let listed = conflicts(fleet)["conflicts"].as_array().unwrap().len();
-            let withheld = tollgate.sum_of("tollgate_changes_withheld", "");
-            withheld <= f64::from(u32::try_from(listed).unwrap())
+        tollgate.wait_until("free of what was forgotten, but for what waits for somebody", || {
+            let stat = tollgate.operate("GET", "/v1/store", None);
+            let waits = |it: &Value| it["withheld"] == it["inConflict"];
+            stat.status == 200 && stat.json()["partitions"].as_array().unwrap().iter().all(waits)
         });
     }
     fleet.settle();

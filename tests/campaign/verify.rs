@@ -59,7 +59,7 @@ pub(crate) fn compare(entries: &[Entry], held: &Held, promise: &Promise) -> Kept
                 && trail.contains_key(later.act.serial.as_str())
         })
     };
-    let mut kept = Kept::default();
+    let (mut kept, mut forgotten) = (Kept::default(), Vec::new());
     for (place, entry) in entries.iter().enumerate() {
         let Entry { act, outcome } = entry;
         let found = trail.get(act.serial.as_str()).map_or(&[][..], Vec::as_slice);
@@ -77,22 +77,38 @@ pub(crate) fn compare(entries: &[Entry], held: &Held, promise: &Promise) -> Kept
             }
         };
         if act.is_of_status() && matches!(outcome, Outcome::Acknowledged(it) if it.changed) {
-            kept.forgotten += 1;
-            let key = (Some(act.customer.as_str()), act.verb.as_str(), Some(act.source));
-            match recovered.get_mut(&key) {
-                Some(left) if *left > 0 => {
-                    *left -= 1;
-                    kept.came_back += 1;
-                }
-                Some(_) | None if in_conflict || acted_again(place) => kept.superseded += 1,
-                Some(_) | None => {
-                    kept.broken.push(format!("{entry:?} was forgotten and did not come back"));
-                }
+            forgotten.push((entry, in_conflict || acted_again(place)));
+        }
+    }
+    kept.forgotten = forgotten.len();
+    // Of two alike, the one that had to come back is the one that did.
+    forgotten.sort_by_key(|(_, may_be_left)| *may_be_left);
+    for (entry, may_be_left) in forgotten {
+        let act = &entry.act;
+        let key = (Some(act.customer.as_str()), act.verb.as_str(), Some(act.source));
+        match recovered.get_mut(&key) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                kept.came_back += 1;
             }
+            Some(_) | None if may_be_left => kept.superseded += 1,
+            Some(_) | None => kept.broken.push(format!(
+                "{entry:?} was forgotten and did not come back; of its customer there is on \
+                 record:\n{}",
+                history(&act.customer, entries, held).join("\n")
+            )),
         }
     }
     kept.broken.extend(broken_records(entries, held));
     kept
+}
+
+/// What the trail says of a customer, and then what its writers were answered.
+fn history(customer: &String, entries: &[Entry], held: &Held) -> Vec<String> {
+    let trail = held.trail.iter().filter(|it| id_of(&it.entry) == Some(customer));
+    let answers = entries.iter().filter(|it| it.act.customer == *customer);
+    let trail = trail.map(|it| format!("{it:?}"));
+    trail.chain(answers.map(|it| format!("{it:?}"))).collect()
 }
 
 /// Whether the trail holds what became of an act.
