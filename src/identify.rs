@@ -85,6 +85,30 @@ impl Headers for HeaderMap {
     }
 }
 
+/// How long the names of some headers are. Most names that are looked for are not among them, which
+/// this tells without a look at each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lengths(u64);
+
+impl Lengths {
+    /// Whether a header of this name may be among them.
+    #[must_use]
+    pub fn may_have(self, name: &HeaderName) -> bool {
+        self.0 & Self::bit(name.as_str().len()) != 0
+    }
+
+    /// Those that are too long for a bit of their own share the last one.
+    fn bit(length: usize) -> u64 {
+        1 << length.min(63)
+    }
+}
+
+impl FromIterator<usize> for Lengths {
+    fn from_iter<I: IntoIterator<Item = usize>>(lengths: I) -> Self {
+        Self(lengths.into_iter().fold(0, |all, length| all | Self::bit(length)))
+    }
+}
+
 /// The original request, told by the headers in which this gateway says its method and target. What
 /// is not told exactly once is not told.
 pub fn request<'a>(

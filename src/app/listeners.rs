@@ -173,7 +173,7 @@ impl Answers for Asked {
         if !self.envoy.may_answer_at_once(&request) {
             return self.router.answer(request, peer);
         }
-        let Self { envoy, router, .. } = self.clone();
+        let (envoy, router) = (Arc::clone(&self.envoy), self.router.clone());
         later(async move {
             match envoy.answer_at_once(request).await {
                 Either::Left(answer) => answer.map(Reply::Routed),

@@ -14,7 +14,7 @@ use super::message::envoy::{
 };
 use crate::{
     domain::{Asked, Check, Code, IdentityFault, LimitCheck, Operation, Readings, TenantId},
-    identify::{self, CustomerFrom, Headers, IdentitySource, Told, text},
+    identify::{self, CustomerFrom, Headers, IdentitySource, Lengths, Told, text},
     policy::{self, Rules},
 };
 
@@ -44,6 +44,8 @@ pub(super) struct Said<'a> {
     method: &'a [u8],
     path: &'a [u8],
     lines: Lines<'a>,
+    /// Those of their names.
+    lengths: Lengths,
     settings: Settings<'a>,
     /// The customer's id, where it is not in a header.
     customer: Result<Option<&'a str>, IdentityFault>,
@@ -72,18 +74,28 @@ impl<'a> Said<'a> {
     /// What `request` says.
     pub(super) fn by(request: &'a CheckRequest, source: &IdentitySource) -> Self {
         let Some(attributes) = &request.attributes else {
-            let (lines, settings) = (Lines::new(), Settings::new());
-            return Self { method: &[], path: &[], lines, settings, customer: Ok(None) };
+            return Self::of(&[], &[], Lines::new(), Settings::new(), Ok(None));
         };
         let http = attributes.request.as_ref().and_then(|request| request.http.as_ref());
         let given = attributes.context_extensions.iter();
-        Self {
-            method: http.map_or(&[], |http| &http.method),
-            path: http.map_or(&[], |http| &http.path),
-            lines: http.map(lines).unwrap_or_default(),
-            settings: given.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
-            customer: customer(attributes, &source.customer_from),
-        }
+        Self::of(
+            http.map_or(&[], |http| &http.method),
+            http.map_or(&[], |http| &http.path),
+            http.map(lines).unwrap_or_default(),
+            given.map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+            customer(attributes, &source.customer_from),
+        )
+    }
+
+    fn of(
+        method: &'a [u8],
+        path: &'a [u8],
+        lines: Lines<'a>,
+        settings: Settings<'a>,
+        customer: Result<Option<&'a str>, IdentityFault>,
+    ) -> Self {
+        let lengths = lines.iter().map(|(name, _)| name.len()).collect();
+        Self { method, path, lines, lengths, settings, customer }
     }
 }
 
@@ -225,8 +237,11 @@ fn claim<'a>(
 
 impl Headers for Said<'_> {
     fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        let is_named = |key: &[u8]| key.eq_ignore_ascii_case(name.as_str().as_bytes());
-        self.lines.iter().filter(move |(key, _)| is_named(key)).map(|(_, value)| *value)
+        let lines = if self.lengths.may_have(name) { self.lines.as_slice() } else { &[] };
+        let name = name.as_str().as_bytes();
+        let is_named =
+            move |key: &[u8]| key.len() == name.len() && key.eq_ignore_ascii_case(name);
+        lines.iter().filter(move |(key, _)| is_named(key)).map(|(_, value)| *value)
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn walk<'a>(message: &'a [u8], from: &CustomerFrom) -> Option<Said<'a
         4 => once(&mut request, bytes),
         10 => {
             let (key, value) = entry(bytes?)?;
-            put(&mut settings, (key, str::from_utf8(value).ok()?));
+            put(&mut settings, (str::from_utf8(key).ok()?, str::from_utf8(value).ok()?));
             Some(())
         }
         // Envoy always tells what filters found out, and mostly that is nothing.
@@ -42,7 +42,11 @@ pub(super) fn walk<'a>(message: &'a [u8], from: &CustomerFrom) -> Option<Said<'a
             2 => method = bytes?,
             3 => {
                 let (key, value) = entry(bytes?)?;
-                put(&mut joined, (key.as_bytes(), value));
+                // Nearly all names are ASCII, which takes the shortest look.
+                if !key.is_ascii() {
+                    str::from_utf8(key).ok()?;
+                }
+                put(&mut joined, (key, value));
             }
             4 => path = bytes?,
             13 => once(&mut raw, bytes)?,
@@ -60,7 +64,7 @@ pub(super) fn walk<'a>(message: &'a [u8], from: &CustomerFrom) -> Option<Said<'a
         CustomerFrom::Header => Ok(None),
         CustomerFrom::Metadata { .. } => return None,
     };
-    Some(Said { method, path, lines, settings, customer })
+    Some(Said::of(method, path, lines, settings, customer))
 }
 
 fn lines_of(header_map: &[u8]) -> Option<Lines<'_>> {
@@ -84,8 +88,8 @@ fn lines_of(header_map: &[u8]) -> Option<Lines<'_>> {
     Some(lines)
 }
 
-/// One entry of a map of texts.
-fn entry(message: &[u8]) -> Option<(&str, &[u8])> {
+/// One entry of a map of texts, which its key has yet to be shown to be.
+fn entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
     let (mut key, mut value) = (&[][..], &[][..]);
     each(message, |number, bytes| {
         match number {
@@ -95,7 +99,7 @@ fn entry(message: &[u8]) -> Option<(&str, &[u8])> {
         }
         Some(())
     })?;
-    Some((str::from_utf8(key).ok()?, value))
+    Some((key, value))
 }
 
 /// Of two entries with one key the last one counts.
@@ -147,7 +151,19 @@ fn each<'a>(
     Some(())
 }
 
+/// Nearly all of them are one byte.
+#[inline]
 fn varint(message: &mut &[u8]) -> Option<u64> {
+    match message.split_first()? {
+        (byte, rest) if byte & 0x80 == 0 => {
+            *message = rest;
+            Some(u64::from(*byte))
+        }
+        _ => long_varint(message),
+    }
+}
+
+fn long_varint(message: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for place in 0..10 {
         let (byte, rest) = message.split_first()?;

@@ -29,7 +29,7 @@ use super::{
     limits::{HEAD_AHEAD, HEADER_LINES_AT_MOST},
     patience::{Activity, Patient},
 };
-use crate::identify::Headers;
+use crate::identify::{Headers, Lengths};
 
 /// The head of a request that has no body, and after which the connection stays open.
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +37,17 @@ pub struct Head<'a> {
     /// Its target, as it came.
     pub target: &'a str,
     lines: &'a [httparse::Header<'a>],
+    lengths: Lengths,
 }
 
 impl Headers for Head<'_> {
     fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
-        let named = |line: &&httparse::Header<'_>| line.name.eq_ignore_ascii_case(name.as_str());
-        self.lines.iter().filter(named).map(|line| line.value)
+        let lines = if self.lengths.may_have(name) { self.lines } else { &[] };
+        let name = name.as_str();
+        let named = move |line: &&httparse::Header<'_>| {
+            line.name.len() == name.len() && line.name.eq_ignore_ascii_case(name)
+        };
+        lines.iter().filter(named).map(|line| line.value)
     }
 }
 
@@ -258,8 +263,11 @@ pub fn parse<'a>(bytes: &'a [u8], room: &'a mut [MaybeUninit<httparse::Header<'a
         return Parsed::NotPlain;
     };
     // The answers to these two have no body.
-    let is_plain = !matches!(method, "HEAD" | "CONNECT") && headers.iter().all(is_plain);
-    if is_plain { Parsed::Whole(Head { target, lines: headers }, length) } else { Parsed::NotPlain }
+    if matches!(method, "HEAD" | "CONNECT") || !headers.iter().all(is_plain) {
+        return Parsed::NotPlain;
+    }
+    let lengths = headers.iter().map(|line| line.name.len()).collect();
+    Parsed::Whole(Head { target, lines: headers, lengths }, length)
 }
 
 /// Whether a header says nothing of a body, nor of what becomes of the connection.
