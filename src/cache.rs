@@ -52,7 +52,7 @@ pub use self::{
 use crate::{
     clock::{Clock, Moment},
     domain::{
-        Change, CustomerKey, Inherited, Missing, Partition, Partitions, Position, Record,
+        Change, CustomerKey, Inherited, Missing, Named, Partition, Partitions, Position, Record,
         Restrictions, Revision, Staleness, Subject, Timestamp, Token, Watermark,
     },
     store::{Census, Read, RestrictedEntry, Store, StoredRecord},
@@ -239,13 +239,8 @@ impl Cache {
     /// What is held of `customer` now. The restricted set is asked last, so that what it says is
     /// never older than the record beside it.
     #[must_use]
-    pub fn find(&self, customer: &CustomerKey) -> Found {
-        self.find_named(customer.as_str())
-    }
-
-    /// The same, of the customer with this full name.
-    #[must_use]
-    pub fn find_named(&self, customer: &str) -> Found {
+    pub fn find(&self, customer: &impl Named) -> Found {
+        let customer = customer.name();
         let part = self.partition(self.0.store.partitions().of_named(customer));
         let held = match self.0.recent.find(customer) {
             Place::Held(held) => Some(held),
@@ -650,7 +645,7 @@ impl Cache {
 
     /// The partition that holds `customer`.
     #[must_use]
-    pub fn partition_of(&self, customer: &CustomerKey) -> Partition {
+    pub fn partition_of(&self, customer: &impl Named) -> Partition {
         self.0.store.partitions().of(customer)
     }
 

@@ -291,7 +291,7 @@ impl Control {
 
     async fn acted(&self, attempt: &Attempt<'_>, plan: Plan, committed: Committed) -> Acted {
         let Attempt { request, key, current, writer, action, .. } = attempt;
-        let partition = self.store.partitions().of(key);
+        let partition = self.store.partitions().of(*key);
         let epoch = writer.epoch.clone();
         // Whoever acts here and asks here next is answered by what they did.
         let token = Token { epoch, partition, revision: committed.revision };

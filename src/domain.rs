@@ -39,7 +39,7 @@ pub use customer::{Customer, Obligations, Private, Record, RestrictionNote};
 pub use decision::{Decision, Evidence, Judged, Missing, RecordEvidence, decide};
 pub use entitlement::{Code, Limit, Maximum};
 pub use freshness::{Freshness, Staleness};
-pub use key::{CustomerId, CustomerKey, Partition, Partitions, TenantId};
+pub use key::{CustomerId, CustomerKey, CustomerName, Named, Partition, Partitions, TenantId};
 pub use lineage::{Ended, Inherited, Lineage};
 pub use message::{Dated, LastMessage, MessageId, Postmark};
 pub use reason::{Outcome, Reason};

@@ -13,7 +13,8 @@ use crate::{
     clock::{Clock, Moment},
     domain::{
         Check, CustomerKey, Decision, Enforcement, Evidence, Freshness, Judged, MinRevision,
-        Missing, Mode, Record, RecordEvidence, Restrictions, Staleness, Timestamp, Token, decide,
+        Missing, Mode, Named, Partition, Record, RecordEvidence, Restrictions, Staleness,
+        Timestamp, Token, decide,
     },
     policy::{InForce, Rules},
     store::StoredRecord,
@@ -129,14 +130,19 @@ impl Gate {
     /// than the one asked for. Its age is that of the picture, and so may be higher than that of a
     /// record that was read for it.
     #[must_use]
-    pub fn check_now(&self, check: &Check, begun: Moment) -> Option<Answer> {
+    pub fn check_now(&self, check: &Check<impl Named>, begun: Moment) -> Option<Answer> {
         self.weigh_now(check, begun, |weighed| self.answer(check, weighed)).ok()
     }
 
     /// Answers `check` likewise, but waits for the record of a customer that is not in memory, or
     /// a revision that has not arrived, and for both together no longer than the fill timeout or
     /// the caller's `patience`.
-    pub async fn check_within(&self, check: &Check, begun: Moment, patience: Duration) -> Answer {
+    pub async fn check_within(
+        &self,
+        check: &Check<impl Named>,
+        begun: Moment,
+        patience: Duration,
+    ) -> Answer {
         self.weigh(check, begun, patience, |weighed| self.answer(check, weighed)).await
     }
 
@@ -148,7 +154,7 @@ impl Gate {
     /// Looks up what `check` needs, and hands it over to be judged.
     async fn weigh<T>(
         &self,
-        check: &Check,
+        check: &Check<impl Named>,
         begun: Moment,
         patience: Duration,
         judge: impl FnOnce(Weighed<'_>) -> T,
@@ -156,18 +162,18 @@ impl Gate {
         match self.weigh_now(check, begun, judge) {
             Ok(judged) => judged,
             Err((customer, judge)) => {
-                self.weigh_later(check, customer, begun, patience, judge).await
+                self.weigh_later(check, &customer.to_key(), begun, patience, judge).await
             }
         }
     }
 
     /// Looks it up in memory alone. Gives `judge` back, and the customer, where memory does not do.
-    fn weigh_now<'a, T, J: FnOnce(Weighed<'_>) -> T>(
+    fn weigh_now<'a, C: Named, T, J: FnOnce(Weighed<'_>) -> T>(
         &self,
-        check: &'a Check,
+        check: &'a Check<C>,
         begun: Moment,
         judge: J,
-    ) -> Result<T, (&'a CustomerKey, J)> {
+    ) -> Result<T, (&'a C, J)> {
         let named = check.identity.as_ref().ok().filter(|_| !check.is_about_nobody());
         let Some(customer) = named else {
             let nobody = Restrictions::default();
@@ -182,39 +188,41 @@ impl Gate {
             return Err((customer, judge));
         }
         // As of before the evidence, which may become fresher meanwhile, and not the other way.
-        let staleness = self.staleness(customer, begun);
+        let partition = self.cache.partition_of(customer);
+        let staleness = self.staleness(partition, begun);
         let found = self.cache.find(customer);
         if Needs::of(check, &found) != Needs::Nothing {
             return Err((customer, judge));
         }
         self.refresh_if_old(customer, &found);
-        Ok(self.weigh_found(customer, &Asked::default(), &found, staleness, None, judge))
+        Ok(self.weigh_found(partition, &Asked::default(), &found, staleness, None, judge))
     }
 
     /// Looks it up, and waits for what is not in memory.
     async fn weigh_later<T>(
         &self,
-        check: &Check,
+        check: &Check<impl Named>,
         customer: &CustomerKey,
         begun: Moment,
         patience: Duration,
         judge: impl FnOnce(Weighed<'_>) -> T,
     ) -> T {
+        let partition = self.cache.partition_of(customer);
         let budget = patience.min(self.settings.fill_timeout);
         let asked = match &check.min_revision {
             None => Asked::default(),
             // Boxed, so that other checks do not carry the room that it takes.
             Some(min) => Box::pin(self.bring_to(customer, min, budget)).await,
         };
-        let staleness = self.staleness(customer, self.clock.moment());
+        let staleness = self.staleness(partition, self.clock.moment());
         let found = asked.complete(self.cache.find(customer));
         let needs = Needs::of(check, &found);
         if needs == Needs::Nothing || !asked.is_reached_by(&found) {
             self.refresh_if_old(customer, &found);
-            return self.weigh_found(customer, &asked, &found, staleness, None, judge);
+            return self.weigh_found(partition, &asked, &found, staleness, None, judge);
         }
         let filled = self.cache.fill(customer, self.left_of(budget, begun)).await;
-        let staleness = self.staleness(customer, self.clock.moment());
+        let staleness = self.staleness(partition, self.clock.moment());
         let mut found = asked.complete(self.cache.find(customer));
         match &filled {
             // It may be evicted already, but it is what the store said.
@@ -226,7 +234,7 @@ impl Gate {
             }
         }
         let filled = Some(filled.map(|_| ()));
-        self.weigh_found(customer, &asked, &found, staleness, filled, judge)
+        self.weigh_found(partition, &asked, &found, staleness, filled, judge)
     }
 
     /// Shows what is known of `customer` at `min_revision` or later, reading its record if it is
@@ -255,7 +263,8 @@ impl Gate {
             }
             Some(_) | None => self.cache.fill(customer, timeout).await.map_err(Unseen::Missing)?,
         };
-        let staleness = self.staleness(customer, self.clock.moment());
+        let partition = self.cache.partition_of(customer);
+        let staleness = self.staleness(partition, self.clock.moment());
         let mut found = self.cache.find(customer);
         found.held = Some(Arc::clone(&record));
         if !asked.is_answered_by(&found) {
@@ -274,7 +283,7 @@ impl Gate {
         }
         Ok(View {
             restrictions,
-            revision: self.revision(customer, &found),
+            revision: revision(partition, &found),
             stale: is_stale(&found, staleness),
             now: self.clock.now(),
             record,
@@ -294,7 +303,7 @@ impl Gate {
     pub fn tell(
         &self,
         dialect: Dialect,
-        check: Option<&Check>,
+        check: Option<&Check<impl Named>>,
         answer: &Answer,
         begun: Moment,
     ) -> Option<Untold> {
@@ -315,18 +324,18 @@ impl Gate {
     }
 
     /// Tells of a check that arrived at `begun` and whose caller had gone before it was decided.
-    pub fn tell_missed(&self, dialect: Dialect, check: Option<&Check>, begun: Moment) {
+    pub fn tell_missed(&self, dialect: Dialect, check: Option<&Check<impl Named>>, begun: Moment) {
         let Some(traces) = self.settings.traces.as_ref().filter(|it| it.may_want()) else { return };
         let took = self.clock.moment().saturating_since(begun);
-        let customer = check.and_then(|check| check.identity.as_ref().ok());
-        traces.missed(dialect, customer, begun, self.clock.now(), took);
+        let customer = check.and_then(|check| check.identity.as_ref().ok()).map(Named::to_key);
+        traces.missed(dialect, customer.as_ref(), begun, self.clock.now(), took);
     }
 
     /// What the decision log and the trace are told of an answer.
     fn decided(
         &self,
         dialect: Dialect,
-        check: Option<&Check>,
+        check: Option<&Check<impl Named>>,
         answer: &Answer,
         took: Duration,
     ) -> Decided {
@@ -339,7 +348,7 @@ impl Gate {
             decision: answer.decision,
             mode: answer.mode,
             allowed: answer.allowed(),
-            customer: customer.cloned(),
+            customer: customer.map(Named::to_key),
             operation: asked.map(|asked| asked.operation),
             route: asked.and_then(|asked| asked.route.terms()).map(|terms| terms.pattern.clone()),
             feature: asked.and_then(|asked| asked.feature.clone()),
@@ -352,17 +361,17 @@ impl Gate {
     }
 
     /// A record of an older picture answers, and is read anew behind its back.
-    fn refresh_if_old(&self, customer: &CustomerKey, found: &Found) {
+    fn refresh_if_old(&self, customer: &impl Named, found: &Found) {
         if is_old(found) {
-            self.cache.refresh_old(customer);
+            self.cache.refresh_old(&customer.to_key());
         }
     }
 
-    /// Hands over what was `found` of `customer`; `filled` says what came of reading its record, if
-    /// that was needed.
+    /// Hands over what was `found` of a customer in `partition`; `filled` says what came of reading
+    /// its record, if that was needed.
     fn weigh_found<T>(
         &self,
-        customer: &CustomerKey,
+        partition: Partition,
         asked: &Asked<'_>,
         found: &Found,
         staleness: Staleness,
@@ -394,11 +403,11 @@ impl Gate {
         };
         let restrictions = restrictions.as_ref();
         let evidence = Evidence { restrictions, record, staleness, revision_reached };
-        let revision = self.revision(customer, found).or_else(|| self.reached(customer));
+        let revision = revision(partition, found).or_else(|| self.reached(partition));
         judge(Weighed { evidence, found: Some(found), filled, revision, now })
     }
 
-    fn answer(&self, check: &Check, mut weighed: Weighed<'_>) -> Answer {
+    fn answer(&self, check: &Check<impl Named>, mut weighed: Weighed<'_>) -> Answer {
         if let Some(found_in) = weighed.found_in() {
             self.metrics.cache_lookups[found_in].increment(1);
         }
@@ -411,9 +420,9 @@ impl Gate {
     }
 
     /// Judges `check`, and counts nothing.
-    fn judge<'a>(
+    fn judge<'a, C>(
         &self,
-        check: &'a Check,
+        check: &'a Check<C>,
         weighed: &Weighed<'_>,
         revision: Option<Token>,
     ) -> (Answer, Judged<'a>) {
@@ -433,30 +442,14 @@ impl Gate {
         (answer, judged)
     }
 
-    /// The revision that an answer stands on: the customer's own, or for one of whom nothing is
-    /// stored, the one at which that was true.
-    fn revision(&self, customer: &CustomerKey, found: &Found) -> Option<Token> {
-        let picture = found.picture.as_ref()?;
-        let entry = found.entry.as_ref().map(|entry| entry.revision);
-        let held = found.held.as_ref().map(|held| match &held.record {
-            StoredRecord::Known(record) => record.revision,
-            StoredRecord::Absent | StoredRecord::Unreadable(_) => held.position.revision,
-        });
-        let revision = entry.max(held)?;
-        let partition = self.cache.partition_of(customer);
-        Some(Token { epoch: picture.epoch.clone(), partition, revision })
-    }
-
-    /// The revision up to which the customer is known not to be restricted.
-    fn reached(&self, customer: &CustomerKey) -> Option<Token> {
-        let partition = self.cache.partition_of(customer);
+    /// The revision up to which a customer in `partition` is known not to be restricted.
+    fn reached(&self, partition: Partition) -> Option<Token> {
         let watermark = self.cache.watermark(partition)?;
         Some(Token { epoch: watermark.epoch, partition, revision: watermark.position.revision })
     }
 
-    fn staleness(&self, customer: &CustomerKey, at: Moment) -> Staleness {
+    fn staleness(&self, partition: Partition, at: Moment) -> Staleness {
         let Settings { max_staleness, stale_limit, .. } = *self.settings;
-        let partition = self.cache.partition_of(customer);
         self.cache.staleness(partition, at, max_staleness, stale_limit)
     }
 
@@ -513,7 +506,7 @@ enum Needs {
 }
 
 impl Needs {
-    fn of(check: &Check, found: &Found) -> Self {
+    fn of<C>(check: &Check<C>, found: &Found) -> Self {
         match &found.held {
             None if check.asks_entitlement() => Self::Entitlements,
             None if is_listed(found) => Self::Nothing,
@@ -557,6 +550,19 @@ impl<'a> Known<'a> {
             (None, Some(StoredRecord::Absent) | None) => Self::Restrictions(None),
         }
     }
+}
+
+/// The revision that an answer stands on: the customer's own, or for one of whom nothing is stored,
+/// the one at which that was true.
+fn revision(partition: Partition, found: &Found) -> Option<Token> {
+    let picture = found.picture.as_ref()?;
+    let entry = found.entry.as_ref().map(|entry| entry.revision);
+    let held = found.held.as_ref().map(|held| match &held.record {
+        StoredRecord::Known(record) => record.revision,
+        StoredRecord::Absent | StoredRecord::Unreadable(_) => held.position.revision,
+    });
+    let revision = entry.max(held)?;
+    Some(Token { epoch: picture.epoch.clone(), partition, revision })
 }
 
 /// Whether a restriction, in force or not, makes the customer known without its record.

@@ -8,7 +8,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 pub use self::source::{CustomerFrom, InvalidCustomerFrom};
 
 use crate::{
-    domain::{CustomerKey, Identity, IdentityFault, MinRevision, TenantId, revision::InvalidToken},
+    domain::{
+        CustomerName, Identity, IdentityFault, MinRevision, TenantId, revision::InvalidToken,
+    },
     policy::{Becomes, Request},
 };
 
@@ -28,33 +30,42 @@ pub struct IdentitySource {
 
 impl IdentitySource {
     /// The customer that the headers name; nobody when the id is not in a header.
-    pub fn identity(&self, headers: &impl Headers) -> Identity {
+    pub fn identity(&self, headers: &impl Headers) -> Identity<CustomerName> {
         self.identity_told(headers, Told::default())
     }
 
     /// The customer that is named by the headers and by what the gateway says beside them.
-    pub fn identity_told(&self, headers: &impl Headers, told: Told<'_>) -> Identity {
+    pub fn identity_told(&self, headers: &impl Headers, told: Told<'_>) -> Identity<CustomerName> {
         let named = match self.customer_from {
             CustomerFrom::Header => single(headers, &self.customer_header)?,
             CustomerFrom::Context(_) | CustomerFrom::Metadata { .. } => told.customer?,
         };
         let id = named.filter(|raw| !raw.is_empty()).ok_or(IdentityFault::Missing)?;
-        let tenant = match (self.named_tenant(headers)?, told.tenant) {
+        let told = told.tenant.as_ref().map(TenantId::as_str);
+        let tenant = match (self.tenant_in(headers)?, told) {
             (Some(named), Some(told)) if named != told => return Err(IdentityFault::Ambiguous),
             (named, told) => named.or(told),
         };
-        let tenant = tenant.as_ref().or(self.default_tenant.as_ref());
+        let tenant = tenant.or(self.default_tenant.as_ref().map(TenantId::as_str));
         let malformed = IdentityFault::Malformed;
-        CustomerKey::of(tenant.ok_or(malformed)?, id).map_err(|_| malformed)
+        CustomerName::of(tenant.ok_or(malformed)?, id).map_err(|_| malformed)
     }
 
     /// The tenant that the headers name, if they name one.
     pub fn named_tenant(&self, headers: &impl Headers) -> Result<Option<TenantId>, IdentityFault> {
+        let named = self.tenant_in(headers)?;
+        named.map(TenantId::parse).transpose().map_err(|_| IdentityFault::Malformed)
+    }
+
+    fn tenant_in<'a>(
+        &'a self,
+        headers: &'a impl Headers,
+    ) -> Result<Option<&'a str>, IdentityFault> {
         let named = match &self.tenant_header {
             Some(header) => single(headers, header)?.filter(|raw| !raw.is_empty()),
             None => None,
         };
-        named.map(TenantId::parse).transpose().map_err(|_| IdentityFault::Malformed)
+        named.map(TenantId::check).transpose().map_err(|_| IdentityFault::Malformed)
     }
 }
 

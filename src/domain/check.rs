@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entitlement::Code,
-    key::CustomerKey,
+    key::{CustomerKey, Named},
     revision::{InvalidToken, Token},
     route::Route,
 };
 
 /// One question, as an enforcement point asks it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Check {
+pub struct Check<C = CustomerKey> {
     /// Who asks, as far as it could be told.
-    pub identity: Identity,
+    pub identity: Identity<C>,
     /// What is asked.
     pub readings: Readings,
     /// The revision that the answer must stand on at least.
@@ -45,10 +45,10 @@ pub struct Asked {
     pub route: Route,
 }
 
-impl Check {
+impl<C> Check<C> {
     /// A plain question about one customer.
     #[must_use]
-    pub fn of(identity: Identity, operation: Operation) -> Self {
+    pub fn of(identity: Identity<C>, operation: Operation) -> Self {
         Asked::plain(operation).into_readings().of(identity, None)
     }
 
@@ -62,6 +62,15 @@ impl Check {
     #[must_use]
     pub fn is_about_nobody(&self) -> bool {
         self.readings.iter().all(|asked| asked.route.decides_alone())
+    }
+}
+
+impl<C: Named> Check<C> {
+    /// The same check, to be kept.
+    #[must_use]
+    pub fn kept(self) -> Check {
+        let Self { identity, readings, min_revision } = self;
+        Check { identity: identity.map(|customer| customer.to_key()), readings, min_revision }
     }
 }
 
@@ -87,7 +96,7 @@ impl Readings {
 
     /// The check that this is, of whoever is named.
     #[must_use]
-    pub fn of(self, identity: Identity, min_revision: Option<MinRevision>) -> Check {
+    pub fn of<C>(self, identity: Identity<C>, min_revision: Option<MinRevision>) -> Check<C> {
         Check { identity, readings: self, min_revision }
     }
 }
@@ -117,7 +126,7 @@ impl Asked {
 pub type MinRevision = Result<Token, InvalidToken>;
 
 /// Who a check is about: a customer, or why nobody can be named.
-pub type Identity = Result<CustomerKey, IdentityFault>;
+pub type Identity<C = CustomerKey> = Result<C, IdentityFault>;
 
 /// Why a request names no customer.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, thiserror::Error)]

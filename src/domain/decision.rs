@@ -17,15 +17,16 @@ use super::{
 /// Decides `check` from `evidence` at `now`: in every way of reading it, of which the strictest
 /// counts, as the policy has it enforced, or the mode that the whole `fleet` is put into.
 #[must_use]
-pub fn decide<'a>(
+pub fn decide<'a, C>(
     evidence: &Evidence<'_>,
-    check: &'a Check,
+    check: &'a Check<C>,
     policy: &Policy,
     fleet: Option<Mode>,
     now: Timestamp,
 ) -> Judged<'a> {
+    let named = check.identity.as_ref().map(|_| ()).map_err(|fault| *fault);
     let judge = |asked: &'a Asked| {
-        let decision = decide_as(asked, evidence, &check.identity, policy, now);
+        let decision = decide_as(asked, evidence, named, policy, now);
         let enforced = policy.enforce(&decision, &asked.route, fleet);
         Judged { decision, enforced, asked }
     };
@@ -56,14 +57,14 @@ pub struct Judged<'a> {
 fn decide_as(
     asked: &Asked,
     evidence: &Evidence<'_>,
-    identity: &Identity,
+    identity: Identity<()>,
     policy: &Policy,
     now: Timestamp,
 ) -> Decision {
     if let Some(reason) = said_by_route(&asked.route) {
         return Decision::about_nobody(reason);
     }
-    if let Err(fault) = *identity {
+    if let Err(fault) = identity {
         return Decision::about_nobody(fault.into());
     }
     let known = Known::at(evidence, policy, now);

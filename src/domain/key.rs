@@ -2,6 +2,7 @@
 
 use std::{borrow::Borrow, fmt, num::NonZeroU16, str::FromStr, sync::Arc};
 
+use arrayvec::ArrayString;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh64::xxh64;
 
@@ -17,7 +18,12 @@ pub struct TenantId(Arc<str>);
 impl TenantId {
     /// Checks `raw` and keeps it.
     pub fn parse(raw: &str) -> Result<Self, InvalidKey> {
-        if is_tenant(raw) { Ok(Self(raw.into())) } else { Err(InvalidKey::Tenant) }
+        Self::check(raw).map(|raw| Self(raw.into()))
+    }
+
+    /// Checks `raw` and gives it back.
+    pub fn check(raw: &str) -> Result<&str, InvalidKey> {
+        if is_tenant(raw) { Ok(raw) } else { Err(InvalidKey::Tenant) }
     }
 
     /// The name as text.
@@ -81,21 +87,13 @@ pub struct CustomerKey(Arc<str>);
 impl CustomerKey {
     /// Joins two checked names.
     #[must_use]
-    pub fn new(tenant: &TenantId, id: &CustomerId) -> Self {
-        Self::join(tenant, id.as_str())
+    pub fn new(TenantId(tenant): &TenantId, CustomerId(id): &CustomerId) -> Self {
+        Self([tenant, ":", id].concat().into())
     }
 
     /// Joins a tenant and the id `raw`, which is checked.
     pub fn of(tenant: &TenantId, raw: &str) -> Result<Self, InvalidKey> {
-        if is_customer(raw) { Ok(Self::join(tenant, raw)) } else { Err(InvalidKey::Customer) }
-    }
-
-    fn join(TenantId(tenant): &TenantId, id: &str) -> Self {
-        let mut joined = String::with_capacity(tenant.len() + 1 + id.len());
-        joined.push_str(tenant);
-        joined.push(':');
-        joined.push_str(id);
-        Self(joined.into())
+        CustomerName::of(tenant.as_str(), raw).map(|name| name.to_key())
     }
 
     /// Reads `tenant:id`, as a store holds it.
@@ -117,19 +115,83 @@ impl CustomerKey {
     /// The part before the first colon.
     #[must_use]
     pub fn tenant(&self) -> &str {
-        self.0.split_once(':').map_or("", |(tenant, _)| tenant)
+        parts(&self.0).0
     }
 
     /// The part after the first colon.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.0.split_once(':').map_or("", |(_, id)| id)
+        parts(&self.0).1
     }
 }
 
 impl Borrow<str> for CustomerKey {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+/// A customer's full name, `tenant:id`, as a question tells it: in its place, since most customers are
+/// only asked about, and nothing is allocated for that.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct CustomerName(ArrayString<{ MAX_BYTES + 1 + MAX_BYTES }>);
+
+impl CustomerName {
+    /// Checks both parts and joins them.
+    pub fn of(tenant: &str, id: &str) -> Result<Self, InvalidKey> {
+        TenantId::check(tenant)?;
+        if !is_customer(id) {
+            return Err(InvalidKey::Customer);
+        }
+        let mut name = ArrayString::new();
+        let joined = [tenant, ":", id].into_iter().try_for_each(|part| name.try_push_str(part));
+        // What was checked has room.
+        joined.map(|()| Self(name)).map_err(|_| InvalidKey::Customer)
+    }
+}
+
+/// Whoever bears a customer's full name.
+pub trait Named {
+    /// `tenant:id`.
+    fn name(&self) -> &str;
+
+    /// The name, to be kept.
+    fn to_key(&self) -> CustomerKey;
+
+    /// The part before the first colon.
+    fn tenant(&self) -> &str {
+        parts(self.name()).0
+    }
+
+    /// The part after the first colon.
+    fn id(&self) -> &str {
+        parts(self.name()).1
+    }
+}
+
+impl Named for CustomerKey {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn to_key(&self) -> CustomerKey {
+        self.clone()
+    }
+}
+
+impl Named for CustomerName {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn to_key(&self) -> CustomerKey {
+        CustomerKey(self.name().into())
+    }
+}
+
+impl fmt::Display for CustomerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -182,8 +244,8 @@ impl Partitions {
 
     /// The one that holds `customer`: XXH64 with seed 0, modulo.
     #[must_use]
-    pub fn of(self, customer: &CustomerKey) -> Partition {
-        self.of_named(&customer.0)
+    pub fn of(self, customer: &impl Named) -> Partition {
+        self.of_named(customer.name())
     }
 
     /// The one that tells whose `alias` is, in the same way.
@@ -233,6 +295,11 @@ pub enum InvalidKey {
     Tenant,
 }
 
+/// Tenant and id of a full name.
+fn parts(name: &str) -> (&str, &str) {
+    name.split_once(':').unwrap_or_default()
+}
+
 fn is_tenant(raw: &str) -> bool {
     is_key(raw, |byte| matches!(byte, b'.' | b'_' | b'@' | b'-'))
 }
@@ -259,6 +326,22 @@ mod tests {
     fn the_first_colon_splits_tenant_and_id() {
         let key = CustomerKey::parse("acme:eu:7").unwrap();
         assert_eq!((key.tenant(), key.id()), ("acme", "eu:7"));
+    }
+
+    #[test]
+    fn a_name_that_is_asked_about_is_the_key_that_it_is_kept_as() {
+        let (tenant, id) = ("t".repeat(128), "i".repeat(128));
+        for (tenant, id) in [("acme", "eu:7"), (tenant.as_str(), id.as_str())] {
+            let name = CustomerName::of(tenant, id).unwrap();
+            assert_eq!((name.tenant(), name.id()), (tenant, id));
+            let key = CustomerKey::new(
+                &TenantId::parse(tenant).unwrap(),
+                &CustomerId::parse(id).unwrap(),
+            );
+            assert_eq!((name.to_key(), name.name()), (key.clone(), key.as_str()));
+        }
+        assert_eq!(CustomerName::of("a b", "c"), Err(InvalidKey::Tenant));
+        assert_eq!(CustomerName::of("a", ""), Err(InvalidKey::Customer));
     }
 
     #[test]

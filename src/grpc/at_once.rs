@@ -13,7 +13,11 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::Either, stream};
+use futures_util::{
+    StreamExt as _,
+    future::{Either, FutureExt as _},
+    stream,
+};
 use http_body_util::{BodyExt as _, BodyStream, StreamBody};
 use hyper::body::{Body as HttpBody, Frame};
 use tokio::time::timeout;
@@ -52,8 +56,13 @@ impl Authorizer {
     {
         let deadline = Deadline::of(request.headers(), self.clock.moment());
         let (mut head, mut body) = request.into_parts();
-        let Ok(first) = timeout(MESSAGE_TIMEOUT, body.frame()).await else {
-            return Either::Left(not_sent());
+        let first = match body.frame().now_or_never() {
+            // It nearly always came with the head.
+            Some(first) => first,
+            None => match timeout(MESSAGE_TIMEOUT, body.frame()).await {
+                Ok(first) => first,
+                Err(_) => return Either::Left(not_sent()),
+            },
         };
         let data = first.as_ref().and_then(|it| it.as_ref().ok()?.data_ref());
         let whole = data.filter(|_| body.is_end_stream());

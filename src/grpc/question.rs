@@ -13,7 +13,9 @@ use super::message::envoy::{
     service::auth::v3::{AttributeContext, CheckRequest, attribute_context::HttpRequest},
 };
 use crate::{
-    domain::{Asked, Check, Code, IdentityFault, LimitCheck, Operation, Readings, TenantId},
+    domain::{
+        Asked, Check, Code, CustomerName, IdentityFault, LimitCheck, Operation, Readings, TenantId,
+    },
     identify::{self, CustomerFrom, Headers, IdentitySource, Lengths, Told, text},
     policy::{self, Rules},
 };
@@ -22,7 +24,7 @@ use crate::{
 #[derive(Debug, PartialEq)]
 pub(super) struct Question {
     /// The check, without what could not be understood; nothing when that leaves none.
-    pub check: Option<Check>,
+    pub check: Option<Check<CustomerName>>,
     /// What Envoy's configuration says of the route and cannot be understood.
     pub malformed: Option<Malformed>,
 }
@@ -239,8 +241,7 @@ impl Headers for Said<'_> {
     fn lines<'a>(&'a self, name: &'a HeaderName) -> impl Iterator<Item = &'a [u8]> {
         let lines = if self.lengths.may_have(name) { self.lines.as_slice() } else { &[] };
         let name = name.as_str().as_bytes();
-        let is_named =
-            move |key: &[u8]| key.len() == name.len() && key.eq_ignore_ascii_case(name);
+        let is_named = move |key: &[u8]| key.len() == name.len() && key.eq_ignore_ascii_case(name);
         lines.iter().filter(move |(key, _)| is_named(key)).map(|(_, value)| *value)
     }
 }

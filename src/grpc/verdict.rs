@@ -23,7 +23,7 @@ use super::{
     question::{Malformed, Question},
 };
 use crate::{
-    domain::{CustomerKey, Enforcement},
+    domain::{CustomerName, Enforcement, Named as _},
     gate::Answer,
     wire::{self, Beside},
 };
@@ -109,12 +109,12 @@ fn overwriting(headers: &HeaderMap) -> Vec<HeaderValueOption> {
     lines.collect()
 }
 
-fn customer_of(asked: &Question) -> Option<&CustomerKey> {
+fn customer_of(asked: &Question) -> Option<&CustomerName> {
     asked.check.as_ref().and_then(|check| check.identity.as_ref().ok())
 }
 
 /// What Envoy's access log can show. What is not known is left out.
-fn for_the_log(answer: &Answer, customer: Option<&CustomerKey>) -> Struct {
+fn for_the_log(answer: &Answer, customer: Option<&CustomerName>) -> Struct {
     let decision = &answer.decision;
     let told = [
         ("customer", customer.map(|key| key.id().to_string())),
@@ -135,13 +135,11 @@ fn for_the_log(answer: &Answer, customer: Option<&CustomerKey>) -> Struct {
 mod tests {
     use super::*;
     use crate::domain::{
-        Access, Check, CustomerId, CustomerKey, Decision, Mode, Operation, Reason, Status as Is,
-        TenantId,
+        Access, Check, CustomerName, Decision, Mode, Operation, Reason, Status as Is,
     };
 
     fn asked() -> Question {
-        let tenant = TenantId::parse("acme").unwrap();
-        let customer = CustomerKey::new(&tenant, &CustomerId::parse("c:1").unwrap());
+        let customer = CustomerName::of("acme", "c:1").unwrap();
         let check = Check::of(Ok(customer), Operation::Write);
         Question { check: Some(check), malformed: None }
     }

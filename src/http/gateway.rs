@@ -21,7 +21,7 @@ use super::{
     traced,
 };
 use crate::{
-    domain::{Check, Enforcement},
+    domain::{Check, CustomerName, Enforcement},
     gate::Answer,
     identify::{self, Headers},
     policy,
@@ -117,7 +117,7 @@ impl DataPlane {
         if let Some(traces) = &self.gate.settings().traces {
             let (plane, caller) = (self.clone(), traced::caller(traces, headers));
             let begun = self.clock.moment();
-            let check = self.asked(headers, original);
+            let check = self.asked(headers, original).kept();
             let answer = async move { respond(&plane.check_since(dialect, &check, begun).await) };
             return later(caller.within(answer));
         }
@@ -162,7 +162,7 @@ impl DataPlane {
         let begun = self.clock.moment();
         let check = self.asked(headers, original);
         let Some(answer) = self.gate.check_now(&check, begun) else {
-            let plane = self.clone();
+            let (plane, check) = (self.clone(), check.kept());
             let answer = async move { plane.check_since(dialect, &check, begun).await };
             return Decided::Later(answer.boxed());
         };
@@ -172,7 +172,7 @@ impl DataPlane {
         }
     }
 
-    fn asked(&self, headers: &impl Headers, original: &policy::Request<'_>) -> Check {
+    fn asked(&self, headers: &impl Headers, original: &policy::Request<'_>) -> Check<CustomerName> {
         let named = self.min_revision_header.as_ref();
         let min_revision = named.and_then(|name| identify::min_revision(headers, name));
         let asked = self.gate.rules().ask(original);

@@ -478,7 +478,7 @@ impl Redis {
     async fn customers_named(&self, keys: &[CustomerKey]) -> Result<Vec<Stored>, StoreError> {
         let mut stored = BTreeMap::new();
         for partition in self.partitions().all() {
-            let theirs = keys.iter().filter(|key| self.partitions().of(key) == partition);
+            let theirs = keys.iter().filter(|key| self.partitions().of(*key) == partition);
             let theirs: Vec<_> = theirs.cloned().collect();
             for (key, record, private) in self.customers_in(partition, theirs).await? {
                 stored.insert(key, (record, private));

@@ -70,7 +70,7 @@ fn read_by(
     asked
 }
 
-fn asked(http: HttpRequest, extensions: &[(&str, &str)]) -> Check {
+fn asked(http: HttpRequest, extensions: &[(&str, &str)]) -> Check<CustomerName> {
     let request = request(http, extensions);
     let is_raw_too = |http: &HttpRequest| !http.headers.is_empty() && http.header_map.is_some();
     let attributes = request.attributes.as_ref();

@@ -7,13 +7,13 @@ use prost::{Message as _, length_delimiter_len};
 
 use super::{super::message::envoy::service::auth::v3::OkHttpResponse, for_the_log, overwriting};
 use crate::{
-    domain::CustomerKey,
+    domain::{CustomerName, Named as _},
     gate::Answer,
     wire::{self, Beside, Numbers, Place},
 };
 
 /// A `CheckResponse` in its frame, of an `answer` that lets `customer` pass.
-pub(in super::super) fn framed_pass(answer: &Answer, customer: Option<&CustomerKey>) -> Bytes {
+pub(in super::super) fn framed_pass(answer: &Answer, customer: Option<&CustomerName>) -> Bytes {
     DESK.with_borrow_mut(|desk| desk.framed_pass(answer, customer))
 }
 
@@ -47,7 +47,7 @@ impl Written {
 }
 
 impl Desk {
-    fn framed_pass(&mut self, answer: &Answer, customer: Option<&CustomerKey>) -> Bytes {
+    fn framed_pass(&mut self, answer: &Answer, customer: Option<&CustomerName>) -> Bytes {
         let Self { written, paper } = self;
         let place = Place::of(answer, Beside::Nothing);
         let Written { headers, fields } =
@@ -58,8 +58,8 @@ impl Desk {
             Overwritten { name: wire::AGE_MS.as_str(), value: numbers.age() },
         ];
         let told = [
-            ("customer", customer.map(CustomerKey::id)),
-            ("tenant", customer.map(CustomerKey::tenant)),
+            ("customer", customer.map(|it| it.id())),
+            ("tenant", customer.map(|it| it.tenant())),
             ("revision", answer.revision.as_ref().map(|_| numbers.revision())),
         ];
         let entries = || told.iter().filter_map(|(key, text)| Some(Entry { key, text: (*text)? }));
@@ -181,7 +181,7 @@ mod tests {
         #[test]
         fn it_says_what_the_library_would_write(
             reason in prop::sample::select(&Reason::ALL[..]),
-            customer in prop::option::of("[a-z]{1,128}:[a-zA-Z0-9:]{1,128}"),
+            customer in prop::option::of(("[a-z]{1,128}", "[a-zA-Z0-9:]{1,128}")),
             revision in prop::option::of(("[a-z0-9]{1,32}", any::<u16>(), any::<u64>())),
             age in prop::option::of(any::<u64>()),
             stale: bool,
@@ -199,7 +199,7 @@ mod tests {
                 stale,
                 http_status: None,
             };
-            let customer = customer.map(|key| CustomerKey::parse(&key).unwrap());
+            let customer = customer.map(|(tenant, id)| CustomerName::of(&tenant, &id).unwrap());
             let written = framed_pass(&answer, customer.as_ref());
             let (frame, message) = written.split_at(FRAME);
             prop_assert_eq!(frame[0], 0);
