@@ -48,11 +48,17 @@ pub(crate) fn order_of_cluster(fleet: &mut Fleet, scene: &mut Scene<'_>) {
     let before = place_of(cluster, scene.rng.u16(..PARTITIONS));
     wait_until_replicated(cluster, before);
     let begun = Instant::now();
-    while cluster.ask::<String>(partner(before), &["CLUSTER", "FAILOVER"]).is_none() {
-        assert!(begun.elapsed() < PATIENCE, "the replica takes no order");
+    let mut ordered: Option<Instant> = None;
+    while is_master(cluster, before) {
+        assert!(begun.elapsed() < PATIENCE, "the replica did not take the master's place");
+        // It gives up, and tells nobody, when it has not caught up or got the votes in time.
+        if ordered.is_none_or(|ordered| ordered.elapsed() > ORDER_TAKES) {
+            let order = ["CLUSTER", "FAILOVER"];
+            let taken = cluster.ask::<String>(partner(before), &order).is_some();
+            ordered = taken.then(Instant::now);
+        }
         thread::sleep(Duration::from_millis(20));
     }
-    wait_until_left(cluster, before);
 }
 
 fn clustered(fleet: &mut Fleet) -> &mut RedisCluster {
@@ -78,10 +84,15 @@ fn wait_until_replicated(cluster: &RedisCluster, master: usize) {
 
 fn wait_until_left(cluster: &RedisCluster, before: usize) {
     let begun = Instant::now();
-    while (0..PARTITIONS).any(|partition| place_of(cluster, partition) == before) {
+    while is_master(cluster, before) {
         assert!(begun.elapsed() < PATIENCE, "nobody took the master's place");
         thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Whether most servers take the one at that place for a master.
+fn is_master(cluster: &RedisCluster, place: usize) -> bool {
+    (0..PARTITIONS).any(|partition| place_of(cluster, partition) == place)
 }
 
 fn watched(fleet: &mut Fleet) -> &mut Sentinels {
@@ -113,6 +124,8 @@ fn wait_for_switch(sentinels: &Sentinels, before: usize) {
     }
 }
 
+/// Twice what a replica takes for an order before it gives up.
+const ORDER_TAKES: Duration = Duration::from_secs(10);
 /// Of a store on a cluster.
 const PARTITIONS: u16 = 6;
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -376,10 +376,14 @@ proptest! {
             world.commit();
         }
         let mut another = world.clone();
-        followed.into_iter().for_each(|pause| _ = world.commit_after(pause * 2));
+        for pause in followed {
+            world.commit_after(pause * 2);
+        }
         // No two entries of the two have one id.
         another.commit_after(1);
-        other.into_iter().for_each(|pause| _ = another.commit_after(pause * 2));
+        for pause in other {
+            another.commit_after(pause * 2);
+        }
         reader.settle(&world);
         let held = reader.cells.clone();
         reader.disconnect(&another);

@@ -7,7 +7,7 @@ use prost::{Message as _, length_delimiter_len};
 
 use super::{super::message::envoy::service::auth::v3::OkHttpResponse, for_the_log, overwriting};
 use crate::{
-    domain::{CustomerName, Named as _},
+    domain::{CustomerName, Named},
     gate::Answer,
     wire::{self, Beside, Numbers, Place},
 };
@@ -58,8 +58,8 @@ impl Desk {
             Overwritten { name: wire::AGE_MS.as_str(), value: numbers.age() },
         ];
         let told = [
-            ("customer", customer.map(|it| it.id())),
-            ("tenant", customer.map(|it| it.tenant())),
+            ("customer", customer.map(Named::id)),
+            ("tenant", customer.map(Named::tenant)),
             ("revision", answer.revision.as_ref().map(|_| numbers.revision())),
         ];
         let entries = || told.iter().filter_map(|(key, text)| Some(Entry { key, text: (*text)? }));
