@@ -120,6 +120,7 @@ mod tests {
             let metrics = Metrics::new();
             metrics.observe_process();
             write(&metrics);
+            metrics.observe_checks();
         });
         recorder.handle().render()
     }
@@ -198,6 +199,17 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }
+    }
+
+    #[test]
+    fn checks_are_told_by_reason_whoever_asked() {
+        let metrics = Metrics::new();
+        for dialect in [Dialect::Nginx, Dialect::Nginx, Dialect::Check] {
+            metrics.check(dialect, Reason::CustomerFrozen, Duration::from_micros(30));
+        }
+        let told: Vec<_> = metrics.checks_by_reason().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(told, [(Reason::CustomerFrozen, 3)]);
+        assert_eq!(metrics.checks_by_reason().count(), Reason::ALL.len());
     }
 
     #[test]

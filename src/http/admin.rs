@@ -17,7 +17,7 @@ use tokio::{runtime::RuntimeMetrics, sync::watch};
 use crate::{
     cache::Cache,
     clock::{Clock, Moment},
-    domain::{Freshness, Timestamp},
+    domain::{Freshness, Staleness, Timestamp},
     feed::{FeedStatus, snapshot_file::Kept},
     gate::{Gate, Spared},
     lifecycle::Readiness,
@@ -84,14 +84,8 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 async fn status(State(admin): State<Admin>) -> Json<Status> {
     let feed = admin.feed.borrow().clone();
     let settings = admin.gate.settings();
-    let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
     let partitions = admin.cache.partitions();
-    let at = admin.clock.moment();
-    let staleness = |it| admin.cache.staleness(it, at, max_staleness, stale_limit);
-    let each = partitions.all().map(staleness);
-    // None at all is the oldest.
-    let oldest = each.max_by_key(|it| it.age.unwrap_or(Duration::MAX));
-    let staleness = oldest.unwrap_or_else(|| admin.gate.no_staleness());
+    let staleness = oldest(&admin.cache, &admin.gate, admin.clock.moment());
     let (restricted, recent, unknown) = admin.cache.sizes();
     let partitions = partitions.all().map(|partition| {
         let watermark = admin.cache.watermark(partition);
@@ -135,6 +129,16 @@ async fn status(State(admin): State<Admin>) -> Json<Status> {
     })
 }
 
+/// How stale the partition is that was confirmed longest ago. None at all is the oldest.
+pub(super) fn oldest(cache: &Cache, gate: &Gate, at: Moment) -> Staleness {
+    let settings = gate.settings();
+    let (max_staleness, stale_limit) = (settings.max_staleness, settings.stale_limit);
+    let staleness = |it| cache.staleness(it, at, max_staleness, stale_limit);
+    let each = cache.partitions().all().map(staleness);
+    let oldest = each.max_by_key(|it| it.age.unwrap_or(Duration::MAX));
+    oldest.unwrap_or_else(|| gate.no_staleness())
+}
+
 impl Admin {
     /// Brings the gauges up to now.
     fn observe(&self) {
@@ -168,6 +172,7 @@ impl Admin {
         let withheld: usize = pictures.map(|picture| picture.withheld.list().len()).sum();
         self.metrics.changes_withheld.set(u64::try_from(withheld).unwrap_or(u64::MAX));
         self.metrics.fleet_shadow.set(settings.fleet.shadow().is_some());
+        self.metrics.observe_checks();
         self.metrics.observe_process();
         self.metrics.observe_runtime(&self.runtime);
     }

@@ -4,7 +4,10 @@ use std::{
     fmt,
     marker::PhantomData,
     ops::{Deref, Index},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -72,7 +75,7 @@ impl Deref for Metrics {
 /// The handles themselves. What each one means is in [`catalogue`].
 #[derive(Debug)]
 pub struct Handles {
-    checks: By<Dialect, By<Reason, Counter>>,
+    checks: By<Dialect, By<Reason, Tally>>,
     check_seconds: By<Dialect, Histogram>,
     policy_hash: Gauge,
     pub(super) policy_reads: By<PolicyResult, Counter>,
@@ -268,7 +271,7 @@ impl Handles {
         let version = [("version", env!("CARGO_PKG_VERSION"))];
         Self {
             checks: By::each(|dialect: Dialect| {
-                By::each(|reason: Reason| counter_of_check(dialect, reason))
+                By::each(|reason: Reason| Tally::told_to(counter_of_check(dialect, reason)))
             }),
             check_seconds: histograms(catalogue::CHECK_SECONDS),
             policy_hash: gauge(catalogue::POLICY_HASH),
@@ -347,8 +350,25 @@ impl Handles {
 
     /// Counts one check that was answered with `reason`, `took` after it arrived.
     pub fn check(&self, dialect: Dialect, reason: Reason, took: Duration) {
-        self.checks[dialect][reason].increment(1);
+        self.checks[dialect][reason].increment();
         self.check_seconds[dialect].record(took);
+    }
+
+    /// How many checks were answered with each reason since the process began.
+    pub fn checks_by_reason(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.into_iter().map(|reason| {
+            let of_dialect = |dialect: &Dialect| self.checks[*dialect][reason].count();
+            (reason, <Dialect as Label>::ALL.iter().map(of_dialect).sum())
+        })
+    }
+
+    /// Tells how many checks there were; call it before rendering.
+    pub fn observe_checks(&self) {
+        for tallies in &self.checks.handles {
+            for tally in &tallies.handles {
+                tally.tell();
+            }
+        }
     }
 
     /// Counts one fill.
@@ -446,6 +466,32 @@ impl<L: Label, H> Index<L> for By<L, H> {
 impl<L, H: fmt::Debug> fmt::Debug for By<L, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.handles).finish()
+    }
+}
+
+/// A counter that is read here too, and costs a check no more than one addition: what renders it
+/// is told when it is about to.
+#[derive(Debug)]
+struct Tally {
+    count: AtomicU64,
+    told: Counter,
+}
+
+impl Tally {
+    const fn told_to(told: Counter) -> Self {
+        Self { count: AtomicU64::new(0), told }
+    }
+
+    fn increment(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self) {
+        self.told.absolute(self.count());
     }
 }
 
