@@ -45,7 +45,10 @@ use crate::{
         snapshot_file::{Cadence, Journal, Keeper, Kept, Source},
     },
     gate::{self, Gate},
-    http::{Admin, DataPlane, DisabledBilling, OperatorPlane, Operators, PolicyShown, Sessions},
+    http::{
+        Admin, DataPlane, DisabledBilling, IngestView, OperatorPlane, Operators, PolicyShown,
+        Sessions,
+    },
     identify::IdentitySource,
     lifecycle::{Ended, EndedEarly, Hangups, Readiness, StillRunning, Tasks},
     policy::{InForce, InvalidPolicy, Rules},
@@ -195,16 +198,15 @@ impl App {
             runtime: Handle::current().metrics(),
             prometheus: prometheus.clone(),
             store: config.store.to_string(),
-            policy: policy_shown,
+            policy: policy_shown.clone(),
             snapshot,
             booted_from: boot.booted_from(),
         };
         let background =
             may_write.then(|| Background::build(config, &operators.control)).transpose()?;
         let ingest = background.as_ref().map(|background| background.view(config));
-        let (draining, sessions) = (CancellationToken::new(), sessions(config)?);
-        let shown = plane.clone();
-        let operators = OperatorPlane { operators, plane: shown, ingest, sessions, draining };
+        let shown = (plane.clone(), policy_shown);
+        let operators = operator_plane(config, operators, shown, ingest)?;
         let answering = Answering { plane, operators, admin, webhooks, certificates };
         Ok(Self {
             feed,
@@ -221,9 +223,17 @@ impl App {
     }
 }
 
-fn sessions(config: &Config) -> Result<Sessions, ServeError> {
+/// What the operator listener works with, and what it shows of the data plane and its policy.
+fn operator_plane(
+    config: &Config,
+    operators: Operators,
+    (plane, policy): (DataPlane, watch::Receiver<PolicyShown>),
+    ingest: Option<IngestView>,
+) -> Result<OperatorPlane, ServeError> {
     let encrypted = config.operator_tls()?.is_some();
-    Ok(Sessions { lifetime: config.session_lifetime, encrypted })
+    let sessions = Sessions { lifetime: config.session_lifetime, encrypted };
+    let (readiness, draining) = (Readiness::new().0, CancellationToken::new());
+    Ok(OperatorPlane { operators, plane, ingest, sessions, readiness, policy, draining })
 }
 
 /// Whether an empty store may be begun: never where only one that exists will do.

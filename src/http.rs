@@ -15,6 +15,7 @@ mod fleet;
 mod gateway;
 mod import;
 mod ingest;
+mod instance;
 mod keys;
 mod limits;
 mod lines;
@@ -38,6 +39,7 @@ use axum::{
     middleware::{from_fn, from_fn_with_state},
     response::Response,
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
@@ -64,6 +66,7 @@ use crate::{
     domain::{Check, Role},
     gate::{Answer, Gate},
     identify::IdentitySource,
+    lifecycle::Readiness,
     telemetry::{Dialect, Metrics},
 };
 
@@ -129,6 +132,10 @@ pub struct OperatorPlane {
     pub ingest: Option<IngestView>,
     /// How sessions are made.
     pub sessions: Sessions,
+    /// Whether this instance takes traffic.
+    pub readiness: Readiness,
+    /// What is told of the policy file.
+    pub policy: watch::Receiver<PolicyShown>,
     /// Ends the answers that would go on for ever.
     pub draining: CancellationToken,
 }
@@ -201,6 +208,7 @@ fn operator_routes() -> OpenApiRouter<OperatorPlane> {
         .routes(routes!(billabear::disable))
         .routes(routes!(billabear::enable))
         .routes(routes!(billabear::limits))
+        .routes(routes!(instance::read))
         .routes(routes!(fleet::status))
         .routes(routes!(fleet::shadow))
         .routes(routes!(fleet::enforce))

@@ -129,7 +129,8 @@ impl Answering {
         listen("check", manner(Listener::Check), ports.check, asked(guard), tasks);
         let manner_of_socket = manner(Listener::CheckSocket);
         listen("check socket", manner_of_socket, ports.check_socket, asked(None), tasks);
-        let operators = OperatorPlane { draining: stopping, ..operators };
+        let readiness = readiness.clone();
+        let operators = OperatorPlane { draining: stopping, readiness, ..operators };
         let router = of_requests(http::operator(operators));
         listen("operator", manner(Listener::Operator), ports.operator, router, tasks);
         if let Some(webhooks) = webhooks {
