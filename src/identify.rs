@@ -108,6 +108,13 @@ impl Lengths {
         self.0 & Self::bit(name.as_str().len()) != 0
     }
 
+    /// Adds one, and says whether there was none so long.
+    pub fn insert(&mut self, length: usize) -> bool {
+        let before = self.0;
+        self.0 |= Self::bit(length);
+        self.0 != before
+    }
+
     /// Those that are too long for a bit of their own share the last one.
     fn bit(length: usize) -> u64 {
         1 << length.min(63)

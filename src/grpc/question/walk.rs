@@ -6,7 +6,7 @@
 use smallvec::{Array, SmallVec};
 
 use super::{Lines, Said, Settings};
-use crate::identify::CustomerFrom;
+use crate::identify::{CustomerFrom, Lengths};
 
 /// What `message`, a `CheckRequest`, says; nothing where that takes more than a look: a field where
 /// another kind of it is expected, a message that comes in two parts, a claim of a token.
@@ -36,7 +36,7 @@ pub(super) fn walk<'a>(message: &'a [u8], from: &CustomerFrom) -> Option<Said<'a
         _ => Some(()),
     })?;
     let (mut method, mut path) = (&[][..], &[][..]);
-    let (mut joined, mut raw) = (Lines::new(), None);
+    let (mut joined, mut lengths, mut raw) = (Lines::new(), Lengths::default(), None);
     each(http.unwrap_or_default(), |number, bytes| {
         match number {
             2 => method = bytes?,
@@ -46,7 +46,11 @@ pub(super) fn walk<'a>(message: &'a [u8], from: &CustomerFrom) -> Option<Said<'a
                 if !key.is_ascii() {
                     str::from_utf8(key).ok()?;
                 }
-                put(&mut joined, (key, value));
+                if lengths.insert(key.len()) {
+                    joined.push((key, value));
+                } else {
+                    put(&mut joined, (key, value));
+                }
             }
             4 => path = bytes?,
             13 => once(&mut raw, bytes)?,
@@ -90,6 +94,9 @@ fn lines_of(header_map: &[u8]) -> Option<Lines<'_>> {
 
 /// One entry of a map of texts, which its key has yet to be shown to be.
 fn entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    if let Some(entry) = plain_entry(message) {
+        return Some(entry);
+    }
     let (mut key, mut value) = (&[][..], &[][..]);
     each(message, |number, bytes| {
         match number {
@@ -100,6 +107,16 @@ fn entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
         Some(())
     })?;
     Some((key, value))
+}
+
+/// The same of an entry that is its key and then its value, as nearly all are.
+fn plain_entry(message: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [KEY, length, rest @ ..] = message else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*length)).filter(|_| *length < 0x80)?;
+    let [VALUE, value @ ..] = rest else { return None };
+    let mut value = value;
+    let length = varint(&mut value)?;
+    (usize::try_from(length) == Ok(value.len())).then_some((key, value))
 }
 
 /// Of two entries with one key the last one counts.
@@ -179,3 +196,8 @@ fn long_varint(message: &mut &[u8]) -> Option<u64> {
     }
     None
 }
+
+/// How the key of a map's entry begins: its number, and that its length follows.
+const KEY: u8 = 1 << 3 | 2;
+/// The same of its value.
+const VALUE: u8 = 2 << 3 | 2;
