@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "other suites share it and use the rest")]
 mod support;
 
+use std::collections::BTreeSet;
+
 use redis::Connection;
 use serde_json::json;
 
@@ -30,6 +32,42 @@ fn two_databases_of_one_redis_are_two_stores() {
     assert_eq!(second.reason_to_write("c1"), "customer_frozen");
     assert_eq!(first.reason_to_write("c1"), "active");
     assert!(second.status()["store"]["lost"].is_null());
+}
+
+#[test]
+fn of_two_servers_with_one_past_no_two_changes_are_taken_for_one() {
+    let server = RedisServer::start(Flavor::Redis, Persistence::AppendOnlyFile);
+    let tollgate = Tollgate::start(&["--store", &server.url()]);
+    tollgate.operate("PUT", "/v1/customers/c1", Some(&json!({})));
+    let mut elsewhere = RedisServer::start(Flavor::Redis, Persistence::AppendOnlyFile);
+    elsewhere.restart_from(&server.copy());
+    let stranger = Tollgate::start(&["--store", &elsewhere.url()]);
+    let common = log_ids(&server);
+    // Both write at the same time, as two masters do.
+    std::thread::scope(|scope| {
+        for tollgate in [&tollgate, &stranger] {
+            scope.spawn(|| {
+                for number in 0..200 {
+                    let verb = if number % 2 == 0 { "freeze" } else { "unfreeze" };
+                    let path = format!("/v1/customers/c1/{verb}");
+                    assert_eq!(tollgate.operate("POST", &path, None).status, 200);
+                }
+            });
+        }
+    });
+    let [here, there] = [&server, &elsewhere].map(log_ids);
+    assert!(here.len() >= 200 && there.len() >= 200);
+    let both: Vec<_> = here.intersection(&there).collect();
+    assert_eq!(both, common.iter().collect::<Vec<_>>());
+}
+
+/// The id of every change in the log.
+fn log_ids(server: &RedisServer) -> BTreeSet<String> {
+    let mut redis = connect(server);
+    let mut log = redis::cmd("XRANGE");
+    log.arg("tollgate:{0}:log").arg(&["-", "+"]);
+    let entries: Vec<(String, Vec<String>)> = log.query(&mut redis).unwrap();
+    entries.into_iter().map(|(id, _)| id).collect()
 }
 
 #[test]

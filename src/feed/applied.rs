@@ -1,7 +1,7 @@
 //! What was applied lately, to tell what a store forgot.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
@@ -105,20 +105,23 @@ impl Applied {
     }
 
     /// What a store does not know that kept the history `before`, applied here up to there, only up
-    /// to `common`, and of what came after only the log entries `in_store`.
+    /// to `common`, and of what came after only what its `log` has.
     pub(super) fn missing(
         &self,
         partition: Partition,
         before: &Watermark,
         common: Revision,
-        in_store: &HashSet<String>,
+        log: &[Change],
     ) -> Missing {
+        let in_store: HashMap<_, _> = log.iter().map(|it| (it.revision, &it.log_id)).collect();
+        // By both: of two masters at once, each may have an entry of the same moment.
+        let is_in_store = |it: &Change| in_store.get(&it.revision) == Some(&&it.log_id);
         let mut missing = Missing::default();
         let epoch = &before.epoch;
         let kept = self.epoch.as_ref() == Some(epoch);
         let since = self.log_id_of(epoch, common);
         for (revision, change) in self.changes.range(common.next()..).filter(|_| kept) {
-            if in_store.contains(&change.log_id) {
+            if is_in_store(change) {
                 continue;
             }
             let token = Token { epoch: epoch.clone(), partition, revision: *revision };
@@ -127,7 +130,7 @@ impl Applied {
         let at = before.position.revision;
         let forgotten = at.0.saturating_sub(common.0);
         let is_told = |change: &Change| {
-            !matches!(change.subject, Subject::Unreadable(_)) || in_store.contains(&change.log_id)
+            !matches!(change.subject, Subject::Unreadable(_)) || is_in_store(change)
         };
         let since = self.changes.range(common.next()..).take_while(|(it, _)| **it <= at);
         let told = since.filter(|(_, change)| kept && is_told(change)).count();

@@ -614,9 +614,7 @@ impl<'a> Follower<'a> {
         if before.epoch != picture.epoch {
             match picture.lineage.inherited(&before.epoch) {
                 Some(Inherited::UpTo(common)) if keeps => {
-                    let in_store = since_parted.iter().map(|change| change.log_id.clone());
-                    let in_store = in_store.collect();
-                    let mut missing = applied.missing(partition, &before, common, &in_store);
+                    let mut missing = applied.missing(partition, &before, common, since_parted);
                     // What was applied before the oldest act that is remembered, or in another
                     // process, only the picture tells.
                     if missing.untold > 0 || !proven {

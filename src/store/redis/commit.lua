@@ -126,7 +126,13 @@ local changed = '0'
 local log_id
 if what ~= 'nothing' then
   changed = '1'
-  log_id = redis.call('XADD', log, 'MAXLEN', '~', '100000', '*', 'rev', revision, 'change', line)
+  -- An id of its own, whatever another server that calls itself master gives to another change at
+  -- this very moment: by its id a change is known again. Where a later one is there, the next.
+  local own = millis .. '-' .. string.format('%.0f', tonumber(string.sub(entry_sha256, 1, 8), 16))
+  log_id = redis.pcall('XADD', log, 'MAXLEN', '~', '100000', own, 'rev', revision, 'change', line)
+  if type(log_id) == 'table' and log_id.err then
+    log_id = redis.call('XADD', log, 'MAXLEN', '~', '100000', '*', 'rev', revision, 'change', line)
+  end
   redis.call('HSET', meta, 'sid', log_id)
 end
 if uses_up_key == '1' then
