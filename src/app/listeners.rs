@@ -45,8 +45,14 @@ impl Certificates {
             files.map(|files| Certificate::open(files, listener, metrics.clone())).transpose()
         };
         let check = config.check_tls()?;
-        // The check port and socket, operators, admin, and webhooks if they are taken.
-        let listeners = 4 + usize::from(config.webhooks.webhook_listen.on().is_some());
+        let may_be_off = [
+            config.check_listen.on().is_some(),
+            config.check_socket.is_some(),
+            config.operator_listen.on().is_some(),
+            config.webhooks.webhook_listen.on().is_some(),
+        ];
+        // Beside them, the admin listener.
+        let listeners = 1 + may_be_off.into_iter().filter(|is_on| *is_on).count();
         Ok(Self {
             check_asks: check.as_ref().is_some_and(TlsFiles::asks_for_certificates),
             check: open(Listener::Check, check)?,

@@ -44,7 +44,7 @@ fn idle_connections_are_in_nobodys_way() {
 fn a_process_that_may_open_few_files_takes_as_many_connections_as_it_can() {
     let directory = tempfile::tempdir().unwrap();
     for (limits, told) in [
-        ("ulimit -n 300", Some("each listener takes 43 connections and not 10000")),
+        ("ulimit -n 300", Some("each listener takes 57 connections and not 10000")),
         // The lower of the two limits is raised to the higher one.
         ("ulimit -Sn 64", None),
     ] {
