@@ -84,7 +84,8 @@ fn wait_until_replicated(cluster: &RedisCluster, master: usize) {
 
 fn wait_until_left(cluster: &RedisCluster, before: usize) {
     let begun = Instant::now();
-    while is_master(cluster, before) {
+    // It comes back with nothing, so not before its replica says itself that it was elected.
+    while !cluster.is_elected(partner(before)) || is_master(cluster, before) {
         assert!(begun.elapsed() < PATIENCE, "nobody took the master's place");
         thread::sleep(Duration::from_millis(20));
     }

@@ -170,6 +170,12 @@ impl RedisCluster {
         role.is_some_and(|(role, _, _, link, _)| role == "slave" && link == "connected")
     }
 
+    /// Whether the server calls itself a master.
+    pub(crate) fn is_elected(&self, place: usize) -> bool {
+        let told: Option<String> = self.ask(place, &["INFO", "replication"]);
+        told.is_some_and(|told| told.contains("role:master"))
+    }
+
     fn id(&self, place: usize) -> String {
         self.ask(place, &["CLUSTER", "MYID"]).unwrap()
     }
