@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use raw::redis;
 use support::{
     Flavor, Persistence, RedisServer,
-    operators::{assert_refused, audit, kinds, put, read},
-    tollgate::{Answer, Tollgate},
+    operators::{act, assert_refused, audit, kinds, put, read},
+    tollgate::{ADMIN_TOKEN, Answer, Tollgate},
 };
 
 fn start() -> Tollgate {
@@ -33,6 +33,43 @@ fn name(tollgate: &Tollgate, id: &str, aliases: &Value) -> Answer {
 
 fn freeze_at_wingback(tollgate: &Tollgate, id: &str) -> Answer {
     tollgate.operate("POST", &format!("/v1/c/customer/{id}/inactivate"), Some(&json!({})))
+}
+
+#[test]
+fn a_list_by_an_alias_holds_whoever_has_it() {
+    let tollgate = start();
+    put(&tollgate, "d2", &json!({"aliases": {"stripe": "cus:7"}}));
+    act(&tollgate, "d2", "deactivate", &json!({}));
+    let listed = |query: &str| {
+        let answer = tollgate.operate("GET", &format!("/v1/customers?{query}"), None);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let page = answer.json();
+        assert_eq!((&page["hasMore"], &page["nextCursor"]), (&json!(false), &Value::Null));
+        page["customers"].as_array().unwrap().len()
+    };
+    for (query, count) in [
+        ("alias=stripe:cus:7", 1),
+        ("alias=stripe:cus:7&prefix=d&status=inactive", 1),
+        ("alias=stripe:cus:7&prefix=c", 0),
+        ("alias=stripe:cus:7&status=frozen", 0),
+        ("alias=stripe:cus:7&startAfter=d2", 0),
+        ("alias=stripe:cus:7&startAfter=d2&sortDir=desc", 0),
+        ("alias=stripe:cus:7&startAfter=d3&sortDir=desc", 1),
+        ("alias=stripe:cus:8", 0),
+        ("alias=billabear:cus:7", 0),
+    ] {
+        assert_eq!(listed(query), count, "{query}");
+    }
+    for wrong in ["stripe", "Stripe:cus", "stripe:", ":cus", ""] {
+        let answer = tollgate.operate("GET", &format!("/v1/customers?alias={wrong}"), None);
+        assert_eq!((answer.status, answer.code().as_str()), (400, "VALIDATION_ERROR"), "{wrong}");
+    }
+    // It is of one tenant, and given back it is nobody's.
+    let acme = [("tenant-id", "acme"), ("x-api-key", ADMIN_TOKEN)];
+    let of_acme = tollgate.operate_as(&acme, "GET", "/v1/customers?alias=stripe:cus:7", None);
+    assert_eq!(of_acme.json()["count"], 0);
+    put(&tollgate, "d2", &json!({"aliases": {}}));
+    assert_eq!(listed("alias=stripe:cus:7"), 0);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{ActError, Control};
 use crate::{
     domain::{
-        CustomerId, CustomerKey, Record, Source, TenantId,
+        Customer, CustomerId, CustomerKey, Record, Source, TenantId,
         alias::{Alias, Claim},
     },
     store::StoreError,
@@ -34,6 +34,13 @@ impl Control {
             return Ok(claim.customer);
         }
         Ok(CustomerKey::new(tenant, id))
+    }
+
+    /// The customer that has `alias`, if one does.
+    pub async fn customer_by_alias(&self, alias: &Alias) -> Result<Option<Customer>, StoreError> {
+        let Some(claim) = self.store.alias(alias).await? else { return Ok(None) };
+        let customer = self.customer(&claim.customer).await?;
+        Ok(customer.filter(|customer| lists(customer, alias)))
     }
 
     /// Claims what `key` gains of aliases between `before` and `after`, and tells what it loses.
@@ -100,8 +107,13 @@ impl Control {
 
     async fn lists(&self, key: &CustomerKey, alias: &Alias) -> Result<bool, StoreError> {
         let customer = self.store.customer(key).await?;
-        Ok(customer.is_some_and(|it| it.record.body.aliases.get(&alias.source) == Some(&alias.id)))
+        Ok(customer.is_some_and(|it| lists(&it, alias)))
     }
+}
+
+/// Whether the customer's own record lists `alias`.
+fn lists(customer: &Customer, alias: &Alias) -> bool {
+    customer.record.body.aliases.get(&alias.source) == Some(&alias.id)
 }
 
 /// What is in `some` and not, or another, in `others`.

@@ -29,8 +29,8 @@ use super::{
 use crate::{
     control::{Acted, Control},
     domain::{
-        Action, Code, Customer, Kind, Placement, RestrictionReason, Source, Status, TenantId,
-        Timestamp, Token, Verb, action::Fields,
+        Action, Code, Customer, CustomerId, Kind, Placement, RestrictionReason, Source, Status,
+        TenantId, Timestamp, Token, Verb, action::Fields, alias::Alias,
     },
     store::{Among, CustomerPage, Direction, StoreError},
 };
@@ -147,7 +147,8 @@ pub(super) async fn delete(
 
 /// Lists customers in the order of their ids, page by page.
 ///
-/// A page may come short while `hasMore` says that there are more.
+/// A page may come short while `hasMore` says that there are more. With `alias` it holds whoever has
+/// that, inactive or not, if the rest that is asked for is so too.
 #[utoipa::path(
     get,
     path = "/v1/customers",
@@ -277,6 +278,7 @@ pub(super) struct Wanted {
     limit: usize,
     start_after: Option<String>,
     prefix: String,
+    alias: Option<(Source, CustomerId)>,
     status: Option<Status>,
     source: Option<Source>,
     reason: Option<RestrictionReason>,
@@ -290,6 +292,7 @@ impl Wanted {
             limit,
             start_after,
             prefix: String::new(),
+            alias: None,
             status: None,
             source: None,
             reason: None,
@@ -303,6 +306,13 @@ impl Wanted {
         control: &Control,
         tenant: &TenantId,
     ) -> Result<(Vec<Customer>, Option<String>), StoreError> {
+        if let Some((source, id)) = &self.alias {
+            let (tenant, source, id) = (tenant.clone(), source.clone(), id.clone());
+            let found = control.customer_by_alias(&Alias { tenant, source, id }).await?;
+            let now = control.clock.now();
+            let meant = |it: &Customer| self.reaches(it.record.key.id()) && self.includes(it, now);
+            return Ok((found.into_iter().filter(meant).collect(), None));
+        }
         let scope = format!("{tenant}:");
         let mut page = CustomerPage {
             among: self.among(),
@@ -339,7 +349,8 @@ impl Wanted {
     }
 
     fn of_query(raw: Option<&str>) -> Result<Self, Problem> {
-        let known = ["limit", "startAfter", "prefix", "status", "source", "reason", "sortDir"];
+        let known =
+            ["limit", "startAfter", "prefix", "alias", "status", "source", "reason", "sortDir"];
         let mut given = query(raw, &known)?;
         let limit = match given.remove("limit") {
             None => DEFAULT_LIMIT,
@@ -355,6 +366,12 @@ impl Wanted {
         let source = given.remove("source").map(|raw| {
             Source::parse(&raw).map_err(|error| Problem::invalid_field("source", error))
         });
+        let alias = given.remove("alias").map(|raw| {
+            read_alias(&raw).ok_or_else(|| {
+                let rule = "must be a source, a colon, and the id that it has for the customer";
+                Problem::invalid_field("alias", rule)
+            })
+        });
         let reason = given
             .remove("reason")
             .map(|raw| raw.parse().map_err(|error| Problem::invalid_field("reason", error)));
@@ -367,6 +384,7 @@ impl Wanted {
             limit,
             start_after: given.remove("startAfter").filter(|id| !id.is_empty()),
             prefix: given.remove("prefix").unwrap_or_default(),
+            alias: alias.transpose()?,
             status: status.transpose()?,
             source: source.transpose()?,
             reason: reason.transpose()?,
@@ -381,6 +399,15 @@ impl Wanted {
         if restricted { Among::Restricted } else { Among::All }
     }
 
+    /// Whether an id is among those that the page goes over.
+    fn reaches(&self, id: &str) -> bool {
+        let is_behind = |after: &String| match self.direction {
+            Direction::Ascending => id > after.as_str(),
+            Direction::Descending => id < after.as_str(),
+        };
+        id.starts_with(&self.prefix) && self.start_after.as_ref().is_none_or(is_behind)
+    }
+
     /// Inactive customers are hidden from lists that do not ask for them, erased ones from all.
     fn includes(&self, customer: &Customer, now: Timestamp) -> bool {
         let body = &customer.record.body;
@@ -388,7 +415,7 @@ impl Wanted {
         let status = restrictions.status_at(now);
         let of_status = match self.status {
             Some(wanted) => status == wanted,
-            None => status != Status::Inactive,
+            None => status != Status::Inactive || self.alias.is_some(),
         };
         let holds = |wanted: &dyn Fn(&crate::domain::Restriction) -> bool| {
             restrictions.in_force_at(now).any(wanted)
@@ -398,6 +425,12 @@ impl Wanted {
             && self.source.as_ref().is_none_or(|source| holds(&|held| held.source == *source))
             && self.reason.is_none_or(|reason| holds(&|held| held.reason == reason))
     }
+}
+
+/// Reads `source:id`. No source has a colon.
+fn read_alias(raw: &str) -> Option<(Source, CustomerId)> {
+    let (source, id) = raw.split_once(':')?;
+    Some((Source::parse(source).ok()?, CustomerId::parse(id).ok()?))
 }
 
 /// Reads a page's `limit`.

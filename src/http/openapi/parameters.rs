@@ -75,6 +75,11 @@ parameters! {
         limit(),
         in_query("startAfter", any_text("An id."), "The `nextCursor` of the page before."),
         in_query("prefix", any_text("The beginning of an id."), "How ids begin."),
+        in_query(
+            "alias",
+            text("A source, `:` and its id of a customer.", ALIAS).examples(["stripe:cus_1"]),
+            "Whoever has it; `inactive` ones too.",
+        ),
         in_query("status", of::<Status>(), "Of which status; without it, all but `inactive`."),
         in_query("source", of::<Source>(), "Restricted by whom."),
         in_query("reason", of::<RestrictionReason>(), "Restricted for what."),
@@ -214,4 +219,5 @@ fn parameter(
 
 const IF_MATCH: &str = r#"^"?[a-z0-9]{1,32}:[0-9]{1,4}\.[0-9]{1,19}"?$"#;
 const CURSOR_OR_EMPTY: &str = r"^([0-9]{1,19}-[0-9]{1,19}(@[0-9]{1,4})?)?$";
+const ALIAS: &str = r"^[a-z0-9_.-]{1,32}:[A-Za-z0-9_:@-][A-Za-z0-9._:@-]{0,127}$";
 const AFTER_KEY: &str = r"^[A-Za-z0-9._@-]{1,128}:[A-Za-z0-9_:@-][A-Za-z0-9._:@-]{0,127}$";
