@@ -6,6 +6,7 @@ mod authenticate;
 mod authzen;
 mod changes;
 mod check;
+mod console;
 mod customers;
 mod dialect;
 mod explain;
@@ -164,15 +165,16 @@ fn check_routes() -> OpenApiRouter<DataPlane> {
         .routes(routes!(limits::of_data_plane))
 }
 
-/// The operator listener's URLs.
+/// The operator listener's URLs: the API, and the console over it.
 pub fn operator(plane: OperatorPlane) -> Router {
-    Router::from(operator_routes())
+    let api = Router::from(operator_routes())
         .fallback(no_such_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_AT_MOST))
         .layer(from_fn_with_state(plane.operators.control.metrics.clone(), problem::tell_causes))
         .layer(from_fn(authenticate::name_request))
-        .with_state(plane)
+        .with_state(plane);
+    console::over(api)
 }
 
 /// Each with its description: a handler without one makes no route.

@@ -77,6 +77,7 @@ const NOT_IN_DOMAIN: &[&str] = &[
 /// Crates that one part of the program hides from the others.
 const HIDDEN: &[(&str, &[&str])] = &[
     ("axum", &["app", "grpc", "http", "identify", "wire"]),
+    ("maud", &["http/console"]),
     ("moka", &["cache"]),
     ("opentelemetry", &["http/traced", "telemetry/traces"]),
     ("opentelemetry_otlp", &["telemetry/traces"]),

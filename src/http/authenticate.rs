@@ -227,12 +227,13 @@ pub(super) async fn name_request(mut request: Request, next: Next) -> Response {
     response
 }
 
+/// A request's id.
 #[derive(Clone, Debug)]
-struct RequestId(String);
+pub(super) struct RequestId(pub(super) String);
 
-static TENANT: HeaderName = HeaderName::from_static("tenant-id");
+pub(super) static TENANT: HeaderName = HeaderName::from_static("tenant-id");
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static WINGBACK_KEY: HeaderName = HeaderName::from_static("wb-key");
-static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MAX_IDEMPOTENCY_KEY: usize = 255;

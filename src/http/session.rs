@@ -175,7 +175,7 @@ pub(super) fn require_own_site(session: &Session, request: &Request) -> Result<(
 }
 
 /// Whether a browser says that a page of this very listener asks.
-fn is_of_own_site(request: &Request) -> bool {
+pub(super) fn is_of_own_site(request: &Request) -> bool {
     let headers = request.headers();
     match one(headers, &SEC_FETCH_SITE) {
         Ok(Some(site)) => return site == "same-origin",
@@ -256,8 +256,8 @@ fn shown(session: Session) -> Json<Shown> {
 
 const NAME: &str = "app-session";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
-static CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
-static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) static CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
+pub(super) static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[cfg(test)]
 mod tests {
