@@ -126,7 +126,7 @@ fn an_alias_that_another_customer_has_is_refused_by_name_and_on_record() {
         assert_eq!(audit(&tollgate, "c2")[0]["outcome"], "refused");
         // In another tenant, and of another source, it is another.
         let body = json!({"aliases": {"stripe": "cus_1"}});
-        let headers = [("x-api-key", support::tollgate::ADMIN_TOKEN), ("tenant-id", "acme")];
+        let headers = [("x-api-key", ADMIN_TOKEN), ("tenant-id", "acme")];
         let other = tollgate.operate_as(&headers, "PUT", "/v1/customers/c1", Some(&body));
         assert_eq!(other.status, 201, "{other:?}");
         assert_eq!(name(&tollgate, "c2", &json!({"wingback": "cus_1"})).status, 200);

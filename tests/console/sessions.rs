@@ -22,6 +22,8 @@ fn whoever_is_not_signed_in_is_sent_to_do_so_and_comes_back() {
         let answer = http(tollgate.operator, "GET", path, &[], None);
         assert_eq!((answer.status, answer.header("location")), (303, Some(form)));
     }
+    // Nobody is turned away: nothing was shown that would not do.
+    assert_eq!(tollgate.metric("tollgate_auth_failures_total{code=\"AUTH_REQUIRED\"}"), 0);
     let page = http(tollgate.operator, "GET", "/sign-in?next=%2Fcustomers%2Fc1", &[], None);
     assert!(page.body.contains("name=\"next\" value=\"/customers/c1\""), "{page:?}");
     let fields = [("key", ADMIN_TOKEN), ("next", "/customers/c1")];

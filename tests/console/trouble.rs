@@ -56,7 +56,7 @@ fn a_fleet_in_shadow_is_told_on_every_page_it_matters_on_and_made_to_enforce() {
     tollgate.wait_until("told", || admin.page("/live").contains("shadow (fleet)"));
     assert!(admin.page("/customers/c1").contains("The whole fleet is in shadow until"));
     let page = admin.page("/trouble");
-    assert!(page.contains("The 1 customer with a restriction are kept out again."), "{page}");
+    assert!(page.contains("Keeps 1 customer out"), "{page}");
     let answer = admin.send("/trouble", &with(&form(&page, "enforce"), &[]));
     let page = admin.page(answer.header("location").unwrap());
     assert!(page.contains("It is on record as"), "{page}");

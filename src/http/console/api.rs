@@ -6,10 +6,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::FromRequestParts,
-    http::{
-        HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header,
-        request::Parts,
-    },
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -100,7 +97,8 @@ impl Api {
     /// The API for the request that `parts` begin.
     pub(super) fn of(router: &Router, parts: &Parts) -> Self {
         let mut said = HeaderMap::new();
-        for name in &PASSED_ON {
+        // What the API needs to know of a browser to judge its request.
+        for name in [&header::COOKIE, &header::HOST, &header::ORIGIN, &SEC_FETCH_SITE] {
             for value in parts.headers.get_all(name) {
                 said.append(name.clone(), value.clone());
             }
@@ -164,7 +162,11 @@ impl Api {
         let body = to_bytes(answer.into_body(), ANSWER_AT_MOST).await;
         let body = body.map_err(|error| strange(&error.to_string()))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| strange(&error.to_string()));
+            // The place and not the text, which may be somebody's notes.
+            return serde_json::from_slice(&body).map_err(|error| {
+                let (line, column) = (error.line(), error.column());
+                strange(&format!("{:?} error at {line}:{column}", error.classify()))
+            });
         }
         let told = serde_json::from_slice::<Value>(&body).unwrap_or_default();
         let word = |name: &str| told["error"][name].as_str().unwrap_or_default().to_owned();
@@ -285,10 +287,6 @@ impl FromRequestParts<Router> for SignedIn {
     }
 }
 
-/// What the API needs to know of a browser to judge its request.
-static PASSED_ON: [HeaderName; 4] =
-    [header::COOKIE, header::HOST, header::ORIGIN, SEC_FETCH_SITE_NAME];
-const SEC_FETCH_SITE_NAME: HeaderName = HeaderName::from_static("sec-fetch-site");
 const UNASKABLE: &str = "this cannot be asked for";
 /// A page of the largest customers there may be.
 const ANSWER_AT_MOST: usize = 64 * 1024 * 1024;

@@ -134,8 +134,9 @@ fn of_instance(instance: &Instance, acts: &Acts<'_>) -> Markup {
                 h2 #shadow { "The whole fleet is in shadow" }
                 p { "Until " (words::At(until)) " nobody is refused." }
                 (acts.button(Role::Admin, "enforce", "Enforce again", &html! {
-                    p { "The " (words::count(cache.restricted, "customer", "customers"))
-                        " with a restriction are kept out again." }
+                    p.effect { strong { "Keeps "
+                        (words::count(cache.restricted, "customer", "customers")) " out" }
+                        " again, whom something restricts." }
                 }))
             }
         }

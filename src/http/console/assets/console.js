@@ -104,7 +104,8 @@ if (customer && customer.dataset.revision) {
   const { id, tenant, revision, status } = customer.dataset;
   const headers = tenant ? { "Tenant-ID": tenant } : {};
   const look = async () => {
-    if (document.hidden || document.querySelector("dialog[open]")) return;
+    const isBusy = document.activeElement?.matches("input, select, textarea");
+    if (document.hidden || isBusy || document.querySelector("dialog[open]")) return;
     const answer = await fetch(`/v1/customers/${encodeURIComponent(id)}`, { headers });
     if (answer.status === 401) return location.reload();
     if (!answer.ok) return undefined;
@@ -112,6 +113,8 @@ if (customer && customer.dataset.revision) {
     if (now.revision !== revision || now.status !== status) {
       const url = new URL(location.href);
       url.searchParams.delete("done");
+      // With it, nothing would be loaded.
+      url.hash = "";
       location.replace(url);
     }
     return undefined;

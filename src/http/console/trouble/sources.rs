@@ -77,9 +77,13 @@ impl Ingest {
                     }
                 }
                 p.effect {
-                    strong { "Keeps up to " (words::count(waiting, "customer", "customers")) " out" }
-                    ": as many entries wait in the inbox, and are applied in their order. Nobody is \
-                     let in by it, save who they let in."
+                    @if waiting == 0 {
+                        strong { "Lets nobody in, and nobody waits to be kept out." }
+                        " From then on it restricts again whom it asks for."
+                    } @else {
+                        strong { "Keeps up to " (words::count(waiting, "customer", "customers")) " out" }
+                        ": as many entries wait in the inbox, and are applied in their order."
+                    }
                 }
                 p.dim {
                     a href={ "/review?status=disabled&source=" (source.name) } { "Whom it disabled" } " · "
