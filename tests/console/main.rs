@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here has failed the test")]
 
 mod acts;
+mod browser;
 mod listed;
 mod sessions;
 #[expect(dead_code, reason = "other suites share it and use the rest")]
