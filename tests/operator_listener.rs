@@ -1396,7 +1396,8 @@ mod bad_input {
         ] {
             assert_refused(&tollgate.operate("POST", path, None), 404, "NOT_FOUND");
         }
-        for path in ["/v1/customers/", "/v1/customers/c1/", "/v1/customers/c1/disable/", "/v1", "/v2"]
+        for path in
+            ["/v1/customers/", "/v1/customers/c1/", "/v1/customers/c1/disable/", "/v1", "/v2"]
         {
             assert_refused(&tollgate.operate("GET", path, None), 404, "NOT_FOUND");
         }
