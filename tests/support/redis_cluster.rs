@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot have its cluster has failed")]
 
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
@@ -117,7 +118,15 @@ impl RedisCluster {
     }
 
     /// Begins to move a slot: from now on keys that are not at `from` are asked for at `to`.
+    ///
+    /// First waits until every node knows of the move before. The new master takes an epoch above
+    /// all that it knows of; one that is not above its predecessor's may lose the slot to it again,
+    /// and then each of the two says for ever that the other one serves it.
     pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
+        let epochs = |place| self.epochs_of_masters(place);
+        self.wait_until("of one mind about the epochs", || {
+            (1..self.servers.len()).all(|place| epochs(place) == epochs(0))
+        });
         let slot = slot.to_string();
         self.order(to, &["SETSLOT", &slot, "IMPORTING", &self.id(from)]);
         self.order(from, &["SETSLOT", &slot, "MIGRATING", &self.id(to)]);
@@ -174,6 +183,17 @@ impl RedisCluster {
     pub(crate) fn is_elected(&self, place: usize) -> bool {
         let told: Option<String> = self.ask(place, &["INFO", "replication"]);
         told.is_some_and(|told| told.contains("role:master"))
+    }
+
+    /// Each master's id and the epoch of its claim to its slots, as the server at `place` knows.
+    fn epochs_of_masters(&self, place: usize) -> BTreeSet<(String, String)> {
+        let nodes: String = self.ask(place, &["CLUSTER", "NODES"]).unwrap_or_default();
+        let masters = nodes.lines().filter_map(|line| {
+            let fields: Vec<_> = line.split(' ').collect();
+            let is_master = fields.get(2)?.contains("master");
+            is_master.then_some((fields[0].to_owned(), (*fields.get(6)?).to_owned()))
+        });
+        masters.collect()
     }
 
     fn id(&self, place: usize) -> String {
