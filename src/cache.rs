@@ -163,7 +163,7 @@ pub struct Found {
     /// The customer's entry in it.
     pub entry: Option<Entry>,
     /// What the store said of it lately.
-    pub held: Option<Arc<Held>>,
+    pub held: Option<triomphe::Arc<Held>>,
     /// What it is restricted with by acts that the store forgot.
     pub withheld: Option<Restrictions>,
 }
@@ -190,9 +190,9 @@ impl Found {
 
 impl Found {
     /// Takes `held` in place of a record that is older, or if there is none.
-    pub fn take_newer(&mut self, held: &Arc<Held>) {
+    pub fn take_newer(&mut self, held: &triomphe::Arc<Held>) {
         if self.held.as_ref().is_none_or(|ours| ours.position < held.position) {
-            self.held = Some(Arc::clone(held));
+            self.held = Some(triomphe::Arc::clone(held));
         }
     }
 }
@@ -260,7 +260,7 @@ impl Cache {
         &self,
         customer: &CustomerKey,
         timeout: Duration,
-    ) -> Result<Arc<Held>, Missing> {
+    ) -> Result<triomphe::Arc<Held>, Missing> {
         let begun = self.0.clock.moment();
         loop {
             let note = FillNote::begin(customer, &self.0.clock);
@@ -301,7 +301,7 @@ impl Cache {
         customer: &CustomerKey,
         token: &Token,
         timeout: Duration,
-    ) -> Result<Arc<Held>, Missing> {
+    ) -> Result<triomphe::Arc<Held>, Missing> {
         let begun = self.0.clock.moment();
         // The first fill may be somebody else's, which read the store before the token was given.
         // The second one began after the first had read, and so after the token was given: when
@@ -397,7 +397,7 @@ impl Cache {
     }
 
     /// What was read, with what others have alike kept once.
-    fn holding(&self, part: &HeldPartition, generation: u64, read: Read) -> Arc<Held> {
+    fn holding(&self, part: &HeldPartition, generation: u64, read: Read) -> triomphe::Arc<Held> {
         let Read { epoch, revision, mut record } = read;
         if let StoredRecord::Known(record) = &mut record {
             self.0.pool.share(&mut record.body);
@@ -406,7 +406,7 @@ impl Cache {
         let same = picture.as_ref().map(|picture| &picture.epoch).filter(|it| **it == epoch);
         let epoch = same.cloned().unwrap_or(epoch);
         let position = Position { generation, revision };
-        Arc::new(Held { record, position, epoch, outdated: false })
+        triomphe::Arc::new(Held { record, position, epoch, outdated: false })
     }
 
     /// Whether what was read belongs to the history that is followed here, and is not older than

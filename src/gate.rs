@@ -87,7 +87,7 @@ pub struct View {
     /// The newest restrictions known.
     pub restrictions: Restrictions,
     /// The record.
-    pub record: Arc<Held>,
+    pub record: triomphe::Arc<Held>,
     /// The revision it stands on.
     pub revision: Option<Token>,
     /// How old it is.
@@ -266,7 +266,7 @@ impl Gate {
         let partition = self.cache.partition_of(customer);
         let staleness = self.staleness(partition, self.clock.moment());
         let mut found = self.cache.find(customer);
-        found.held = Some(Arc::clone(&record));
+        found.held = Some(triomphe::Arc::clone(&record));
         if !asked.is_answered_by(&found) {
             return Err(Unseen::RevisionNotReached);
         }

@@ -33,7 +33,7 @@ async fn a_record_that_differs_from_the_store_is_noticed_counted_and_put_right()
     let record: String = redis::cmd("GET").arg(record_of("c1")).query(&mut redis).unwrap();
     let other = record.replace("sso", "api");
     let _: () = redis::cmd("SET").arg(record_of("c1")).arg(other).query(&mut redis).unwrap();
-    let has_other = |held: Arc<Held>| match &held.record {
+    let has_other = |held: triomphe::Arc<Held>| match &held.record {
         StoredRecord::Known(Record { body, .. }) => {
             body.features.iter().flat_map(|it| it.iter()).any(|feature| feature.as_str() == "api")
         }
@@ -47,7 +47,8 @@ async fn a_record_that_differs_from_the_store_is_noticed_counted_and_put_right()
     assert_eq!(world.repairs(), 2);
 
     let _: () = redis::cmd("SET").arg(record_of("c3")).arg("no record").query(&mut redis).unwrap();
-    let is_unreadable = |held: Arc<Held>| matches!(held.record, StoredRecord::Unreadable(_));
+    let is_unreadable =
+        |held: triomphe::Arc<Held>| matches!(held.record, StoredRecord::Unreadable(_));
     until("not readable", || world.held("c3").is_some_and(is_unreadable)).await;
     assert_eq!(world.repairs(), 3);
     comparing.abort();
@@ -179,7 +180,7 @@ impl World {
         self.cache.fill(&key(customer), Duration::from_secs(5)).await.unwrap();
     }
 
-    fn held(&self, customer: &str) -> Option<Arc<Held>> {
+    fn held(&self, customer: &str) -> Option<triomphe::Arc<Held>> {
         self.cache.find(&key(customer)).held
     }
 

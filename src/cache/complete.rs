@@ -10,16 +10,14 @@
 use std::{
     collections::BTreeSet,
     convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use futures_util::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
+use triomphe::Arc;
 
 use super::{Begun, Cache, HeldPartition, age_of, fill::Filled, recent::Held, records::Place};
 use crate::{

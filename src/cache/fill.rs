@@ -18,7 +18,7 @@ pub(super) enum Filled {
     /// The store did not answer, or not for the history that is followed here.
     Failed,
     /// Here is what the store said, and nothing newer is known.
-    Taken(Arc<Held>),
+    Taken(triomphe::Arc<Held>),
     /// A change overtook it; ask again.
     Overtaken,
 }

@@ -2,9 +2,10 @@
 //! first, or every record if that is wanted; and beside them those ids that the store does not
 //! know.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use moka::{ops::compute::Op, sync::Cache};
+use triomphe::Arc;
 
 use super::{
     complete::Keeping,
@@ -92,7 +93,7 @@ impl Recent {
         offered: &Arc<Held>,
         admitted: impl Fn(Position) -> bool,
     ) -> bool {
-        let is_newer = |held: &Arc<Held>| held.position > offered.position;
+        let is_newer = |held: &Held| held.position > offered.position;
         let mut taken = false;
         if matches!(offered.record, StoredRecord::Absent) {
             self.unknown.entry_by_ref(customer).and_compute_with(|held| {
@@ -273,7 +274,7 @@ impl Recent {
     fn want_if(&self, customer: &CustomerKey, is_void: impl Fn(&Held) -> bool) -> bool {
         let mut is_wanted = false;
         self.known.change(customer, |held| {
-            is_wanted = held.is_none_or(|held| is_void(held));
+            is_wanted = held.is_none_or(is_void);
             if is_wanted { Then::Want } else { Then::Keep }
         });
         is_wanted && self.known.are_all()

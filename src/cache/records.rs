@@ -1,13 +1,12 @@
 //! Where records are kept: the recent ones, or every one.
 
-use std::sync::Arc;
-
 use moka::{
     notification::RemovalCause,
     ops::compute::Op,
     policy::EvictionPolicy,
     sync::{Cache, CacheBuilder},
 };
+use triomphe::{Arc, ArcUnion, ArcUnionBorrow};
 
 use super::{
     recent::Held,
@@ -28,36 +27,45 @@ pub(super) enum Records {
     Recent(Cache<CustomerKey, Arc<Held>>),
 }
 
-/// A customer's place where every record is kept.
+/// A customer's place where every record is kept: a record, which says whose it is, or another thing.
+/// There is one per customer and room for two, so it is no larger than a pointer.
 #[derive(Debug)]
-pub(super) enum Slot {
-    Known(Arc<Held>),
-    /// What cannot be read does not say whose it is, nor does what is not there yet.
-    Other(Box<(CustomerKey, Option<Arc<Held>>)>),
+pub(super) struct Slot(ArcUnion<Held, Other>);
+
+/// What cannot be read does not say whose it is, nor does what is not there yet.
+#[derive(Debug)]
+struct Other {
+    customer: CustomerKey,
+    held: Option<Arc<Held>>,
 }
 
 impl Slot {
     fn of(customer: &CustomerKey, held: Option<Arc<Held>>) -> Self {
         match held {
-            Some(held) if matches!(held.record, StoredRecord::Known(_)) => Self::Known(held),
-            held => Self::Other(Box::new((customer.clone(), held))),
+            Some(held) if matches!(held.record, StoredRecord::Known(_)) => {
+                Self(ArcUnion::from_first(held))
+            }
+            held => {
+                let other = Other { customer: customer.clone(), held };
+                Self(ArcUnion::from_second(Arc::new(other)))
+            }
         }
     }
 
-    fn held(&self) -> Option<&Arc<Held>> {
-        match self {
-            Self::Known(held) => Some(held),
-            Self::Other(other) => other.1.as_ref(),
+    fn held(&self) -> Option<Arc<Held>> {
+        match self.0.borrow() {
+            ArcUnionBorrow::First(held) => Some(held.clone_arc()),
+            ArcUnionBorrow::Second(other) => other.held.clone(),
         }
     }
 
     fn key(&self) -> Option<&CustomerKey> {
-        match self {
-            Self::Known(held) => match &held.record {
+        match self.0.borrow() {
+            ArcUnionBorrow::First(held) => match &held.get().record {
                 StoredRecord::Known(record) => Some(&record.key),
                 StoredRecord::Absent | StoredRecord::Unreadable(_) => None,
             },
-            Self::Other(other) => Some(&other.0),
+            ArcUnionBorrow::Second(other) => Some(&other.get().customer),
         }
     }
 }
@@ -122,8 +130,7 @@ impl Records {
     pub(super) fn find(&self, customer: &str) -> Place {
         match self {
             Self::All(table) => {
-                let wanted_or =
-                    |slot: &Slot| slot.held().cloned().map_or(Place::Wanted, Place::Held);
+                let wanted_or = |slot: &Slot| slot.held().map_or(Place::Wanted, Place::Held);
                 table.find(customer, wanted_or).unwrap_or(Place::Vacant)
             }
             Self::Recent(cache) => cache.get(customer).map_or(Place::Vacant, Place::Held),
@@ -132,23 +139,21 @@ impl Records {
 
     /// Lets `then` say what becomes of a customer's place, of which it is told what is held. Nobody
     /// else does so meanwhile.
-    pub(super) fn change(
-        &self,
-        customer: &CustomerKey,
-        then: impl FnOnce(Option<&Arc<Held>>) -> Then,
-    ) {
+    pub(super) fn change(&self, customer: &CustomerKey, then: impl FnOnce(Option<&Held>) -> Then) {
         match self {
             Self::All(table) => {
-                table.change(customer.as_str(), |slot| match then(slot.and_then(Slot::held)) {
-                    Then::Keep => To::Same,
-                    Then::Put(held) => To::This(Slot::of(customer, Some(held))),
-                    Then::Remove => To::Nothing,
-                    Then::Want => To::This(Slot::of(customer, None)),
+                table.change(customer.as_str(), |slot| {
+                    match then(slot.and_then(Slot::held).as_deref()) {
+                        Then::Keep => To::Same,
+                        Then::Put(held) => To::This(Slot::of(customer, Some(held))),
+                        Then::Remove => To::Nothing,
+                        Then::Want => To::This(Slot::of(customer, None)),
+                    }
                 });
             }
             Self::Recent(cache) => {
                 cache.entry_by_ref(customer).and_compute_with(|entry| {
-                    match (then(entry.as_ref().map(moka::Entry::value)), &entry) {
+                    match (then(entry.as_ref().map(|entry| &**entry.value())), &entry) {
                         (Then::Put(held), _) => Op::Put(held),
                         (Then::Remove | Then::Want, Some(_)) => Op::Remove,
                         (Then::Keep | Then::Remove | Then::Want, _) => Op::Nop,
@@ -162,7 +167,7 @@ impl Records {
     pub(super) fn iter(&self) -> Box<dyn Iterator<Item = (CustomerKey, Arc<Held>)> + '_> {
         match self {
             Self::All(table) => {
-                let held = |slot: &Slot| Some((slot.key()?.clone(), slot.held()?.clone()));
+                let held = |slot: &Slot| Some((slot.key()?.clone(), slot.held()?));
                 Box::new(table.shards(held).flatten())
             }
             Self::Recent(cache) => {
@@ -195,4 +200,16 @@ pub(super) fn bounded(
                 evictions.increment(1);
             }
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customers_place_takes_a_pointer_and_its_record_a_piece_of_208_bytes() {
+        assert_eq!(size_of::<Slot>(), 8);
+        // Beside a count. Pieces of memory grow by 16, and each needs eight for itself.
+        assert!(size_of::<u64>() + size_of::<Held>() + 8 <= 208);
+    }
 }

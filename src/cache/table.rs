@@ -88,6 +88,6 @@ pub(super) enum To<T> {
 }
 
 /// Enough that a writer seldom meets a reader.
-const SHARDS: usize = 64;
+const SHARDS: usize = 256;
 /// A table takes the lowest bits for the place and the highest seven to tell who is there.
 const SHARD_BITS_AT: u32 = 48;

@@ -434,7 +434,7 @@ fn without_the_floor_the_old_record_would_land() {
     recent.change(changed, watermark(3).position, true);
     let (record, position) = (read(2).record, watermark(2).position);
     let old = Held { record, position, epoch: epoch(), outdated: false };
-    assert!(recent.offer(&customer(), &Arc::new(old), |_| true));
+    assert!(recent.offer(&customer(), &triomphe::Arc::new(old), |_| true));
     assert_eq!(recent.find(customer().as_str()).held().unwrap().position.revision, Revision(2));
 }
 
@@ -543,7 +543,7 @@ async fn a_fill_that_read_before_the_revision_came_is_believed_by_one_other() {
         let record = StoredRecord::Absent;
         let held = Held { record, position, epoch: epoch(), outdated: false };
         cache.0.fills.leave(&customer());
-        lead.tell(Filled::Taken(Arc::new(held)));
+        lead.tell(Filled::Taken(triomphe::Arc::new(held)));
     };
     let hour = Duration::from_hours(1);
     let (customer, one) = (customer(), token(Revision(1)));

@@ -82,7 +82,10 @@ impl fmt::Display for CustomerId {
 /// A customer's full name, `tenant:id`. The first colon splits, so the same id under two
 /// tenants is two customers.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct CustomerKey(Arc<str>);
+pub struct CustomerKey(
+    /// There are millions of these, and nobody has a weak reference to one.
+    triomphe::Arc<str>,
+);
 
 impl CustomerKey {
     /// Joins two checked names.

@@ -1,10 +1,10 @@
 //! Revisions, epochs and the token that carries both to a caller.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use super::key::Partition;
+use super::{key::Partition, shared::Shared};
 
 /// A partition's change counter; a record carries the one of its last change.
 #[derive(
@@ -31,20 +31,21 @@ impl fmt::Display for Revision {
 /// history began. Revisions of two epochs cannot be compared.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(try_from = "String")]
-pub struct Epoch(Arc<str>);
+pub struct Epoch(Shared<Box<str>>);
 
 impl Epoch {
     /// Checks `raw` and keeps it.
     pub fn parse(raw: &str) -> Result<Self, InvalidToken> {
         let sound = (1..=32).contains(&raw.len())
             && raw.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-        if sound { Ok(Self(raw.into())) } else { Err(InvalidToken) }
+        if sound { Ok(Self(Shared::from(Box::from(raw)))) } else { Err(InvalidToken) }
     }
 
     /// The name made of these random bytes.
     #[must_use]
     pub fn from_random(random: [u8; 8]) -> Self {
-        Self(format!("{:016x}", u64::from_be_bytes(random)).into())
+        let name = format!("{:016x}", u64::from_be_bytes(random));
+        Self(Shared::from(name.into_boxed_str()))
     }
 
     /// The name as text.

@@ -45,7 +45,7 @@ pub struct Seen {
     /// What is known of its record.
     pub record: RecordState,
     /// The record, if there is one to be had.
-    pub held: Option<Arc<Held>>,
+    pub held: Option<triomphe::Arc<Held>>,
     /// Whether that was read from the store for this.
     pub was_read: bool,
     /// The revision of its entry in the restricted set.

@@ -4,7 +4,9 @@
 //! the record is read from the store's master, while the feed may still be the first to arrive. A
 //! record that is read so is as new as the revision it was read at, whatever the feed has come to.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
+
+use triomphe::Arc;
 
 use super::{Gate, is_old};
 use crate::{
