@@ -425,10 +425,13 @@ impl Cache {
         part.floors.lock().raise(None, watermark.position);
         part.ahead.lock().reach(watermark.position);
         part.head.store(watermark.position.revision.0, Ordering::Relaxed);
-        part.picture.store(Some(picture));
+        let replaced = part.picture.swap(Some(picture));
         part.suspect.store(false, Ordering::Release);
         part.believed.store(true, Ordering::Release);
         part.watermark.send_replace(Some(watermark));
+        if let Some(replaced) = replaced {
+            replaced.free();
+        }
     }
 
     /// Applies a change that follows on the watermark.

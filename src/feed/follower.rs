@@ -93,7 +93,9 @@ impl Part {
     }
 
     fn stage(&mut self, picture: Option<Arc<Picture>>) {
-        self.staged = picture;
+        if let Some(given_up) = std::mem::replace(&mut self.staged, picture) {
+            given_up.free();
+        }
         self.staged_changes.clear();
         self.staged_log.clear();
     }
