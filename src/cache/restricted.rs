@@ -147,7 +147,7 @@ impl Picture {
     pub fn free(self: Arc<Self>) {
         let free = move || {
             while Arc::strong_count(&self) > 1 {
-                thread::sleep(LOOKED_AT_FOR);
+                thread::sleep(SEEN_AGAIN_AFTER);
             }
             drop(self);
         };
@@ -167,8 +167,9 @@ impl Picture {
     }
 }
 
-/// How long a check looks at a picture, or a little more.
-const LOOKED_AT_FOR: Duration = Duration::from_millis(10);
+/// How long it is waited before it is seen again whether somebody looks at a picture: most checks do
+/// for microseconds, some until a record is there, and a snapshot file until it is written.
+const SEEN_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {

@@ -125,7 +125,8 @@ impl RedisCluster {
     pub(crate) fn begin_move(&self, slot: u16, from: usize, to: usize) {
         let epochs = |place| self.epochs_of_masters(place);
         self.wait_until("of one mind about the epochs", || {
-            (1..self.servers.len()).all(|place| epochs(place) == epochs(0))
+            let first = epochs(0);
+            !first.is_empty() && (1..self.servers.len()).all(|place| epochs(place) == first)
         });
         let slot = slot.to_string();
         self.order(to, &["SETSLOT", &slot, "IMPORTING", &self.id(from)]);
